@@ -1,0 +1,5 @@
+//! Judges: pure functions from what a crash left and what was promised to a verdict.
+
+pub mod history;
+pub mod journal;
+pub mod oracle;

@@ -1,0 +1,4 @@
+//! Orchestrates a run: contain, record, judge, strike, report.
+
+pub mod asserter;
+pub mod report;

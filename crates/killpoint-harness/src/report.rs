@@ -1,0 +1,6 @@
+//! Draws a report: console, HTML, JSON, JUnit.
+
+pub mod console;
+pub mod html;
+pub mod json;
+pub mod junit;

@@ -1,0 +1,180 @@
+//! The address of a crash point: `write(notes.json)#3`, or `end`.
+//!
+//! An address names the entry of a system call by what is known there: the operation, the paths
+//! relative to their state directory, and the ordinal among equal ones. It survives another
+//! process id, another time and another random temporary name, because a path born during the run
+//! is written as its directory and its birth ordinal (`objects/72/<new1>`).
+
+use crate::operation::OperationKind;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a crash point lies. Ordinals count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// The entry of one system call.
+    Call {
+        /// The operation that the call carries out.
+        kind: OperationKind,
+        /// One path, or two for `rename` and `link`; relative to the state directory, escaped.
+        paths: Vec<String>,
+        /// Which of the equal operations on equal paths this is, from 1.
+        ordinal: u64,
+        /// The role of the process, where the target has roles.
+        role: Option<String>,
+    },
+    /// After the last operation.
+    End,
+}
+
+impl Address {
+    /// The address without its ordinal: what findings are grouped by.
+    pub fn shape(&self) -> String {
+        match self {
+            Address::Call { kind, paths, .. } => shape(*kind, paths),
+            Address::End => "end".to_owned(),
+        }
+    }
+}
+
+/// Writes an operation and its paths the way an address begins.
+pub fn shape(kind: OperationKind, paths: &[String]) -> String {
+    let suffix = kind.suffix();
+    let mut inner = paths.join(", ");
+    if !suffix.is_empty() {
+        if !inner.is_empty() {
+            inner.push_str(", ");
+        }
+        inner.push_str(suffix);
+    }
+    format!("{}({inner})", kind.name())
+}
+
+/// Escapes a path so that it can stand in an address: `%`, `,`, `(`, `)`, `#`, white space other
+/// than the blank, control characters and bytes that are not UTF-8 become `%XX`.
+pub fn escape(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '%' | ',' | '(' | ')' | '#' => text.push_str(&format!("%{:02X}", character as u32)),
+                c if c.is_control() => {
+                    let mut buffer = [0; 4];
+                    for byte in c.encode_utf8(&mut buffer).bytes() {
+                        text.push_str(&format!("%{byte:02X}"));
+                    }
+                }
+                c => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Call { kind, paths, ordinal, role } => {
+                write!(f, "{}#{ordinal}", shape(*kind, paths))?;
+                if let Some(role) = role {
+                    write!(f, "@{role}")?;
+                }
+                Ok(())
+            }
+            Address::End => f.write_str("end"),
+        }
+    }
+}
+
+/// Why a text is not an address.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{text}` is not an address such as `write(notes.json)#3` or `end`")]
+pub struct AddressError {
+    /// The text that was read.
+    pub text: String,
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        parse(text).ok_or_else(|| AddressError { text: text.to_owned() })
+    }
+}
+
+fn parse(text: &str) -> Option<Address> {
+    if text == "end" {
+        return Some(Address::End);
+    }
+    let open = text.find('(')?;
+    let close = text.rfind(")#")?;
+    let inner = text.get(open + 1..close)?;
+    let (number, role) = match text[close + 2..].split_once('@') {
+        Some((number, role)) => (number, Some(role.to_owned())),
+        None => (&text[close + 2..], None),
+    };
+    let ordinal: u64 = number.parse().ok().filter(|n| *n > 0)?;
+    let mut paths: Vec<String> =
+        if inner.is_empty() { Vec::new() } else { inner.split(", ").map(str::to_owned).collect() };
+    let name = &text[..open];
+    let last = paths.last().cloned().unwrap_or_default();
+    let kind = match OperationKind::from_parts(name, &last) {
+        Some(kind) if !kind.suffix().is_empty() => {
+            paths.pop();
+            kind
+        }
+        _ => OperationKind::from_parts(name, "")?,
+    };
+    Some(Address::Call { kind, paths, ordinal, role })
+}
+
+impl Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_back_as_they_were_written() {
+        for text in [
+            "write(notes.json)#3",
+            "open(notes.json, truncate)#2",
+            "open(a b/c.txt, create)#1",
+            "rename(notes.json.tmp, notes.json)#1",
+            "write(objects/72/<new1>)#1",
+            "sync()#4",
+            "write(a%28b%29)#1",
+            "fsync(d)#12@worker",
+            "end",
+        ] {
+            assert_eq!(text.parse::<Address>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_address_are_refused() {
+        for text in ["", "write", "write()", "write(a)#0", "write(a)#x", "rite(a)#1", "End"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn escaping_keeps_addresses_on_one_line_and_unambiguous() {
+        assert_eq!(escape(b"a, b(1)#2%\n\xff"), "a%2C b%281%29%232%25%0A%FF");
+    }
+}

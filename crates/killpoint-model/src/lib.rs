@@ -1,0 +1,17 @@
+//! The nouns of Killpoint: what a crash point, a crash model, a verdict, an event and a report are.
+//!
+//! Nothing here reads a file, a clock or a random source, and nothing here starts a thread, so
+//! every other crate may import it and every function in it can be tested by a table.
+
+pub mod address;
+pub mod crash_model;
+pub mod event;
+pub mod operation;
+pub mod report;
+pub mod seed;
+pub mod verdict;
+
+pub use address::Address;
+pub use crash_model::{CrashModel, Profile};
+pub use operation::{Effect, FileId, FileKind, Operation, OperationKind};
+pub use verdict::{Class, Judgement, Outcome, Reason, Verdict};

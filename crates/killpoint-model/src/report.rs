@@ -1,0 +1,372 @@
+//! What a run has to say: the finding, and the report that every output format is drawn from.
+//!
+//! A report is a pure fold over the events of a run ([`Report::from_events`]), so the live outputs
+//! and the ones regenerated from the event log have the same bytes.
+
+use crate::address::Address;
+use crate::crash_model::{CrashModel, Profile};
+use crate::event::{Event, TimelineRow};
+use crate::verdict::{Class, Outcome, Reason, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of `report.json` and of the finding file.
+pub const REPORT_VERSION: u32 = 1;
+
+/// How often a live kill showed the finding again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// Live kills that fired at the address and got the same verdict class.
+    pub hits: u32,
+    /// Live kills tried.
+    pub tries: u32,
+}
+
+/// One file of a finding, as it was before the crash and as the crash left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Path relative to the state directory.
+    pub path: String,
+    /// Size before; none if the file was not there.
+    pub size_before: Option<u64>,
+    /// Size after; none if the file is not there.
+    pub size_after: Option<u64>,
+    /// A bounded comparison, as text or as hexadecimal, one line an entry; ` `, `-` or `+` first.
+    pub difference: Vec<String>,
+}
+
+/// One defect: a set of crash points at which the same promise is broken in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Number within the run, from 1.
+    pub number: u32,
+    /// The first crash point that shows it.
+    pub address: Address,
+    /// Position of that point in the recording, from 1; operations + 1 for `end`.
+    pub ordinal: u64,
+    /// The address with the real names of the files.
+    pub shown: String,
+    /// The mildest crash model that shows it.
+    pub model: CrashModel,
+    /// Every crash model that shows it.
+    pub models: Vec<CrashModel>,
+    /// How the promise is broken.
+    pub class: Class,
+    /// How many crash points show it under [`Finding::model`].
+    pub points: u64,
+    /// Out of how many points of that model.
+    pub points_of: u64,
+    /// What was lost, in plain words and numbers.
+    pub detail: String,
+    /// Further variables of the state under that model (which write, which boundary), if any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// Live kills for `kill` findings; rebuilt and judged again for power loss.
+    pub confirmed: Confirmation,
+    /// The cause as read off the operation log.
+    pub cause: String,
+    /// What to do about it.
+    pub fix: String,
+    /// The nearest point before it that holds.
+    pub holds_before: Option<Address>,
+    /// The nearest point after it that holds.
+    pub holds_after: Option<Address>,
+    /// The line to paste that shows it again.
+    pub replay: String,
+    /// What the checker printed, bounded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// The files that the crash left different.
+    pub files: Vec<FileChange>,
+}
+
+impl Finding {
+    /// What a baseline file knows a finding by: it does not change with counts or wording.
+    pub fn key(&self) -> String {
+        format!("{} {} {}", self.model, self.class, self.address.shape())
+    }
+}
+
+/// Something that the harness cannot see or judge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCovered {
+    /// The file, or the path of the socket, or `*`.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+    /// Whether recovery needs it, which makes the run unknown.
+    pub needed: bool,
+}
+
+/// Counts of one crash model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCount {
+    /// Crash points at which the model has at least one state.
+    pub points: u64,
+    /// Crash states that the model allows at those points, before equal ones are merged.
+    pub states: u64,
+    /// Points with a violated state.
+    pub violated: u64,
+    /// Points without a violated and with an unknown state.
+    pub unknown: u64,
+}
+
+/// A reason for which something could not be judged, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownCount {
+    /// The reason.
+    pub reason: Reason,
+    /// The first explanation.
+    pub detail: String,
+    /// How many states or strikes it concerns.
+    pub count: u64,
+}
+
+/// How a run was set up; said beside every verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The command of the target.
+    pub command: Vec<String>,
+    /// The state directories.
+    pub state: Vec<String>,
+    /// The crash models asked for.
+    pub models: Vec<CrashModel>,
+    /// The file system profile of the power-loss models.
+    pub profile: Profile,
+    /// Whether acknowledgements promise survival of a power cut (`kill` or `power-loss`).
+    pub acks: String,
+    /// Which processes a strike kills.
+    pub scope: String,
+    /// Who judges: the checker's command, `built-in` or the stream checker's command.
+    pub oracle: String,
+    /// How calls were intercepted, and why so.
+    pub mechanism: String,
+    /// How the target was contained, and what is weaker than it could be.
+    pub containment: String,
+    /// The seed, with its generator's name.
+    pub seed: String,
+    /// How many judges worked side by side.
+    pub jobs: u32,
+}
+
+/// Everything that a run has to say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this format.
+    pub version: u32,
+    /// Version of killpoint.
+    pub killpoint: String,
+    /// Id of the run.
+    pub run: String,
+    /// When it started, RFC 3339.
+    pub started: String,
+    /// The commit that was tested, where a repository or CI says so.
+    pub commit: Option<String>,
+    /// The CI job.
+    pub job_url: Option<String>,
+    /// The result of the run; `interrupted` if its log has no end.
+    pub result: Outcome,
+    /// Why the result is what it is, in a sentence, where it is not plain.
+    pub explanation: String,
+    /// How the run was set up.
+    pub setting: Option<Setting>,
+    /// Operations recorded.
+    pub operations: u64,
+    /// How many recordings were made.
+    pub recordings: u32,
+    /// Operations acknowledged in the first recording.
+    pub acknowledged: u64,
+    /// Addresses that not every recording had: never promised.
+    pub unstable: u64,
+    /// Crash points: entries of in-state calls.
+    pub points: u64,
+    /// Distinct crash states judged.
+    pub states: u64,
+    /// Live kills carried out, and how many agreed with the rebuilt states.
+    pub live: Confirmation,
+    /// Recovered stores that were checked a second time, and how many still held.
+    pub second_checks: Confirmation,
+    /// Counts by model.
+    pub models: BTreeMap<CrashModel, ModelCount>,
+    /// The defects.
+    pub findings: Vec<Finding>,
+    /// Findings that stand in the baseline file and do not fail the run.
+    pub known: Vec<Finding>,
+    /// What could not be judged.
+    pub unknown: Vec<UnknownCount>,
+    /// What was not covered.
+    pub not_covered: Vec<NotCovered>,
+    /// What was enumerated and what was left out.
+    pub bounds: Vec<String>,
+    /// Remarks that change no verdict.
+    pub notes: Vec<String>,
+    /// Seconds spent, by stage, in order.
+    pub seconds: Vec<(String, f64)>,
+    /// The operations, bounded, with the worst verdict at each point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<TimelinePoint>,
+    /// Operations that the timeline leaves out.
+    pub timeline_omitted: u64,
+}
+
+/// An operation with the worst verdict of the crash states at its entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelinePoint {
+    /// The operation.
+    #[serde(flatten)]
+    pub row: TimelineRow,
+    /// The worst verdict under each model.
+    pub verdicts: BTreeMap<CrashModel, Verdict>,
+}
+
+impl Report {
+    /// The report of a run that has no events yet.
+    pub fn empty() -> Self {
+        Report {
+            version: REPORT_VERSION,
+            killpoint: String::new(),
+            run: String::new(),
+            started: String::new(),
+            commit: None,
+            job_url: None,
+            result: Outcome::Interrupted,
+            explanation: "the event log of this run has no end".to_owned(),
+            setting: None,
+            operations: 0,
+            recordings: 0,
+            acknowledged: 0,
+            unstable: 0,
+            points: 0,
+            states: 0,
+            live: Confirmation::default(),
+            second_checks: Confirmation::default(),
+            models: BTreeMap::new(),
+            findings: Vec::new(),
+            known: Vec::new(),
+            unknown: Vec::new(),
+            not_covered: Vec::new(),
+            bounds: Vec::new(),
+            notes: Vec::new(),
+            seconds: Vec::new(),
+            timeline: Vec::new(),
+            timeline_omitted: 0,
+        }
+    }
+
+    /// Folds the events of a run, in order, into its report.
+    pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut report = Report::empty();
+        for event in events {
+            report.apply(event);
+        }
+        report
+    }
+
+    /// Adds one event.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { run, killpoint, started, commit, job_url, setting } => {
+                self.run.clone_from(run);
+                self.killpoint.clone_from(killpoint);
+                self.started.clone_from(started);
+                self.commit.clone_from(commit);
+                self.job_url.clone_from(job_url);
+                self.setting = Some((**setting).clone());
+            }
+            Event::Recorded { operations, acknowledged, .. } => {
+                self.recordings += 1;
+                if self.recordings == 1 {
+                    self.operations = *operations;
+                    self.acknowledged = *acknowledged;
+                }
+            }
+            Event::Timeline { rows, omitted } => {
+                self.timeline_omitted = *omitted;
+                self.timeline.extend(
+                    rows.iter()
+                        .map(|row| TimelinePoint { row: row.clone(), verdicts: BTreeMap::new() }),
+                );
+            }
+            Event::Planned { points, unstable, models, bounds } => {
+                self.points = *points;
+                self.unstable = *unstable;
+                for (model, count) in models {
+                    self.models.insert(
+                        *model,
+                        ModelCount {
+                            points: count.points,
+                            states: count.states,
+                            ..ModelCount::default()
+                        },
+                    );
+                }
+                self.bounds.extend(bounds.iter().cloned());
+            }
+            Event::Judged { at, judgement, .. } => {
+                self.states += 1;
+                if let Verdict::Unknown(reason) = &judgement.verdict {
+                    self.count_unknown(*reason, &judgement.detail);
+                }
+                for (model, ordinals) in at {
+                    for ordinal in ordinals {
+                        self.mark(*model, *ordinal, &judgement.verdict);
+                    }
+                }
+            }
+            Event::PointVerdicts { model, violated, unknown } => {
+                let count = self.models.entry(*model).or_default();
+                count.violated = *violated;
+                count.unknown = *unknown;
+            }
+            Event::SecondCheck { held } => {
+                self.second_checks.tries += 1;
+                self.second_checks.hits += u32::from(*held);
+            }
+            Event::StrikePlanned { .. } => {}
+            Event::Struck { agreed, reason, detail, .. } => {
+                self.live.tries += 1;
+                self.live.hits += u32::from(*agreed);
+                if let Some(reason) = reason {
+                    self.count_unknown(*reason, detail);
+                }
+            }
+            Event::Found { finding, known } => {
+                let list = if *known { &mut self.known } else { &mut self.findings };
+                list.push((**finding).clone());
+            }
+            Event::NotCovered(gap) => {
+                if !self.not_covered.contains(gap) {
+                    self.not_covered.push(gap.clone());
+                }
+            }
+            Event::Unknown { reason, detail } => self.count_unknown(*reason, detail),
+            Event::Note { text } => self.notes.push(text.clone()),
+            Event::Stage { name, seconds } => self.seconds.push((name.clone(), *seconds)),
+            Event::RunEnded { result, explanation } => {
+                self.result = *result;
+                self.explanation.clone_from(explanation);
+            }
+        }
+    }
+
+    fn mark(&mut self, model: CrashModel, ordinal: u64, verdict: &Verdict) {
+        // Timeline rows are the first operations in order, so the position is the ordinal.
+        let Some(index) = ordinal.checked_sub(1).and_then(|index| usize::try_from(index).ok())
+        else {
+            return;
+        };
+        if let Some(point) = self.timeline.get_mut(index) {
+            let entry = point.verdicts.entry(model).or_insert(Verdict::Held);
+            if *verdict > *entry {
+                entry.clone_from(verdict);
+            }
+        }
+    }
+
+    fn count_unknown(&mut self, reason: Reason, detail: &str) {
+        match self.unknown.iter_mut().find(|count| count.reason == reason) {
+            Some(count) => count.count += 1,
+            None => self.unknown.push(UnknownCount { reason, detail: detail.to_owned(), count: 1 }),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The command line: flags in, exit code out.
+fn main() {}
