@@ -1,1 +1,20 @@
-//! TBD
+//! Runs a process tree under interception on Linux, records its operations on files, kills it at an
+//! exact point, and builds the states that a crash can leave.
+//!
+//! The only crate with `unsafe`: each block stands in a room that needs the operating system
+//! (`filter`, `guest`, `spawn`, `intercept`, `arena`); what is built from a recording is safe code.
+
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
+
+pub mod arena;
+pub mod compare;
+mod filter;
+mod guest;
+pub mod image;
+mod intercept;
+pub mod materialise;
+mod naming;
+pub mod record;
+pub mod recording;
+pub mod spawn;
+pub mod states;

@@ -1,0 +1,304 @@
+//! Arenas: worker processes that run a target, or judge states, cut off from the rest of the machine.
+//!
+//! A worker is forked from the harness and becomes the init of its own PID, mount, IPC and network
+//! namespace (and user namespace, without root). Its scratch space is a tmpfs of its own, the
+//! directories that a program likes to write to are copy-on-write views of the real ones, and a
+//! state directory is mounted over its own path. When the harness dies, the kernel kills the worker,
+//! and with the worker everything in its namespaces and every mount: nothing is left behind.
+
+mod channel;
+mod mounts;
+
+pub use channel::{Channel, ChannelError, Received};
+pub use mounts::Arena;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// How a worker is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Containment {
+    /// Namespaces; `user` says that a user namespace gives the right to make the others.
+    Namespaces {
+        /// Whether a user namespace is needed.
+        user: bool,
+    },
+    /// None are to be had: the state is a copy elsewhere, and the target is told where.
+    Redirect,
+}
+
+/// What a worker needs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How it is cut off.
+    pub containment: Containment,
+    /// The folder of the run; it stays reachable, whatever is mounted.
+    pub run: PathBuf,
+    /// An empty directory in the folder of the run, over which the scratch space is mounted.
+    pub scratch: PathBuf,
+    /// Size limit of the scratch space in bytes.
+    pub scratch_bytes: u64,
+    /// Directories that are seen copy-on-write.
+    pub views: Vec<PathBuf>,
+    /// Process ids start above this number.
+    pub last_pid: u32,
+}
+
+/// Why a worker could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ArenaError {
+    /// A system call failed.
+    #[error("cannot {action}; `killpoint doctor` says what this machine offers")]
+    System {
+        /// What was to be done.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The worker said that it could not set itself up.
+    #[error("the worker could not be set up: {0}")]
+    SetUp(String),
+    /// The worker did not answer.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+}
+
+fn fail(action: &'static str) -> impl FnOnce(io::Error) -> ArenaError {
+    move |source| ArenaError::System { action, source }
+}
+
+/// A running worker, as the harness sees it. Dropping it kills the worker and all that is in it.
+#[derive(Debug)]
+pub struct Worker {
+    process: Pid,
+    channel: Channel,
+    reaped: bool,
+}
+
+impl Worker {
+    /// The way to talk to it.
+    pub fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
+    }
+
+    /// Kills it and everything in it, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if self.reaped {
+            return;
+        }
+        // Not yet waited for, so the number is still this child's.
+        let _ = nix::sys::signal::kill(self.process, Signal::SIGKILL);
+        loop {
+            match waitpid(self.process, None) {
+                Err(nix::errno::Errno::EINTR) => {}
+                _ => break,
+            }
+        }
+        self.reaped = true;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The exit code of a worker whose body panicked.
+const PANICKED: i32 = 70;
+
+/// Starts a worker that runs `body`. Returns when the worker has set itself up.
+///
+/// # Errors
+/// If it cannot be forked, or cannot set itself up.
+#[expect(unsafe_code, reason = "fork and _exit have no safe form")]
+pub fn start(
+    plan: &Plan,
+    body: impl FnOnce(&mut Arena, &mut Channel),
+) -> Result<Worker, ArenaError> {
+    let (ours, theirs) = Channel::pair().map_err(fail("make a socket pair"))?;
+    let harness = nix::unistd::getpid();
+    // SAFETY: the child runs code that allocates; glibc's fork keeps its allocator usable, and the
+    // child neither prints nor reads the environment nor returns from here.
+    match unsafe { fork() }.map_err(|error| fail("fork")(error.into()))? {
+        ForkResult::Parent { child } => {
+            drop(theirs);
+            let mut worker = Worker { process: child, channel: ours, reaped: false };
+            let answer: Result<(), String> = worker
+                .channel
+                .receive(Some(std::time::Duration::from_secs(30)))?
+                .expect_message()?;
+            answer.map_err(ArenaError::SetUp)?;
+            Ok(worker)
+        }
+        ForkResult::Child => {
+            drop(ours);
+            let run = std::panic::AssertUnwindSafe(|| worker(plan, harness, theirs, body));
+            let code = std::panic::catch_unwind(run).unwrap_or(PANICKED);
+            // SAFETY: ends the process without running what the harness registered.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+/// The forked child: makes the namespaces, forks their init, waits for it.
+fn worker(
+    plan: &Plan,
+    harness: Pid,
+    mut channel: Channel,
+    body: impl FnOnce(&mut Arena, &mut Channel),
+) -> i32 {
+    let outcome = (|| -> Result<Option<Pid>, String> {
+        let text = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+        die_with_parent().map_err(text("PR_SET_PDEATHSIG"))?;
+        if nix::unistd::getppid() != harness {
+            return Err("the harness is gone".to_owned());
+        }
+        let _ = nix::unistd::setsid();
+        close_all_but(channel.descriptor()).map_err(text("close_range"))?;
+        match plan.containment {
+            Containment::Redirect => Ok(None),
+            Containment::Namespaces { user } => {
+                make_namespaces(user).map_err(text("cannot make namespaces"))?;
+                fork_init().map_err(text("fork"))
+            }
+        }
+    })();
+    match outcome {
+        Err(text) => {
+            let _ = channel.send(&Err::<(), _>(text));
+            1
+        }
+        // The init's parent: it only waits, and takes the init along when it is killed.
+        Ok(Some(init)) => {
+            drop(channel);
+            loop {
+                match waitpid(init, None) {
+                    Err(nix::errno::Errno::EINTR) => {}
+                    _ => return 0,
+                }
+            }
+        }
+        Ok(None) => {
+            let arena = die_with_parent().map_err(|error| error.to_string()).and_then(|()| {
+                Arena::set_up(plan).map_err(|error| {
+                    let mut text = error.to_string();
+                    if let Some(source) = std::error::Error::source(&error) {
+                        text.push_str(&format!(": {source}"));
+                    }
+                    text
+                })
+            });
+            match arena {
+                Ok(mut arena) => {
+                    if channel.send(&Ok::<(), String>(())).is_ok() {
+                        body(&mut arena, &mut channel);
+                    }
+                    arena.tear_down();
+                    0
+                }
+                Err(text) => {
+                    let _ = channel.send(&Err::<(), _>(text));
+                    1
+                }
+            }
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "fork has no safe form")]
+fn fork_init() -> io::Result<Option<Pid>> {
+    // SAFETY: this process has a single thread.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+fn die_with_parent() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT)).or_else(|_| Ok(()))
+}
+
+/// Closes what the harness had open: another worker's channel must not be kept alive by this one.
+fn close_all_but(kept: i32) -> io::Result<()> {
+    let close = |first: i32, last: i32| {
+        if first <= last { close_range(first, last) } else { Ok(()) }
+    };
+    close(3, kept - 1)?;
+    close(kept + 1, i32::MAX)
+}
+
+#[expect(unsafe_code, reason = "close_range has no safe wrapper")]
+fn close_range(first: i32, last: i32) -> io::Result<()> {
+    // SAFETY: this process was just forked; nothing in it uses these descriptors any more, and it
+    // ends by `_exit`, which runs no destructor.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn make_namespaces(user: bool) -> io::Result<()> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let mut flags = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWNET;
+    if user {
+        flags |= CloneFlags::CLONE_NEWUSER;
+    }
+    unshare(flags)?;
+    if user {
+        // Each keeps its own id, so the target sees the same owner as always.
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
+        fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
+    }
+    Ok(())
+}
+
+/// Opens a directory by what it is now, whatever is mounted over its path later.
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(
+        path,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?)
+}
+
+/// A path that leads to an open directory of this process.
+fn through(descriptor: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
+}
+
+/// Which containment this machine offers: the strongest first, with the reason why not.
+///
+/// # Errors
+/// Never: where nothing works the answer is [`Containment::Redirect`].
+pub fn probe(run: &Path, scratch: &Path) -> (Containment, Option<String>) {
+    let user = !nix::unistd::geteuid().is_root();
+    let mut reason = None;
+    let wanted = [Containment::Namespaces { user }, Containment::Namespaces { user: true }];
+    for containment in wanted {
+        let plan = Plan {
+            containment,
+            run: run.to_owned(),
+            scratch: scratch.to_owned(),
+            scratch_bytes: 1 << 20,
+            views: Vec::new(),
+            last_pid: 0,
+        };
+        match start(&plan, |_, _| {}) {
+            Ok(_) => return (containment, None),
+            Err(error) => reason = Some(error.to_string()),
+        }
+    }
+    (Containment::Redirect, reason)
+}

@@ -1,0 +1,133 @@
+//! The way between the harness and a worker: messages in JSON, each after its length.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// A message longer than this is not ours.
+const MESSAGE_BYTES_MAX: u32 = 256 << 20;
+
+/// One end.
+#[derive(Debug)]
+pub struct Channel(UnixStream);
+
+/// Why a message could not be sent or received.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The other side is gone.
+    #[error("the worker process ended unexpectedly")]
+    Closed,
+    /// The system refused.
+    #[error("cannot talk to the worker process")]
+    Io(#[from] io::Error),
+    /// It took too long.
+    #[error("the worker process did not answer in {0:?}")]
+    TimedOut(Duration),
+    /// The bytes are no message.
+    #[error("the worker process sent what is no message")]
+    Garbled(#[from] serde_json::Error),
+}
+
+/// What came.
+#[derive(Debug)]
+pub enum Received<T> {
+    /// A message.
+    Message(T),
+    /// Nothing before the time was over.
+    Nothing(Duration),
+}
+
+impl<T> Received<T> {
+    /// The message.
+    ///
+    /// # Errors
+    /// If none came in time.
+    pub fn expect_message(self) -> Result<T, ChannelError> {
+        match self {
+            Received::Message(message) => Ok(message),
+            Received::Nothing(waited) => Err(ChannelError::TimedOut(waited)),
+        }
+    }
+}
+
+impl Channel {
+    pub(super) fn pair() -> io::Result<(Self, Self)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((Channel(ours), Channel(theirs)))
+    }
+
+    pub(super) fn descriptor(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
+    /// To wait for several channels at once.
+    pub fn as_stream(&self) -> impl AsFd {
+        self.0.as_fd()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// If the other side is gone.
+    pub fn send<T: Serialize>(&mut self, message: &T) -> Result<(), ChannelError> {
+        let text = serde_json::to_vec(message)?;
+        let length =
+            u32::try_from(text.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        self.0.write_all(&length.to_le_bytes())?;
+        Ok(self.0.write_all(&text)?)
+    }
+
+    /// Waits for a message; without a limit if none is given.
+    ///
+    /// # Errors
+    /// If the other side is gone, or sends what is no message.
+    pub fn receive<T: DeserializeOwned>(
+        &mut self,
+        limit: Option<Duration>,
+    ) -> Result<Received<T>, ChannelError> {
+        if let Some(limit) = limit
+            && !self.wait(limit)?
+        {
+            return Ok(Received::Nothing(limit));
+        }
+        let mut length = [0; 4];
+        match self.0.read_exact(&mut length) {
+            Ok(()) => {}
+            Err(error)
+                if [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset]
+                    .contains(&error.kind()) =>
+            {
+                return Err(ChannelError::Closed);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let length = u32::from_le_bytes(length);
+        if length > MESSAGE_BYTES_MAX {
+            return Err(ChannelError::Io(io::ErrorKind::InvalidData.into()));
+        }
+        let mut text = vec![0; length as usize];
+        self.0.read_exact(&mut text).map_err(|_| ChannelError::Closed)?;
+        Ok(Received::Message(serde_json::from_slice(&text)?))
+    }
+
+    fn wait(&self, limit: Duration) -> Result<bool, ChannelError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let timeout = rustix::event::Timespec {
+                tv_sec: i64::try_from(rest.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(rest.subsec_nanos()),
+            };
+            let mut polled = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::IN)];
+            match rustix::event::poll(&mut polled, Some(&timeout)) {
+                Ok(0) if rest.is_zero() => return Ok(false),
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(true),
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+}

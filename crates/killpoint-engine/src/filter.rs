@@ -1,0 +1,272 @@
+//! The seccomp program: which system calls stop, which are answered, which run on.
+//!
+//! Pure but for [`install`]. Calls that can change files stop (`RET_TRACE`); what changes files
+//! without our seeing it (io_uring, AIO contexts, other architectures' calls) is answered ENOSYS,
+//! so that programs take their ordinary path instead.
+
+use std::io;
+
+const AUDIT_ARCH_X86_64: u32 = 0xC000_003E;
+const X32_BIT: u32 = 0x4000_0000;
+
+/// Offsets into `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const fn argument(index: u32) -> u32 {
+    16 + 8 * index
+}
+
+/// When a call stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Always.
+    Trace,
+    /// If the low word of this argument has any of these bits.
+    TraceIfAny(u32, u32),
+    /// If the low word of this argument is one of these values.
+    TraceIfOneOf(u32, &'static [u32]),
+    /// Never runs: answered ENOSYS.
+    Refuse,
+}
+
+const OPEN_CHANGES: u32 = (libc::O_CREAT | libc::O_TRUNC) as u32 | 0o20_000_000; // and __O_TMPFILE
+/// `FICLONE`, `FICLONERANGE`.
+pub(crate) const FICLONE: u32 = 0x4004_9409;
+pub(crate) const FICLONERANGE: u32 = 0x4020_940D;
+const CLONE_REQUESTS: &[u32] = &[FICLONE, FICLONERANGE];
+
+fn rules() -> Vec<(i64, Rule)> {
+    use Rule::{Refuse, Trace, TraceIfAny, TraceIfOneOf};
+    let mut rules = vec![
+        // The most frequent first: the program is searched in order.
+        (libc::SYS_write, Trace),
+        (libc::SYS_pwrite64, Trace),
+        (libc::SYS_openat, TraceIfAny(2, OPEN_CHANGES)),
+        (libc::SYS_open, TraceIfAny(1, OPEN_CHANGES)),
+        (libc::SYS_mmap, TraceIfAny(3, libc::MAP_SHARED as u32)),
+        (libc::SYS_ioctl, TraceIfOneOf(1, CLONE_REQUESTS)),
+    ];
+    rules.extend(
+        [
+            libc::SYS_writev,
+            libc::SYS_pwritev,
+            libc::SYS_pwritev2,
+            libc::SYS_sendfile,
+            libc::SYS_copy_file_range,
+            libc::SYS_splice,
+            libc::SYS_creat,
+            libc::SYS_openat2,
+            libc::SYS_rename,
+            libc::SYS_renameat,
+            libc::SYS_renameat2,
+            libc::SYS_link,
+            libc::SYS_linkat,
+            libc::SYS_symlink,
+            libc::SYS_symlinkat,
+            libc::SYS_unlink,
+            libc::SYS_unlinkat,
+            libc::SYS_mkdir,
+            libc::SYS_mkdirat,
+            libc::SYS_rmdir,
+            libc::SYS_mknod,
+            libc::SYS_mknodat,
+            libc::SYS_bind,
+            libc::SYS_connect,
+            libc::SYS_truncate,
+            libc::SYS_ftruncate,
+            libc::SYS_fallocate,
+            libc::SYS_chmod,
+            libc::SYS_fchmod,
+            libc::SYS_fchmodat,
+            libc::SYS_fchmodat2,
+            libc::SYS_chown,
+            libc::SYS_lchown,
+            libc::SYS_fchown,
+            libc::SYS_fchownat,
+            libc::SYS_utime,
+            libc::SYS_utimes,
+            libc::SYS_utimensat,
+            libc::SYS_futimesat,
+            libc::SYS_setxattr,
+            libc::SYS_lsetxattr,
+            libc::SYS_fsetxattr,
+            libc::SYS_removexattr,
+            libc::SYS_lremovexattr,
+            libc::SYS_fremovexattr,
+            libc::SYS_fsync,
+            libc::SYS_fdatasync,
+            libc::SYS_sync,
+            libc::SYS_syncfs,
+            libc::SYS_sync_file_range,
+            libc::SYS_msync,
+        ]
+        .map(|number| (number, Trace)),
+    );
+    rules.extend(
+        [
+            libc::SYS_io_uring_setup,
+            libc::SYS_io_uring_enter,
+            libc::SYS_io_uring_register,
+            libc::SYS_io_setup,
+            libc::SYS_io_submit,
+        ]
+        .map(|number| (number, Refuse)),
+    );
+    rules
+}
+
+/// The calls that are answered ENOSYS, by name, for the report.
+pub const REFUSED: &str = "io_uring, AIO contexts (io_setup), 32-bit and x32 calls";
+
+const fn statement(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+const fn jump(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+/// Builds the program.
+pub(crate) fn program() -> Vec<libc::sock_filter> {
+    let allow = statement(RETURN, libc::SECCOMP_RET_ALLOW);
+    let trace = statement(RETURN, libc::SECCOMP_RET_TRACE);
+    let refuse = statement(RETURN, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+    let mut code = vec![
+        statement(LOAD, ARCHITECTURE),
+        jump(EQUAL, AUDIT_ARCH_X86_64, 1, 0),
+        refuse,
+        statement(LOAD, NUMBER),
+        jump(AT_LEAST, X32_BIT, 0, 1),
+        refuse,
+    ];
+    for (number, rule) in rules() {
+        let number = u32::try_from(number).expect("system call numbers are small");
+        match rule {
+            Rule::Trace => code.extend([jump(EQUAL, number, 0, 1), trace]),
+            Rule::Refuse => code.extend([jump(EQUAL, number, 0, 1), refuse]),
+            Rule::TraceIfAny(index, bits) => code.extend([
+                jump(EQUAL, number, 0, 4),
+                statement(LOAD, argument(index)),
+                jump(ANY_BIT, bits, 0, 1),
+                trace,
+                allow,
+            ]),
+            Rule::TraceIfOneOf(index, values) => {
+                let mut rest = vec![statement(LOAD, argument(index))];
+                for value in values {
+                    rest.extend([jump(EQUAL, *value, 0, 1), trace]);
+                }
+                rest.push(allow);
+                let length = u8::try_from(rest.len()).expect("a rule is short");
+                code.push(jump(EQUAL, number, 0, length));
+                code.extend(rest);
+            }
+        }
+    }
+    code.push(allow);
+    code
+}
+
+/// Installs the program for the calling thread and all that it will start. The program is built
+/// beforehand, since the caller stands between fork and exec.
+///
+/// # Errors
+/// What the kernel says: EINVAL without seccomp, EACCES without the right to install filters.
+#[expect(unsafe_code, reason = "prctl and seccomp have no safe wrapper")]
+pub(crate) fn install(program: &[libc::sock_filter], keep_privileges: bool) -> io::Result<()> {
+    let description = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    if !keep_privileges {
+        // SAFETY: PR_SET_NO_NEW_PRIVS takes integers only.
+        let status = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        if status != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // SAFETY: `description` points at `program`, which outlives the call; the kernel copies it.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            std::ptr::from_ref(&description),
+        )
+    };
+    if status != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the program on one call, as the kernel would.
+    fn run(number: i64, arguments: [u64; 6], architecture: u32) -> u32 {
+        let mut data = Vec::new();
+        data.extend((number as u32).to_ne_bytes());
+        data.extend(architecture.to_ne_bytes());
+        data.extend(0_u64.to_ne_bytes());
+        for value in arguments {
+            data.extend(value.to_ne_bytes());
+        }
+        let code = program();
+        let (mut position, mut accumulator) = (0, 0_u32);
+        loop {
+            let step = code[position];
+            position += 1;
+            let taken = match u32::from(step.code) {
+                LOAD => {
+                    let at = step.k as usize;
+                    accumulator = u32::from_ne_bytes(data[at..at + 4].try_into().unwrap());
+                    continue;
+                }
+                EQUAL => accumulator == step.k,
+                AT_LEAST => accumulator >= step.k,
+                ANY_BIT => accumulator & step.k != 0,
+                RETURN => return step.k,
+                other => panic!("unknown instruction {other}"),
+            };
+            position += usize::from(if taken { step.jt } else { step.jf });
+        }
+    }
+
+    #[test]
+    fn every_rule_stops_exactly_the_calls_that_can_change_files() {
+        const TRACE: u32 = libc::SECCOMP_RET_TRACE;
+        const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+        const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        let at = |index: usize, value: i32| {
+            let mut arguments = [0; 6];
+            arguments[index] = value as u64;
+            arguments
+        };
+        let cases = [
+            (libc::SYS_write, [0; 6], TRACE),
+            (libc::SYS_read, [0; 6], ALLOW),
+            (libc::SYS_openat, at(2, libc::O_RDWR), ALLOW),
+            (libc::SYS_openat, at(2, libc::O_RDWR | libc::O_CREAT), TRACE),
+            (libc::SYS_openat, at(2, libc::O_TMPFILE), TRACE),
+            (libc::SYS_open, at(1, libc::O_TRUNC), TRACE),
+            (libc::SYS_mmap, at(3, libc::MAP_PRIVATE), ALLOW),
+            (libc::SYS_mmap, at(3, libc::MAP_SHARED), TRACE),
+            (libc::SYS_ioctl, at(1, FICLONE as i32), TRACE),
+            (libc::SYS_ioctl, at(1, FICLONERANGE as i32), TRACE),
+            (libc::SYS_ioctl, at(1, 0x5401), ALLOW),
+            (libc::SYS_io_uring_setup, [0; 6], ENOSYS),
+            (libc::SYS_msync, [0; 6], TRACE),
+            (libc::SYS_connect, [0; 6], TRACE),
+            (i64::from(X32_BIT) + 1, [0; 6], ENOSYS),
+        ];
+        for (number, arguments, expected) in cases {
+            assert_eq!(run(number, arguments, AUDIT_ARCH_X86_64), expected, "call {number}");
+        }
+        assert_eq!(run(libc::SYS_write, [0; 6], 0x4000_0003), ENOSYS, "32-bit");
+    }
+}

@@ -1,0 +1,254 @@
+//! What can be read of a stopped thread: its memory, descriptors, directories. Never writes to it.
+
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use std::collections::HashMap;
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// Symbolic links followed in one path, as in the kernel.
+const LINKS_MAX: usize = 40;
+/// Longest path, with its terminating NUL, as in the kernel.
+const PATH_MAX: usize = 4_096;
+/// `PIDFD_THREAD`: a descriptor for a thread rather than a process. Linux 6.9.
+const PIDFD_THREAD: libc::c_uint = libc::O_EXCL as libc::c_uint;
+
+/// Device and inode number.
+pub(crate) type Identity = (u64, u64);
+
+/// A thread stopped at the entry or exit of a system call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest {
+    /// The thread.
+    pub(crate) thread: Pid,
+}
+
+/// A path taken apart: the directory that holds the last name, and that name.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The directory, opened O_PATH.
+    pub(crate) directory: OwnedFd,
+    /// Its identity.
+    pub(crate) identity: Identity,
+    /// The last name, without slashes.
+    pub(crate) name: Vec<u8>,
+}
+
+impl Place {
+    /// What stands at the name, if anything; a link itself, not what it points to.
+    pub(crate) fn stat(&self) -> Option<Stat> {
+        let name = CString::new(self.name.as_slice()).ok()?;
+        rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()
+    }
+
+    /// A path by which the harness itself can reach it.
+    pub(crate) fn reach(&self) -> PathBuf {
+        let mut path = PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()));
+        path.push(OsString::from_vec(self.name.clone()));
+        path
+    }
+}
+
+/// Identity of what a stat shows.
+pub(crate) fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
+}
+
+impl Guest {
+    /// Reads bytes; fewer than asked for where memory ends.
+    pub(crate) fn read_bytes(&self, address: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let remote = RemoteIoVec { base: address as usize, len: length };
+        let read =
+            process_vm_readv(self.thread, &mut [io::IoSliceMut::new(&mut bytes)], &[remote])?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    pub(crate) fn read_u64(&self, address: u64) -> io::Result<u64> {
+        let bytes = self.read_bytes(address, 8)?;
+        let bytes: [u8; 8] = bytes.try_into().map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    /// Reads a string that ends with NUL.
+    pub(crate) fn read_string(&self, address: u64) -> io::Result<Vec<u8>> {
+        const PAGE: usize = 4_096;
+        let mut text = Vec::new();
+        let mut at = address as usize;
+        while text.len() < PATH_MAX {
+            // Never across a page: the next one may not be there.
+            let length = (PAGE - at % PAGE).min(256);
+            let part = self.read_bytes(at as u64, length)?;
+            if let Some(end) = part.iter().position(|byte| *byte == 0) {
+                text.extend_from_slice(&part[..end]);
+                return Ok(text);
+            }
+            if part.is_empty() {
+                break;
+            }
+            at += part.len();
+            text.extend_from_slice(&part);
+        }
+        Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG))
+    }
+
+    /// Opens, O_PATH, the directory that a path argument starts from.
+    fn base(&self, directory: i32, path: &[u8]) -> io::Result<OwnedFd> {
+        let link = if path.first() == Some(&b'/') {
+            format!("/proc/{}/root", self.thread)
+        } else if directory == libc::AT_FDCWD {
+            format!("/proc/{}/cwd", self.thread)
+        } else {
+            format!("/proc/{}/fd/{directory}", self.thread)
+        };
+        Ok(rustix::fs::open(link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// What `/proc/self` and `/dev/fd` mean to the thread, written so that it means the same to us.
+    fn translate(&self, path: Vec<u8>) -> Vec<u8> {
+        let fixed: [(&[u8], String); 6] = [
+            (b"/proc/self/", format!("/proc/{}/", self.thread)),
+            (b"/proc/thread-self/", format!("/proc/{}/", self.thread)),
+            (b"/dev/fd/", format!("/proc/{}/fd/", self.thread)),
+            (b"/dev/stdin", format!("/proc/{}/fd/0", self.thread)),
+            (b"/dev/stdout", format!("/proc/{}/fd/1", self.thread)),
+            (b"/dev/stderr", format!("/proc/{}/fd/2", self.thread)),
+        ];
+        for (prefix, replacement) in fixed {
+            if let Some(rest) = path.strip_prefix(prefix) {
+                let mut translated = replacement.into_bytes();
+                translated.extend_from_slice(rest);
+                return translated;
+            }
+        }
+        path
+    }
+
+    /// Takes a path argument apart. With `follow`, symbolic links at its end are followed, also
+    /// where what they point to is not there yet.
+    pub(crate) fn place(&self, directory: i32, path: &[u8], follow: bool) -> io::Result<Place> {
+        let mut path = self.translate(path.to_vec());
+        let mut base = self.base(directory, &path)?;
+        for _ in 0..LINKS_MAX {
+            while path.len() > 1 && path.last() == Some(&b'/') {
+                path.pop();
+            }
+            let cut = path.iter().rposition(|byte| *byte == b'/');
+            let (parent, name) = match cut {
+                Some(cut) => (&path[..cut], path[cut + 1..].to_vec()),
+                None => (&path[..0], path.clone()),
+            };
+            if name.is_empty() || name == b"." || name == b".." {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            let parent: &[u8] = match parent.iter().position(|byte| *byte != b'/') {
+                Some(start) => &parent[start..],
+                None => b".",
+            };
+            let holder =
+                rustix::fs::openat(&base, parent, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let place =
+                Place { identity: identity(&rustix::fs::fstat(&holder)?), directory: holder, name };
+            let is_link = follow
+                && place.stat().is_some_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFLNK);
+            if !is_link {
+                return Ok(place);
+            }
+            path = rustix::fs::readlinkat(&place.directory, &*place.name, Vec::new())?.into_bytes();
+            base = if path.first() == Some(&b'/') {
+                self.base(libc::AT_FDCWD, b"/")?
+            } else {
+                place.directory
+            };
+        }
+        Err(io::Error::from_raw_os_error(libc::ELOOP))
+    }
+
+    /// What an existing path leads to, opened O_PATH.
+    pub(crate) fn open_path(
+        &self,
+        directory: i32,
+        path: &[u8],
+        follow: bool,
+    ) -> io::Result<OwnedFd> {
+        let path = self.translate(path.to_vec());
+        let base = self.base(directory, &path)?;
+        let relative: &[u8] = match path.iter().position(|byte| *byte != b'/') {
+            Some(start) => &path[start..],
+            None => b".",
+        };
+        let flags = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        Ok(rustix::fs::openat(
+            base,
+            relative,
+            OFlags::PATH | OFlags::CLOEXEC | flags,
+            Mode::empty(),
+        )?)
+    }
+}
+
+/// Copies descriptors of threads. A copy shares the target's open file, so it must be dropped
+/// before anybody looks at the target's locks.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors {
+    handles: HashMap<Pid, OwnedFd>,
+}
+
+impl Descriptors {
+    /// A copy of a descriptor of a thread.
+    ///
+    /// # Errors
+    /// EBADF if there is no such descriptor, EPERM if the thread may not be looked at.
+    pub(crate) fn copy(&mut self, thread: Pid, descriptor: i32) -> io::Result<OwnedFd> {
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.handles.entry(thread) {
+            entry.insert(open_thread(thread)?);
+        }
+        let handle = &self.handles[&thread];
+        rustix::process::pidfd_getfd(
+            handle.as_fd(),
+            descriptor,
+            rustix::process::PidfdGetfdFlags::empty(),
+        )
+        .map_err(io::Error::from)
+    }
+
+    /// Forgets a thread that ended or began another program.
+    pub(crate) fn forget(&mut self, thread: Pid) {
+        self.handles.remove(&thread);
+    }
+}
+
+#[expect(unsafe_code, reason = "rustix does not know PIDFD_THREAD")]
+fn open_thread(thread: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and returns a new descriptor or an error.
+    let mut handle = unsafe { libc::syscall(libc::SYS_pidfd_open, thread.as_raw(), PIDFD_THREAD) };
+    if handle < 0 {
+        // Before Linux 6.9 only whole processes can be opened.
+        let leader = thread_group(thread)?;
+        // SAFETY: as above.
+        handle = unsafe { libc::syscall(libc::SYS_pidfd_open, leader.as_raw(), 0) };
+    }
+    if handle < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(handle).expect("descriptors are small")) })
+}
+
+/// The process that a thread belongs to.
+///
+/// # Errors
+/// If the thread is gone.
+pub(crate) fn thread_group(thread: Pid) -> io::Result<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status"))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
+        .map(Pid::from_raw)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}

@@ -1,0 +1,415 @@
+//! A disk image in memory: the state directories as they are after some operations.
+//!
+//! Images share what they have in common, so keeping many of them is cheap: an inode is shared
+//! until it changes, a file's contents by chunk, a block by reference into the file it came from.
+//! Two images with the same paths, kinds, modes, owners, attributes and bytes have the same
+//! [`Image::digest`], whatever operations made them.
+
+mod content;
+
+pub use content::{BLOCK, Block, Content, Source};
+
+use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub struct Inode {
+    /// Regular file, directory, link...
+    pub kind: FileKind,
+    /// Owner and mode.
+    pub attributes: Attributes,
+    /// Extended attributes in the `user.` name space.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The bytes of a regular file.
+    pub content: Content,
+    /// The entries of a directory.
+    pub entries: BTreeMap<Vec<u8>, FileId>,
+}
+
+impl Inode {
+    /// A new inode without contents.
+    pub fn new(kind: FileKind, attributes: Attributes) -> Self {
+        Inode {
+            kind,
+            attributes,
+            xattrs: BTreeMap::new(),
+            content: Content::default(),
+            entries: BTreeMap::new(),
+        }
+    }
+}
+
+/// State directories in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    inodes: BTreeMap<FileId, Arc<Inode>>,
+    roots: Vec<FileId>,
+}
+
+/// What a scan of real directories found: the image, and which inode is which.
+#[derive(Debug)]
+pub struct Scan {
+    /// The directories as an image.
+    pub image: Image,
+    /// Device and inode number of each.
+    pub identities: Vec<((u64, u64), FileId)>,
+    /// The first number that no inode has.
+    pub next: u64,
+}
+
+/// Why directories could not be scanned.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path}")]
+pub struct ScanError {
+    /// What could not be read.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Image {
+    /// Reads directories in the order of their names, so that equal directories are numbered
+    /// alike. Contents are not held in memory: blocks refer to the files.
+    ///
+    /// # Errors
+    /// The first file that cannot be read.
+    pub fn scan(roots: &[PathBuf]) -> Result<Scan, ScanError> {
+        let mut scan = Scan { image: Image::default(), identities: Vec::new(), next: 1 };
+        let mut seen = BTreeMap::new();
+        for root in roots {
+            let id = scan_one(&mut scan, &mut seen, root)?;
+            scan.image.roots.push(id);
+        }
+        Ok(scan)
+    }
+
+    /// The state directories themselves, in their order on the command line.
+    pub fn roots(&self) -> &[FileId] {
+        &self.roots
+    }
+
+    /// One inode.
+    pub fn inode(&self, file: FileId) -> Option<&Arc<Inode>> {
+        self.inodes.get(&file)
+    }
+
+    /// Every inode, with or without a name.
+    pub fn inodes(&self) -> impl Iterator<Item = (FileId, &Arc<Inode>)> {
+        self.inodes.iter().map(|(id, inode)| (*id, inode))
+    }
+
+    /// The inode that a name stands for.
+    pub fn look_up(&self, name: &Name) -> Option<FileId> {
+        self.inodes.get(&name.directory)?.entries.get(&name.bytes).copied()
+    }
+
+    fn change(&mut self, file: FileId) -> &mut Inode {
+        // An inode that an effect names without having made it is a defect of the recorder; it
+        // shows when the rebuilt end is compared with the real one, so a placeholder is enough.
+        Arc::make_mut(
+            self.inodes
+                .entry(file)
+                .or_insert_with(|| Arc::new(Inode::new(FileKind::Regular, Attributes::default()))),
+        )
+    }
+
+    /// Changes the contents of a file.
+    pub fn set_content(&mut self, file: FileId, content: Content) {
+        self.change(file).content = content;
+    }
+
+    /// Changes the contents of a file in place.
+    pub fn content_mut(&mut self, file: FileId) -> &mut Content {
+        &mut self.change(file).content
+    }
+
+    /// Adds or replaces a whole inode.
+    pub fn put(&mut self, file: FileId, inode: Arc<Inode>) {
+        self.inodes.insert(file, inode);
+    }
+
+    /// Sets or removes an entry of a directory.
+    pub fn set_entry(&mut self, name: &Name, file: Option<FileId>) {
+        let entries = &mut self.change(name.directory).entries;
+        match file {
+            Some(file) => entries.insert(name.bytes.clone(), file),
+            None => entries.remove(&name.bytes),
+        };
+    }
+
+    /// Applies one effect. `data` is what the recording holds for it.
+    pub fn apply(&mut self, effect: &Effect, data: &[u8]) {
+        match effect {
+            Effect::Nothing | Effect::Synced { .. } | Effect::SyncedAll => {}
+            Effect::Create { file, name, kind, attributes } => {
+                self.put(*file, Arc::new(Inode::new(kind.clone(), *attributes)));
+                if let Some(name) = name {
+                    self.set_entry(name, Some(*file));
+                }
+            }
+            Effect::Write { file, offset, .. } => self.content_mut(*file).write(*offset, data),
+            Effect::Resize { file, size } => self.content_mut(*file).resize(*size),
+            Effect::Zero { file, offset, length } => self.content_mut(*file).zero(*offset, *length),
+            Effect::Replace { file, .. } => {
+                let content = self.content_mut(*file);
+                content.resize(0);
+                content.write(0, data);
+            }
+            Effect::Link { file, name } => self.set_entry(name, Some(*file)),
+            Effect::Unlink { name, .. } => self.set_entry(name, None),
+            Effect::Rename { file, from, to, .. } => {
+                if let Some(from) = from {
+                    self.set_entry(from, None);
+                }
+                if let Some(to) = to {
+                    self.set_entry(to, Some(*file));
+                }
+            }
+            Effect::Exchange { first, second } => {
+                self.set_entry(&first.0, Some(second.1));
+                self.set_entry(&second.0, Some(first.1));
+            }
+            Effect::Attributes { file, attributes } => self.change(*file).attributes = *attributes,
+            Effect::Xattr { file, name, value } => {
+                let xattrs = &mut self.change(*file).xattrs;
+                match value {
+                    Some(value) => xattrs.insert(name.clone(), value.clone()),
+                    None => xattrs.remove(name),
+                };
+            }
+        }
+    }
+
+    /// The same roots with nothing in them.
+    pub fn emptied(&self) -> Image {
+        let mut image = Image { inodes: BTreeMap::new(), roots: self.roots.clone() };
+        for root in &self.roots {
+            let attributes =
+                self.inodes.get(root).map(|inode| inode.attributes).unwrap_or_default();
+            image.put(*root, Arc::new(Inode::new(FileKind::Directory, attributes)));
+        }
+        image
+    }
+
+    /// Drops inodes that no name leads to. Descriptors may still refer to them while the program
+    /// runs, but a crash ends that.
+    pub fn without_nameless(&self) -> Image {
+        let mut kept = Image { inodes: BTreeMap::new(), roots: self.roots.clone() };
+        self.walk(|_, id, inode| {
+            kept.inodes.insert(id, Arc::clone(inode));
+        });
+        kept
+    }
+
+    /// Visits every name in order: the index of the root, the path below it (empty for the root
+    /// itself) and the inode. A file with two names is visited twice.
+    pub fn walk(&self, mut visit: impl FnMut((usize, &[u8]), FileId, &Arc<Inode>)) {
+        for (index, root) in self.roots.iter().enumerate() {
+            self.walk_from(index, &mut Vec::new(), *root, 0, &mut visit);
+        }
+    }
+
+    fn walk_from(
+        &self,
+        root: usize,
+        path: &mut Vec<u8>,
+        id: FileId,
+        depth: usize,
+        visit: &mut impl FnMut((usize, &[u8]), FileId, &Arc<Inode>),
+    ) {
+        const DEPTH_MAX: usize = 1_000;
+        let Some(inode) = self.inodes.get(&id) else { return };
+        visit((root, path), id, inode);
+        if depth == DEPTH_MAX {
+            return;
+        }
+        let length = path.len();
+        for (name, child) in &inode.entries {
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            self.walk_from(root, path, *child, depth + 1, visit);
+            path.truncate(length);
+        }
+    }
+
+    /// Finds an inode by its path below a root.
+    pub fn find(&self, root: usize, path: &[u8]) -> Option<FileId> {
+        let mut id = *self.roots.get(root)?;
+        for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+            id = *self.inodes.get(&id)?.entries.get(part)?;
+        }
+        Some(id)
+    }
+
+    /// BLAKE3 over paths, kinds, modes, owners, attributes and bytes.
+    pub fn digest(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        let mut first_path: BTreeMap<FileId, (usize, Vec<u8>)> = BTreeMap::new();
+        self.walk(|(root, path), id, inode| {
+            hasher.update(&(root as u64).to_le_bytes());
+            hash_bytes(&mut hasher, path);
+            if !matches!(inode.kind, FileKind::Directory) {
+                match first_path.get(&id) {
+                    Some((root, path)) => {
+                        hasher.update(&[b'=']);
+                        hasher.update(&(*root as u64).to_le_bytes());
+                        hash_bytes(&mut hasher, path);
+                        return;
+                    }
+                    None => {
+                        first_path.insert(id, (root, path.to_vec()));
+                    }
+                }
+            }
+            hash_inode(&mut hasher, inode);
+        });
+        hasher.finalize()
+    }
+}
+
+fn hash_bytes(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+fn hash_inode(hasher: &mut blake3::Hasher, inode: &Inode) {
+    let (letter, rest) = match &inode.kind {
+        FileKind::Regular => (b"f", Vec::new()),
+        FileKind::Directory => (b"d", Vec::new()),
+        FileKind::Symlink(target) => (b"l", target.clone()),
+        FileKind::Fifo => (b"p", Vec::new()),
+        FileKind::Socket => (b"s", Vec::new()),
+        FileKind::Device { mode, number } => {
+            (b"v", [u64::from(*mode).to_le_bytes(), number.to_le_bytes()].concat())
+        }
+    };
+    hasher.update(letter);
+    hash_bytes(hasher, &rest);
+    let Attributes { mode, uid, gid } = inode.attributes;
+    for number in [mode, uid, gid] {
+        hasher.update(&number.to_le_bytes());
+    }
+    hasher.update(&(inode.xattrs.len() as u64).to_le_bytes());
+    for (name, value) in &inode.xattrs {
+        hash_bytes(hasher, name);
+        hash_bytes(hasher, value);
+    }
+    if matches!(inode.kind, FileKind::Regular) {
+        hasher.update(&inode.content.digest());
+    }
+}
+
+fn scan_one(
+    scan: &mut Scan,
+    seen: &mut BTreeMap<(u64, u64), FileId>,
+    path: &Path,
+) -> Result<FileId, ScanError> {
+    let fail = |source| ScanError { path: path.to_owned(), source };
+    let metadata = fs::symlink_metadata(path).map_err(fail)?;
+    let identity = (metadata.dev(), metadata.ino());
+    if let Some(id) = seen.get(&identity) {
+        return Ok(*id);
+    }
+    let id = FileId(scan.next);
+    scan.next += 1;
+    seen.insert(identity, id);
+    scan.identities.push((identity, id));
+    let mut inode = read_inode(path, &metadata).map_err(fail)?;
+    if metadata.is_dir() {
+        let mut names = fs::read_dir(path)
+            .and_then(|entries| {
+                entries
+                    .map(|entry| entry.map(|entry| entry.file_name()))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .map_err(fail)?;
+        names.sort();
+        for name in names {
+            let child = scan_one(scan, seen, &path.join(&name))?;
+            inode.entries.insert(name.as_bytes().to_vec(), child);
+        }
+    }
+    scan.image.inodes.insert(id, Arc::new(inode));
+    Ok(id)
+}
+
+/// Reads one inode without its entries: kind, owner, mode, attributes, contents by reference.
+///
+/// # Errors
+/// What the system says.
+pub fn read_inode(path: &Path, metadata: &fs::Metadata) -> io::Result<Inode> {
+    let mut inode = Inode::new(kind_of(path, metadata)?, attributes_of(metadata));
+    match inode.kind {
+        FileKind::Regular => {
+            inode.content = Content::of_file(Source::open(path)?, metadata.len())?;
+            inode.xattrs = read_xattrs(path)?;
+        }
+        FileKind::Directory => inode.xattrs = read_xattrs(path)?,
+        _ => {}
+    }
+    Ok(inode)
+}
+
+/// Owner and mode.
+pub fn attributes_of(metadata: &fs::Metadata) -> Attributes {
+    Attributes { mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() }
+}
+
+/// What kind of thing stands at a path.
+///
+/// # Errors
+/// If a symbolic link cannot be read.
+pub fn kind_of(path: &Path, metadata: &fs::Metadata) -> io::Result<FileKind> {
+    let kind = metadata.file_type();
+    Ok(if kind.is_dir() {
+        FileKind::Directory
+    } else if kind.is_symlink() {
+        FileKind::Symlink(fs::read_link(path)?.as_os_str().as_bytes().to_vec())
+    } else if kind.is_fifo() {
+        FileKind::Fifo
+    } else if kind.is_socket() {
+        FileKind::Socket
+    } else if kind.is_file() {
+        FileKind::Regular
+    } else {
+        FileKind::Device { mode: metadata.mode() & libc::S_IFMT, number: metadata.rdev() }
+    })
+}
+
+/// The extended attributes in the `user.` name space; none where the file system has none.
+///
+/// # Errors
+/// What the system says, but for "not supported".
+pub fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut xattrs = BTreeMap::new();
+    let mut list = Vec::with_capacity(4096);
+    match rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut list)) {
+        Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(xattrs),
+        Ok(_) => {}
+        Err(rustix::io::Errno::RANGE) => {
+            list = Vec::with_capacity(65_536);
+            rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut list))?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    for name in list.split(|byte| *byte == 0).filter(|name| name.starts_with(b"user.")) {
+        let mut value = Vec::with_capacity(65_536);
+        rustix::fs::lgetxattr(
+            path,
+            OsStr::from_bytes(name),
+            rustix::buffer::spare_capacity(&mut value),
+        )?;
+        xattrs.insert(name.to_vec(), value);
+    }
+    Ok(xattrs)
+}

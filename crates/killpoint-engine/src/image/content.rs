@@ -1,0 +1,405 @@
+//! The bytes of a file: blocks of 4,096, shared between images, absent where the file has a hole.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Bytes in a block: the unit in which a kill tears writes and file systems keep data.
+pub const BLOCK: u64 = 4_096;
+/// Blocks in a chunk: the unit of sharing between two versions of a file.
+const CHUNK: usize = 64;
+
+/// A file that blocks refer to. Its bytes must not change while an image refers to them.
+#[derive(Clone, Debug)]
+pub struct Source(Arc<(PathBuf, OnceLock<File>)>);
+
+impl Source {
+    /// Refers to a file. It is opened when bytes are first needed.
+    ///
+    /// # Errors
+    /// Never at present; the signature leaves room for opening at once.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Source(Arc::new((path.to_owned(), OnceLock::new()))))
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.0.1.get() {
+            Some(file) => file.read_exact_at(buffer, offset),
+            None => File::open(&self.0.0)?.read_exact_at(buffer, offset),
+        }
+    }
+}
+
+/// One block, with its digest.
+#[derive(Clone, Debug)]
+pub struct Block(Arc<BlockData>);
+
+#[derive(Debug)]
+struct BlockData {
+    digest: Sum,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Memory(Box<[u8]>),
+    Stored(Source, u64),
+}
+
+impl Block {
+    fn new(index: u64, bytes: Box<[u8]>) -> Option<Self> {
+        debug_assert_eq!(bytes.len() as u64, BLOCK);
+        // A block of zeros reads like a hole; keeping none makes equal contents equal digests.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        Some(Block(Arc::new(BlockData {
+            digest: Sum::of(index, &bytes),
+            bytes: Bytes::Memory(bytes),
+        })))
+    }
+
+    /// The 4,096 bytes.
+    ///
+    /// # Panics
+    /// If the file that the block refers to was changed or removed: the harness owns it.
+    pub fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
+        match &self.0.bytes {
+            Bytes::Memory(bytes) => std::borrow::Cow::Borrowed(bytes),
+            Bytes::Stored(source, offset) => {
+                let mut bytes = vec![0; BLOCK as usize];
+                let end = read_up_to(source, &mut bytes, *offset);
+                end.unwrap_or_else(|error| {
+                    panic!("{} can no longer be read: {error}", source.0.0.display())
+                });
+                std::borrow::Cow::Owned(bytes)
+            }
+        }
+    }
+
+    fn same(&self, other: &Block) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.digest == other.0.digest
+    }
+}
+
+/// Fills the buffer from a file that may end within it.
+fn read_up_to(source: &Source, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    match source.read_exact_at(buffer, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            let file = File::open(&source.0.0)?;
+            let mut filled = 0;
+            loop {
+                match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
+                    0 => return Ok(()),
+                    read => filled += read,
+                }
+            }
+        }
+        result => result,
+    }
+}
+
+/// A sum of block digests, modulo 2^256 by words: changing one block costs one block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum([u64; 4]);
+
+impl Sum {
+    fn of(index: u64, bytes: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&index.to_le_bytes());
+        hasher.update(bytes);
+        let digest = hasher.finalize();
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(digest.as_bytes().chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().expect("chunks of 8"));
+        }
+        Sum(words)
+    }
+
+    fn add(&mut self, other: Sum) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_add(other);
+        }
+    }
+
+    fn subtract(&mut self, other: Sum) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_sub(other);
+        }
+    }
+}
+
+type Chunk = [Option<Block>; CHUNK];
+
+/// The bytes of a regular file.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    size: u64,
+    chunks: Vec<Option<Arc<Chunk>>>,
+    sum: Sum,
+}
+
+impl Content {
+    /// Refers to a real file of `size` bytes; each block is read once for its digest.
+    ///
+    /// # Errors
+    /// What the system says when the file is read.
+    pub fn of_file(source: Source, size: u64) -> io::Result<Self> {
+        let mut content = Content::default();
+        if size == 0 {
+            return Ok(content);
+        }
+        let file = File::open(&source.0.0)?;
+        let mut bytes = vec![0; BLOCK as usize];
+        for index in 0..size.div_ceil(BLOCK) {
+            let offset = index * BLOCK;
+            let wanted = usize::try_from((size - offset).min(BLOCK)).expect("at most a block");
+            bytes[wanted..].fill(0);
+            file.read_exact_at(&mut bytes[..wanted], offset)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                let data = BlockData {
+                    digest: Sum::of(index, &bytes),
+                    bytes: if wanted == BLOCK as usize {
+                        Bytes::Stored(source.clone(), offset)
+                    } else {
+                        // The tail may lie before bytes that a later growth puts there.
+                        Bytes::Memory(bytes.clone().into_boxed_slice())
+                    },
+                };
+                content.set(index, Some(Block(Arc::new(data))));
+            }
+        }
+        content.size = size;
+        Ok(content)
+    }
+
+    /// Contents held in memory.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut content = Content::default();
+        content.write(0, bytes);
+        content
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// One block; none where there are only zeros.
+    pub fn block(&self, index: u64) -> Option<&Block> {
+        let index = usize::try_from(index).ok()?;
+        self.chunks.get(index / CHUNK)?.as_ref()?[index % CHUNK].as_ref()
+    }
+
+    fn set(&mut self, index: u64, block: Option<Block>) {
+        let index = usize::try_from(index).expect("a file fits in the address space");
+        let (chunk, place) = (index / CHUNK, index % CHUNK);
+        if chunk >= self.chunks.len() {
+            if block.is_none() {
+                return;
+            }
+            self.chunks.resize(chunk + 1, None);
+        }
+        let slot = &mut self.chunks[chunk];
+        if slot.is_none() && block.is_none() {
+            return;
+        }
+        let chunk = Arc::make_mut(slot.get_or_insert_with(|| Arc::new([const { None }; CHUNK])));
+        if let Some(old) = &chunk[place] {
+            self.sum.subtract(old.0.digest);
+        }
+        if let Some(new) = &block {
+            self.sum.add(new.0.digest);
+        }
+        chunk[place] = block;
+    }
+
+    /// Copies one block from another version of the file, or makes it a hole.
+    pub fn set_block_from(&mut self, index: u64, other: &Content) {
+        self.set(index, other.block(index).cloned());
+    }
+
+    /// Writes bytes at an offset; the file grows as needed.
+    pub fn write(&mut self, offset: u64, data: &[u8]) {
+        let mut rest = data;
+        let mut at = offset;
+        while !rest.is_empty() {
+            let index = at / BLOCK;
+            let within = usize::try_from(at % BLOCK).expect("less than a block");
+            let length = rest.len().min(BLOCK as usize - within);
+            let bytes = if length == BLOCK as usize {
+                rest[..length].to_vec()
+            } else {
+                let mut bytes = match self.block(index) {
+                    Some(block) => block.bytes().into_owned(),
+                    None => vec![0; BLOCK as usize],
+                };
+                bytes[within..within + length].copy_from_slice(&rest[..length]);
+                bytes
+            };
+            self.set(index, Block::new(index, bytes.into_boxed_slice()));
+            at += length as u64;
+            rest = &rest[length..];
+        }
+        if !data.is_empty() {
+            self.size = self.size.max(at);
+        }
+    }
+
+    /// Makes a range zeros, within the size.
+    pub fn zero(&mut self, offset: u64, length: u64) {
+        let end = offset.saturating_add(length).min(self.size);
+        let mut at = offset;
+        while at < end {
+            let index = at / BLOCK;
+            let upto = ((index + 1) * BLOCK).min(end);
+            if at == index * BLOCK && upto == (index + 1) * BLOCK {
+                self.set(index, None);
+            } else if let Some(block) = self.block(index) {
+                let mut bytes = block.bytes().into_owned();
+                bytes[(at % BLOCK) as usize..][..(upto - at) as usize].fill(0);
+                self.set(index, Block::new(index, bytes.into_boxed_slice()));
+            }
+            at = upto;
+        }
+    }
+
+    /// Cuts off or grows by zeros.
+    pub fn resize(&mut self, size: u64) {
+        if size < self.size {
+            let first_gone = size.div_ceil(BLOCK);
+            self.zero(size, first_gone * BLOCK - size);
+            for index in first_gone..self.size.div_ceil(BLOCK) {
+                self.set(index, None);
+            }
+            self.chunks.truncate(usize::try_from(first_gone).unwrap_or(usize::MAX).div_ceil(CHUNK));
+        }
+        self.size = size;
+    }
+
+    /// Size and bytes in one digest.
+    pub fn digest(&self) -> [u8; 40] {
+        let mut digest = [0; 40];
+        digest[..8].copy_from_slice(&self.size.to_le_bytes());
+        for (place, word) in digest[8..].chunks_exact_mut(8).zip(self.sum.0) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        digest
+    }
+
+    /// Whether both have the same size and bytes.
+    pub fn equals(&self, other: &Content) -> bool {
+        self.size == other.size && self.sum == other.sum
+    }
+
+    /// The indexes of the blocks that differ, up to the larger size.
+    pub fn changed_blocks(&self, other: &Content) -> Vec<u64> {
+        let mut changed = Vec::new();
+        for chunk in 0..self.chunks.len().max(other.chunks.len()) {
+            let ours = self.chunks.get(chunk).and_then(Option::as_ref);
+            let theirs = other.chunks.get(chunk).and_then(Option::as_ref);
+            match (ours, theirs) {
+                (None, None) => continue,
+                (Some(ours), Some(theirs)) if Arc::ptr_eq(ours, theirs) => continue,
+                _ => {}
+            }
+            for place in 0..CHUNK {
+                let equal = match (
+                    ours.and_then(|chunk| chunk[place].as_ref()),
+                    theirs.and_then(|chunk| chunk[place].as_ref()),
+                ) {
+                    (None, None) => true,
+                    (Some(ours), Some(theirs)) => ours.same(theirs),
+                    _ => false,
+                };
+                if !equal {
+                    changed.push((chunk * CHUNK + place) as u64);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Reads up to `length` bytes at an offset.
+    pub fn read(&self, offset: u64, length: u64) -> Vec<u8> {
+        let end = offset.saturating_add(length).min(self.size);
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(end.saturating_sub(offset)).unwrap_or(0));
+        let mut at = offset;
+        while at < end {
+            let index = at / BLOCK;
+            let upto = ((index + 1) * BLOCK).min(end);
+            let within = (at % BLOCK) as usize..(at % BLOCK + (upto - at)) as usize;
+            match self.block(index) {
+                Some(block) => bytes.extend_from_slice(&block.bytes()[within]),
+                None => bytes.resize(bytes.len() + within.len(), 0),
+            }
+            at = upto;
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        Zero(u64, u64),
+        Resize(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..20_000_u64, prop::collection::vec(0..3_u8, 0..9_000))
+                .prop_map(|(offset, data)| Step::Write(offset, data)),
+            (0..20_000_u64, 0..9_000_u64).prop_map(|(offset, length)| Step::Zero(offset, length)),
+            (0..20_000_u64).prop_map(Step::Resize),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn contents_behave_like_a_vector_of_bytes(steps in prop::collection::vec(step(), 0..12)) {
+            let mut content = Content::default();
+            let mut model: Vec<u8> = Vec::new();
+            for step in steps {
+                let before = content.clone();
+                match step {
+                    Step::Write(offset, data) => {
+                        content.write(offset, &data);
+                        let end = offset as usize + data.len();
+                        if !data.is_empty() {
+                            if model.len() < end { model.resize(end, 0); }
+                            model[offset as usize..end].copy_from_slice(&data);
+                        }
+                    }
+                    Step::Zero(offset, length) => {
+                        content.zero(offset, length);
+                        let end = (offset + length).min(model.len() as u64) as usize;
+                        if (offset as usize) < end { model[offset as usize..end].fill(0); }
+                    }
+                    Step::Resize(size) => { content.resize(size); model.resize(size as usize, 0); }
+                }
+                prop_assert_eq!(content.read(0, u64::MAX), model.clone());
+                prop_assert_eq!(content.digest(), Content::of_bytes_sized(&model).digest());
+                let changed = content.changed_blocks(&before);
+                prop_assert_eq!(changed.is_empty(), content.sum == before.sum);
+            }
+        }
+    }
+
+    impl Content {
+        fn of_bytes_sized(bytes: &[u8]) -> Self {
+            let mut content = Content::of_bytes(bytes);
+            content.resize(bytes.len() as u64);
+            content
+        }
+    }
+}

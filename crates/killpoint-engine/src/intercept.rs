@@ -1,0 +1,88 @@
+//! Interception: stops the calls of a process tree and lets one call on the state happen at a time.
+//!
+//! The contract that every mechanism keeps, by number:
+//!
+//! 1. Each call of [`crate::filter`]'s list, of every thread of the tree, is shown to
+//!    [`Observer::entry`] before the kernel carries it out, and not twice.
+//! 2. Between [`Entry::Carry`] and the matching [`Observer::exit`] no other call is carried: calls
+//!    on the state happen one after another over the whole tree, in the order of their results.
+//! 3. [`Entry::Wait`] parks the thread; it is shown again, anew, when nothing is in flight. Parked
+//!    threads are shown in the order in which they were parked.
+//! 4. [`Entry::Strike`] suppresses the call; nothing of the tree runs again; when `run` returns,
+//!    every process of it is dead and reaped.
+//! 5. When the mechanism's process dies, the tree dies.
+
+mod ptrace;
+
+pub(crate) use ptrace::run;
+
+use crate::guest::Guest;
+use nix::unistd::Pid;
+use std::time::Duration;
+
+/// A system call at its entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    /// Its number on this architecture.
+    pub(crate) number: i64,
+    /// Its arguments.
+    pub(crate) arguments: [u64; 6],
+}
+
+/// What is to happen to a call at its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It does not concern the state: let it run.
+    Pass,
+    /// It does, or may, and another call is in flight: ask again later.
+    Wait,
+    /// It does: carry it out and tell the result.
+    Carry,
+    /// Carry it out with this value of its third argument (a write cut short), then strike.
+    CarryThenStrike(u64),
+    /// Kill everything here and now.
+    Strike,
+}
+
+/// Who looks at the calls.
+pub(crate) trait Observer {
+    /// A call at its entry. `busy` says that another call is in flight.
+    fn entry(&mut self, guest: Guest, call: Call, busy: bool) -> Entry;
+    /// The call in flight returned this.
+    fn exit(&mut self, guest: Guest, result: i64);
+    /// The thread of the call in flight died in it.
+    fn lost(&mut self, thread: Pid);
+    /// A thread ended or began another program.
+    fn forget(&mut self, thread: Pid);
+    /// A new process (not thread) was born.
+    fn process(&mut self, process: Pid);
+    /// Called at least every [`TICK`]; true ends the run at once, as if it had timed out.
+    fn tick(&mut self) -> bool;
+}
+
+/// Longest time without a look at the clock.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// How long a run may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// For everything.
+    pub(crate) timeout: Duration,
+    /// Without a call on the state after the first process ended, while others are left.
+    pub(crate) quiet: Duration,
+    /// Most processes and threads alive at one time.
+    pub(crate) threads_max: usize,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// How the first process ended.
+    pub(crate) exit: crate::recording::Exit,
+    /// Whether it was struck.
+    pub(crate) struck: bool,
+    /// Processes that were left when it was over.
+    pub(crate) left_over: u32,
+    /// Whether the limit of threads was reached.
+    pub(crate) too_many: bool,
+}

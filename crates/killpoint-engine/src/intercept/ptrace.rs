@@ -1,0 +1,396 @@
+//! The reference mechanism: ptrace with a seccomp filter that stops only the calls of its list.
+//!
+//! The target itself does every call, with its own identity, limits and signals, and dies with the
+//! harness (PTRACE_O_EXITKILL). A call outside the state costs one stop, a call on it two.
+
+use super::{Call, Ended, Entry, Limits, Observer, TICK};
+use crate::guest::Guest;
+use crate::recording::Exit;
+use crate::spawn::{self, Prepared, Streams};
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::time::Instant;
+
+/// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
+const EVENT_STOP: i32 = 128;
+
+/// Where a thread is, as far as it concerns us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Running,
+    Parked,
+    InFlight,
+}
+
+struct Tracer<'a, O> {
+    observer: &'a mut O,
+    threads: HashMap<Pid, Place>,
+    parked: VecDeque<Pid>,
+    in_flight: Option<Pid>,
+    strike_after: bool,
+    struck: bool,
+    first: Pid,
+    exit: Exit,
+    last_call: Instant,
+    failure: Option<File>,
+    too_many: bool,
+}
+
+/// Starts a program and follows its tree until it has ended, is struck, or a limit is reached.
+///
+/// # Errors
+/// If the program cannot be forked or traced.
+pub(crate) fn run<O: Observer>(
+    prepared: &Prepared,
+    streams: &Streams,
+    before: impl FnOnce() -> io::Result<()>,
+    limits: Limits,
+    observer: &mut O,
+) -> io::Result<Ended> {
+    let waiting = spawn::start(prepared, streams, before)?;
+    let first = waiting.process;
+    let options = Options::PTRACE_O_TRACESECCOMP
+        | Options::PTRACE_O_TRACEFORK
+        | Options::PTRACE_O_TRACEVFORK
+        | Options::PTRACE_O_TRACECLONE
+        | Options::PTRACE_O_TRACEEXEC
+        | Options::PTRACE_O_TRACESYSGOOD
+        | Options::PTRACE_O_EXITKILL;
+    ptrace::seize(first, options)?;
+    observer.process(first);
+    let timer = Timer::start()?;
+    let failure = waiting.go()?;
+    let mut tracer = Tracer {
+        observer,
+        threads: HashMap::from([(first, Place::Running)]),
+        parked: VecDeque::new(),
+        in_flight: None,
+        strike_after: false,
+        struck: false,
+        first,
+        exit: Exit::Running,
+        last_call: Instant::now(),
+        failure: Some(failure),
+        too_many: false,
+    };
+    let left_over = tracer.follow(limits);
+    drop(timer);
+    Ok(Ended {
+        exit: tracer.exit,
+        struck: tracer.struck,
+        left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
+        too_many: tracer.too_many,
+    })
+}
+
+impl<O: Observer> Tracer<'_, O> {
+    /// The loop. Returns how many processes were left at its end; they are dead by then.
+    fn follow(&mut self, limits: Limits) -> usize {
+        let begin = Instant::now();
+        let mut left_over = HashSet::new();
+        let mut last_look = begin;
+        loop {
+            let now_due = match waitpid(None, Some(WaitPidFlag::__WALL)) {
+                Ok(status) => {
+                    self.handle(status, limits);
+                    last_look.elapsed() >= TICK
+                }
+                Err(Errno::EINTR) => true,
+                Err(_) => break, // ECHILD: nobody is left
+            };
+            if self.struck || self.too_many {
+                break;
+            }
+            if !now_due {
+                continue;
+            }
+            last_look = Instant::now();
+            if begin.elapsed() > limits.timeout || self.observer.tick() {
+                if self.exit == Exit::Running {
+                    self.exit = Exit::TimedOut;
+                }
+                left_over = self.processes();
+                break;
+            }
+            let driver_ended = self.exit != Exit::Running;
+            if driver_ended && self.in_flight.is_none() && self.last_call.elapsed() > limits.quiet {
+                left_over = self.processes();
+                break;
+            }
+        }
+        let was_running = self.exit == Exit::Running;
+        self.kill_all();
+        if was_running && let Some(number) = self.failure.take().and_then(spawn::failure) {
+            self.exit = Exit::NotStarted(number);
+        } else if self.exit == Exit::Status(127)
+            && let Some(number) = self.failure.take().and_then(spawn::failure)
+        {
+            self.exit = Exit::NotStarted(number);
+        }
+        left_over.len()
+    }
+
+    fn processes(&self) -> HashSet<Pid> {
+        self.threads.keys().filter_map(|tid| crate::guest::thread_group(*tid).ok()).collect()
+    }
+
+    /// Kills the whole tree and reaps it. Nothing of it runs again.
+    fn kill_all(&mut self) {
+        // As the init of a PID namespace this reaches everybody in it at once.
+        if nix::unistd::getpid().as_raw() == 1 {
+            let _ = nix::sys::signal::kill(Pid::from_raw(-1), Signal::SIGKILL);
+        }
+        for tid in self.threads.keys() {
+            let _ = nix::sys::signal::kill(*tid, Signal::SIGKILL);
+        }
+        loop {
+            match waitpid(None, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::Exited(pid, code)) => {
+                    self.note_exit(pid, Exit::Status(code));
+                }
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    self.note_exit(pid, Exit::Signal(signal as i32));
+                }
+                Ok(status) => {
+                    // A child that was being born, or a stop reported late.
+                    if let Some(pid) = status.pid() {
+                        let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+                        let _ = ptrace::cont(pid, None);
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn note_exit(&mut self, pid: Pid, exit: Exit) {
+        self.threads.remove(&pid);
+        self.observer.forget(pid);
+        if pid == self.first && self.exit == Exit::Running && !self.struck {
+            self.exit = exit;
+            self.last_call = Instant::now();
+        }
+    }
+
+    fn handle(&mut self, status: WaitStatus, limits: Limits) {
+        match status {
+            WaitStatus::Exited(pid, code) => self.died(pid, Exit::Status(code)),
+            WaitStatus::Signaled(pid, signal, _) => self.died(pid, Exit::Signal(signal as i32)),
+            WaitStatus::PtraceEvent(pid, signal, event) => {
+                self.born(pid, limits);
+                self.event(pid, signal, event);
+            }
+            WaitStatus::PtraceSyscall(pid) => self.returned(pid),
+            WaitStatus::Stopped(pid, signal) => {
+                self.born(pid, limits);
+                let _ = ptrace::cont(pid, signal);
+            }
+            _ => {}
+        }
+    }
+
+    fn born(&mut self, pid: Pid, limits: Limits) {
+        if self.threads.contains_key(&pid) {
+            return;
+        }
+        if self.threads.len() >= limits.threads_max {
+            self.too_many = true;
+        }
+        self.threads.insert(pid, Place::Running);
+        if crate::guest::thread_group(pid).is_ok_and(|group| group == pid) {
+            self.observer.process(pid);
+        }
+    }
+
+    fn died(&mut self, pid: Pid, exit: Exit) {
+        if !self.threads.contains_key(&pid) && pid != self.first {
+            return; // an orphan that init reaps
+        }
+        self.parked.retain(|parked| *parked != pid);
+        if self.in_flight == Some(pid) {
+            self.in_flight = None;
+            self.observer.lost(pid);
+        }
+        self.note_exit(pid, exit);
+        self.wake_parked();
+    }
+
+    fn event(&mut self, pid: Pid, signal: Signal, event: i32) {
+        match event {
+            libc::PTRACE_EVENT_SECCOMP => self.entered(pid),
+            EVENT_STOP => match signal {
+                // A group stop: stay stopped until SIGCONT, as without us.
+                Signal::SIGSTOP | Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU => {
+                    listen(pid);
+                }
+                _ => {
+                    let _ = ptrace::cont(pid, None);
+                }
+            },
+            libc::PTRACE_EVENT_EXEC => {
+                // The thread that began another program takes the process's id.
+                if let Ok(old) = ptrace::getevent(pid) {
+                    let old = Pid::from_raw(i32::try_from(old).unwrap_or(0));
+                    if old != pid {
+                        self.threads.remove(&old);
+                        self.observer.forget(old);
+                    }
+                }
+                self.observer.forget(pid);
+                if pid == self.first {
+                    self.failure = None;
+                }
+                let _ = ptrace::cont(pid, None);
+            }
+            _ => {
+                let _ = ptrace::cont(pid, None);
+            }
+        }
+    }
+
+    /// A thread stopped at the entry of a call of the list.
+    fn entered(&mut self, pid: Pid) {
+        let Ok(info) = call_of(pid) else {
+            let _ = ptrace::cont(pid, None);
+            return;
+        };
+        let busy = self.in_flight.is_some() || !self.parked.is_empty();
+        self.decide(pid, info, busy);
+    }
+
+    /// Asks the observer and does what it says. True if the call is now in flight or struck.
+    fn decide(&mut self, pid: Pid, call: Call, busy: bool) -> bool {
+        match self.observer.entry(Guest { thread: pid }, call, busy) {
+            Entry::Pass => {
+                let _ = ptrace::cont(pid, None);
+                false
+            }
+            Entry::Wait => {
+                self.threads.insert(pid, Place::Parked);
+                self.parked.push_back(pid);
+                false
+            }
+            Entry::Carry => {
+                self.carry(pid);
+                true
+            }
+            Entry::CarryThenStrike(length) => {
+                if let Ok(mut registers) = ptrace::getregs(pid) {
+                    registers.rdx = length;
+                    let _ = ptrace::setregs(pid, registers);
+                }
+                self.strike_after = true;
+                self.carry(pid);
+                true
+            }
+            Entry::Strike => {
+                self.struck = true;
+                true
+            }
+        }
+    }
+
+    fn carry(&mut self, pid: Pid) {
+        self.last_call = Instant::now();
+        self.in_flight = Some(pid);
+        self.threads.insert(pid, Place::InFlight);
+        let _ = ptrace::syscall(pid, None);
+    }
+
+    /// A thread stopped at the exit of the call in flight.
+    fn returned(&mut self, pid: Pid) {
+        if self.in_flight != Some(pid) {
+            let _ = ptrace::cont(pid, None);
+            return;
+        }
+        let result = result_of(pid);
+        self.in_flight = None;
+        self.threads.insert(pid, Place::Running);
+        self.observer.exit(Guest { thread: pid }, result);
+        if self.strike_after {
+            self.struck = true;
+            return;
+        }
+        let _ = ptrace::cont(pid, None);
+        self.last_call = Instant::now();
+        self.wake_parked();
+    }
+
+    /// Shows parked calls again, until one is in flight.
+    fn wake_parked(&mut self) {
+        while self.in_flight.is_none() && !self.struck {
+            let Some(pid) = self.parked.pop_front() else { return };
+            self.threads.insert(pid, Place::Running);
+            let Ok(call) = call_of(pid) else { continue };
+            if self.decide(pid, call, false) {
+                return;
+            }
+        }
+    }
+}
+
+fn call_of(pid: Pid) -> nix::Result<Call> {
+    let registers = ptrace::getregs(pid)?;
+    Ok(Call {
+        number: registers.orig_rax.cast_signed(),
+        arguments: [
+            registers.rdi,
+            registers.rsi,
+            registers.rdx,
+            registers.r10,
+            registers.r8,
+            registers.r9,
+        ],
+    })
+}
+
+fn result_of(pid: Pid) -> i64 {
+    ptrace::getregs(pid).map_or(i64::from(-libc::ESRCH), |registers| registers.rax.cast_signed())
+}
+
+#[expect(unsafe_code, reason = "nix has no PTRACE_LISTEN")]
+fn listen(pid: Pid) {
+    // SAFETY: PTRACE_LISTEN takes no memory.
+    unsafe { libc::ptrace(libc::PTRACE_LISTEN, pid.as_raw(), 0, 0) };
+}
+
+/// Interrupts `waitpid` every [`TICK`], so that limits are looked at.
+struct Timer;
+
+extern "C" fn nothing(_: i32) {}
+
+impl Timer {
+    #[expect(unsafe_code, reason = "a signal handler and setitimer")]
+    fn start() -> io::Result<Self> {
+        let action =
+            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler does nothing, so it is safe at any moment.
+        unsafe { sigaction(Signal::SIGALRM, &action) }?;
+        Self::set(libc::suseconds_t::try_from(TICK.as_micros()).expect("short"))?;
+        Ok(Timer)
+    }
+
+    #[expect(unsafe_code, reason = "setitimer has no safe wrapper")]
+    fn set(microseconds: libc::suseconds_t) -> io::Result<()> {
+        let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+        let value = libc::itimerval { it_interval: time, it_value: time };
+        // SAFETY: `value` lives for the call; the old value is not asked for.
+        match unsafe { libc::setitimer(libc::ITIMER_REAL, &value, std::ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let _ = Self::set(0);
+    }
+}

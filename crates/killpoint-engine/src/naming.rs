@@ -1,0 +1,212 @@
+//! Names of the files of a state while it is recorded, and the addresses made from them.
+//!
+//! Pure: fed with what the recorder saw. A name that was not there at the start and that not every
+//! recording knows (random, process-id and date parts) is written as `<newN>`: the N-th such name
+//! born in its directory. Names that all recordings share are written as they are, so that threads
+//! that race to create their files shift nothing either.
+
+use killpoint_model::address::{Address, escape, shape};
+use killpoint_model::operation::{FileId, Name, OperationKind};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A path in an address, and as it really is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    /// As an address has it.
+    pub(crate) path: String,
+    /// As a person knows it.
+    pub(crate) shown: String,
+}
+
+/// The directories of the state.
+#[derive(Debug, Default)]
+pub(crate) struct Namespace {
+    entries: HashMap<FileId, BTreeMap<Vec<u8>, FileId>>,
+    names: HashMap<FileId, BTreeSet<Name>>,
+    roots: HashMap<FileId, String>,
+    aliases: HashMap<Name, u64>,
+    births: HashMap<FileId, u64>,
+    born: Vec<String>,
+    stable: Option<BTreeSet<String>>,
+    ordinals: HashMap<String, u64>,
+}
+
+impl Namespace {
+    /// A state whose roots are shown with these prefixes (empty for a single one). `stable` holds
+    /// the names that every recording before gave birth to; none while there is no such recording.
+    pub(crate) fn new(roots: Vec<(FileId, String)>, stable: Option<BTreeSet<String>>) -> Self {
+        Namespace { roots: roots.into_iter().collect(), stable, ..Namespace::default() }
+    }
+
+    /// Adds a name that was there at the start.
+    pub(crate) fn add_initial(&mut self, name: Name, file: FileId) {
+        self.entries.entry(name.directory).or_default().insert(name.bytes.clone(), file);
+        self.names.entry(file).or_default().insert(name);
+    }
+
+    /// Adds a name that was born now.
+    pub(crate) fn add(&mut self, name: Name, file: FileId) {
+        self.birth(&name);
+        self.add_initial(name, file);
+    }
+
+    fn birth(&mut self, name: &Name) {
+        let shown = self.shown_name(name);
+        let unstable = self.stable.as_ref().is_some_and(|stable| !stable.contains(&shown));
+        self.born.push(shown);
+        if unstable {
+            let next = self.births.entry(name.directory).or_insert(0);
+            *next += 1;
+            self.aliases.insert(name.clone(), *next);
+        } else {
+            self.aliases.remove(name);
+        }
+    }
+
+    /// Removes a name.
+    pub(crate) fn remove(&mut self, name: &Name) {
+        if let Some(file) =
+            self.entries.get_mut(&name.directory).and_then(|e| e.remove(&name.bytes))
+            && let Some(names) = self.names.get_mut(&file)
+        {
+            names.remove(name);
+        }
+        self.aliases.remove(name);
+    }
+
+    /// The file that a name stands for.
+    pub(crate) fn look_up(&self, name: &Name) -> Option<FileId> {
+        self.entries.get(&name.directory)?.get(&name.bytes).copied()
+    }
+
+    /// The entries of a directory.
+    pub(crate) fn children(&self, directory: FileId) -> Vec<(Name, FileId)> {
+        self.entries.get(&directory).map_or_else(Vec::new, |entries| {
+            entries
+                .iter()
+                .map(|(bytes, file)| (Name { directory, bytes: bytes.clone() }, *file))
+                .collect()
+        })
+    }
+
+    /// How many names a file has.
+    pub(crate) fn names_of(&self, file: FileId) -> usize {
+        self.names.get(&file).map_or(0, BTreeSet::len) + usize::from(self.roots.contains_key(&file))
+    }
+
+    /// Every name born so far, in order.
+    pub(crate) fn born(&self) -> &[String] {
+        &self.born
+    }
+
+    /// The label of a file by the first of its names; none if it has none.
+    pub(crate) fn label(&self, file: FileId) -> Option<Label> {
+        if let Some(prefix) = self.roots.get(&file) {
+            let text = if prefix.is_empty() { ".".to_owned() } else { prefix.clone() };
+            return Some(Label { path: text.clone(), shown: text });
+        }
+        let name = self.names.get(&file)?.first()?;
+        Some(self.label_of_name(name))
+    }
+
+    /// The label of a name, whether or not something stands there.
+    pub(crate) fn label_of_name(&self, name: &Name) -> Label {
+        let (mut path, mut shown) = self.directory_prefix(name.directory, 0);
+        match self.aliases.get(name) {
+            Some(ordinal) => path.push_str(&format!("<new{ordinal}>")),
+            None if self.is_unstable_to_come(name) => {
+                // It will be born by this very call.
+                let next = self.births.get(&name.directory).copied().unwrap_or(0) + 1;
+                path.push_str(&format!("<new{next}>"));
+            }
+            None => path.push_str(&escape(&name.bytes)),
+        }
+        shown.push_str(&escape(&name.bytes));
+        Label { path, shown }
+    }
+
+    fn is_unstable_to_come(&self, name: &Name) -> bool {
+        self.look_up(name).is_none()
+            && self.stable.as_ref().is_some_and(|stable| !stable.contains(&self.shown_name(name)))
+    }
+
+    fn shown_name(&self, name: &Name) -> String {
+        let (_, mut shown) = self.directory_prefix(name.directory, 0);
+        shown.push_str(&escape(&name.bytes));
+        shown
+    }
+
+    /// What stands before a name in this directory: in an address, and shown.
+    fn directory_prefix(&self, directory: FileId, depth: usize) -> (String, String) {
+        const DEPTH_MAX: usize = 1_000;
+        if let Some(prefix) = self.roots.get(&directory) {
+            let text = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+            return (text.clone(), text);
+        }
+        let name = self.names.get(&directory).and_then(BTreeSet::first);
+        let Some(name) = name.filter(|_| depth < DEPTH_MAX) else {
+            return ("<gone>/".to_owned(), "<gone>/".to_owned());
+        };
+        let (mut path, mut shown) = self.directory_prefix(name.directory, depth + 1);
+        match self.aliases.get(name) {
+            Some(ordinal) => path.push_str(&format!("<new{ordinal}>/")),
+            None => path.push_str(&format!("{}/", escape(&name.bytes))),
+        }
+        shown.push_str(&format!("{}/", escape(&name.bytes)));
+        (path, shown)
+    }
+
+    /// Gives the next address of this shape. To be called once for each call, at its entry.
+    pub(crate) fn address(&mut self, kind: OperationKind, labels: &[Label]) -> Address {
+        let paths: Vec<String> = labels.iter().map(|label| label.path.clone()).collect();
+        let ordinal = self.ordinals.entry(shape(kind, &paths)).or_insert(0);
+        *ordinal += 1;
+        Address::Call { kind, paths, ordinal: *ordinal, role: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(directory: u64, text: &str) -> Name {
+        Name { directory: FileId(directory), bytes: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_name_that_not_every_recording_knows_is_written_by_its_birth() {
+        let stable = BTreeSet::from(["kept".to_owned()]);
+        let mut names = Namespace::new(vec![(FileId(1), String::new())], Some(stable));
+        names.add_initial(name(1, "old"), FileId(2));
+        assert_eq!(names.label_of_name(&name(1, "tmp.x81")).path, "<new1>");
+        names.add(name(1, "tmp.x81"), FileId(3));
+        names.add(name(1, "kept"), FileId(4));
+        names.add(name(1, "tmp.q07"), FileId(5));
+        let paths = [2, 3, 4, 5].map(|file| names.label(FileId(file)).unwrap().path);
+        assert_eq!(paths, ["old", "<new1>", "kept", "<new2>"]);
+        assert_eq!(names.label(FileId(5)).unwrap().shown, "tmp.q07");
+    }
+
+    #[test]
+    fn a_directory_of_an_unstable_name_gives_its_alias_to_what_lies_in_it() {
+        let mut names = Namespace::new(vec![(FileId(1), String::new())], Some(BTreeSet::new()));
+        names.add(name(1, "d-1234"), FileId(2));
+        names.add(name(2, "file"), FileId(3));
+        assert_eq!(names.label(FileId(3)).unwrap().path, "<new1>/<new1>");
+        names.remove(&name(1, "d-1234"));
+        names.add(name(1, "final"), FileId(2));
+        assert_eq!(names.label(FileId(3)).unwrap().path, "<new2>/<new1>");
+    }
+
+    #[test]
+    fn equal_operations_on_equal_paths_are_counted_from_one() {
+        let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
+        names.add(name(1, "a"), FileId(2));
+        let label = names.label(FileId(2)).unwrap();
+        let addresses =
+            [0, 0].map(|_| names.address(OperationKind::Write, &[label.clone()]).to_string());
+        assert_eq!(addresses, ["write(a)#1", "write(a)#2"]);
+        let root = names.label(FileId(1)).unwrap();
+        assert_eq!(names.address(OperationKind::Fsync, &[root]).to_string(), "fsync(.)#1");
+    }
+}

@@ -1,0 +1,428 @@
+//! Records a program: every call on its state, in order, with result and data; strikes it where told.
+
+mod classify;
+mod complete;
+mod mapped;
+
+use crate::guest::{Descriptors, Guest, Identity};
+use crate::image::{Image, Scan, ScanError};
+use crate::intercept::{self, Call, Entry, Limits, Observer};
+use crate::naming::{Label, Namespace};
+use crate::recording::{Ending, RecordingError, Writer};
+use crate::spawn::{Launch, Prepared, Streams};
+use classify::Pending;
+use killpoint_model::Address;
+use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
+use mapped::MappedFiles;
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A directory whose changes are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Where it is, as the target sees it.
+    pub path: PathBuf,
+    /// What stands before its paths in addresses; empty for an only root.
+    pub prefix: String,
+}
+
+/// Where to strike.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StrikeAt {
+    /// At the entry of this call.
+    pub address: Address,
+    /// Let a write happen up to this many bytes first (a torn write).
+    pub after_bytes: Option<u64>,
+}
+
+/// What to record.
+#[derive(Debug)]
+pub struct Request {
+    /// The program.
+    pub launch: Launch,
+    /// The state.
+    pub roots: Vec<Root>,
+    /// The ack journal, which exists.
+    pub journal: PathBuf,
+    /// Where the recording is written.
+    pub recording: PathBuf,
+    /// Names that every recording before gave birth to; none for the first.
+    pub stable: Option<BTreeSet<String>>,
+    /// Where to strike; none to let it end.
+    pub strike: Option<StrikeAt>,
+    /// Whether to keep the tracer and the target on one processor.
+    pub pin: Option<usize>,
+    /// Whether the worker has the right to install filters without giving up setuid programs.
+    pub keep_privileges: bool,
+    /// For everything.
+    pub timeout: Duration,
+    /// How long nothing may move, after the first process ended, until it is over.
+    pub quiet: Duration,
+    /// Most threads alive at one time.
+    pub threads_max: usize,
+}
+
+/// Standard streams of the target.
+#[derive(Debug)]
+pub struct Output {
+    /// Read by the target.
+    pub input: OwnedFd,
+    /// Written by the target.
+    pub output: OwnedFd,
+    /// Written by the target.
+    pub error: OwnedFd,
+}
+
+/// Why a program could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The state cannot be read.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The recording cannot be written.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// The target cannot be started under interception.
+    #[error(
+        "cannot start `{program}` under ptrace and seccomp; `killpoint doctor` says what is missing"
+    )]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal cannot be read.
+    #[error("cannot read the ack journal {path}")]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a recording was like.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its last record.
+    pub ending: Ending,
+    /// Addresses of the calls that were carried out or struck, in order.
+    pub operations: u64,
+    /// The state as the log says it must now be.
+    pub image: Image,
+}
+
+/// Records a program until it has ended, is struck, or a limit is reached. Must be called in a
+/// worker process of its own: it waits for every child.
+///
+/// # Errors
+/// If the state, the journal or the recording cannot be used, or the program cannot be traced.
+pub fn record(
+    request: &Request,
+    output: Output,
+    cancelled: impl FnMut() -> bool,
+) -> Result<Recorded, RecordError> {
+    let start_error =
+        |source| RecordError::Start { program: request.launch.program.clone(), source };
+    if let Some(processor) = request.pin {
+        let _ = pin_to(processor);
+    }
+    let prepared = Prepared::new(&request.launch).map_err(start_error)?;
+    let mut recorder = Recorder::new(request, cancelled)?;
+    let program = crate::filter::program();
+    let keep = request.keep_privileges;
+    let limits =
+        Limits { timeout: request.timeout, quiet: request.quiet, threads_max: request.threads_max };
+    let streams = Streams { input: output.input, output: output.output, error: output.error };
+    let ended = intercept::run(
+        &prepared,
+        &streams,
+        || crate::filter::install(&program, keep),
+        limits,
+        &mut recorder,
+    )
+    .map_err(start_error)?;
+    drop(streams);
+    recorder.finish(request, &ended)
+}
+
+/// Keeps the calling process on one processor.
+///
+/// # Errors
+/// If the processor is not there or not allowed.
+pub fn pin_to(processor: usize) -> io::Result<()> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(processor)?;
+    Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Files whose mapping is rebuilt by the first who opens them; stores into them decide nothing.
+const REBUILT: [(&str, &str); 2] =
+    [("-shm", "SQLite rebuilds it from the WAL"), ("lock.mdb", "LMDB rebuilds its lock table")];
+
+struct Recorder<C> {
+    identities: HashMap<Identity, FileId>,
+    next_file: u64,
+    namespace: Namespace,
+    descriptors: Descriptors,
+    temporaries: BTreeSet<FileId>,
+    readers: HashMap<FileId, File>,
+    mapped: MappedFiles,
+    image: Image,
+    writer: Writer,
+    journal: File,
+    strike: Option<StrikeAt>,
+    pending: Option<Begun>,
+    ordinal: u64,
+    outside: u64,
+    processes: BTreeMap<i32, u32>,
+    process_of: HashMap<Pid, u32>,
+    gaps: Vec<(String, String)>,
+    sockets: BTreeSet<Vec<u8>>,
+    error: Option<RecordingError>,
+    cancelled: C,
+}
+
+/// A call that was let in and has not returned.
+struct Begun {
+    pending: Pending,
+    address: Address,
+    labels: Vec<Label>,
+    process: u32,
+    journal_length: u64,
+}
+
+impl<C: FnMut() -> bool> Recorder<C> {
+    fn new(request: &Request, cancelled: C) -> Result<Self, RecordError> {
+        let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
+        let Scan { image, identities, next } = Image::scan(&paths)?;
+        let roots = image.roots().iter().zip(&request.roots);
+        let mut namespace = Namespace::new(
+            roots.map(|(id, root)| (*id, root.prefix.clone())).collect(),
+            request.stable.clone(),
+        );
+        for (id, inode) in image.inodes() {
+            for (bytes, child) in &inode.entries {
+                namespace.add_initial(Name { directory: id, bytes: bytes.clone() }, *child);
+            }
+        }
+        let journal = File::open(&request.journal)
+            .map_err(|source| RecordError::Journal { path: request.journal.clone(), source })?;
+        Ok(Recorder {
+            identities: identities.into_iter().collect(),
+            next_file: next,
+            namespace,
+            descriptors: Descriptors::default(),
+            temporaries: BTreeSet::new(),
+            readers: HashMap::new(),
+            mapped: MappedFiles::default(),
+            image,
+            writer: Writer::create(&request.recording)?,
+            journal,
+            strike: request.strike.clone(),
+            pending: None,
+            ordinal: 0,
+            outside: 0,
+            processes: BTreeMap::new(),
+            process_of: HashMap::new(),
+            gaps: Vec::new(),
+            sockets: BTreeSet::new(),
+            error: None,
+            cancelled,
+        })
+    }
+
+    fn journal_length(&self) -> u64 {
+        self.journal.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    fn new_file(&mut self, identity: Identity) -> FileId {
+        let id = FileId(self.next_file);
+        self.next_file += 1;
+        self.identities.insert(identity, id);
+        id
+    }
+
+    fn gap(&mut self, file: impl Into<String>, reason: impl Into<String>) {
+        const GAPS_MAX: usize = 200;
+        let gap = (file.into(), reason.into());
+        if self.gaps.len() < GAPS_MAX && !self.gaps.contains(&gap) {
+            self.gaps.push(gap);
+        }
+    }
+
+    fn process_number(&mut self, thread: Pid) -> u32 {
+        if let Some(number) = self.process_of.get(&thread) {
+            return *number;
+        }
+        let leader = crate::guest::thread_group(thread).unwrap_or(thread).as_raw();
+        let next = u32::try_from(self.processes.len() + 1).unwrap_or(u32::MAX);
+        let number = *self.processes.entry(leader).or_insert(next);
+        self.process_of.insert(thread, number);
+        number
+    }
+
+    /// Writes one operation and applies it to the image.
+    fn log(&mut self, mut operation: Operation, data: &[u8]) {
+        self.ordinal += 1;
+        operation.ordinal = self.ordinal;
+        for (effect, bytes) in crate::recording::effects_with_data(&operation.effects, data) {
+            self.image.apply(effect, bytes);
+        }
+        if self.error.is_none() {
+            self.error = self.writer.operation(operation, data).err();
+        }
+    }
+
+    /// Logs what stores into mappings have changed since the last look.
+    fn log_mapped(&mut self) {
+        if self.mapped.is_empty() {
+            return;
+        }
+        let journal_length = self.journal_length();
+        for (file, changes) in self.mapped.changes() {
+            let Some(label) = self.namespace.label(file) else { continue };
+            let address =
+                self.namespace.address(OperationKind::Mapped, std::slice::from_ref(&label));
+            self.log(
+                Operation {
+                    ordinal: 0,
+                    address,
+                    shown: vec![label.shown],
+                    process: 0,
+                    call: "mapped".to_owned(),
+                    result: 0,
+                    journal_length,
+                    effects: changes.effects,
+                },
+                &changes.data,
+            );
+        }
+    }
+
+    /// A call on the state has its turn: its address is fixed here.
+    fn begin(&mut self, guest: Guest, pending: Pending, length: u64) -> Entry {
+        self.log_mapped();
+        let address = self.namespace.address(pending.kind, &pending.labels);
+        let process = self.process_number(guest.thread);
+        let begun = Begun {
+            address,
+            labels: pending.labels.clone(),
+            process,
+            journal_length: self.journal_length(),
+            pending,
+        };
+        let entry = match &self.strike {
+            Some(strike) if strike.address == begun.address => match strike.after_bytes {
+                Some(bytes) if bytes < length => Entry::CarryThenStrike(bytes),
+                _ => Entry::Strike,
+            },
+            _ => Entry::Carry,
+        };
+        if entry != Entry::Strike {
+            self.pending = Some(begun);
+        }
+        entry
+    }
+
+    fn finish(
+        mut self,
+        request: &Request,
+        ended: &intercept::Ended,
+    ) -> Result<Recorded, RecordError> {
+        self.pending = None;
+        self.log_mapped();
+        for label in self.mapped.labels() {
+            let rebuilt = REBUILT.iter().find(|(suffix, _)| label.ends_with(suffix));
+            if rebuilt.is_none() {
+                self.gap(
+                    label,
+                    "has a writable shared mapping: states at crash points are exact, crashes \
+                     between its stores are not covered",
+                );
+            }
+        }
+        if ended.too_many {
+            self.gap("*", format!("more than {} threads at one time", request.threads_max));
+        }
+        if let Some(error) = self.error {
+            return Err(error.into());
+        }
+        let ending = Ending {
+            exit: ended.exit,
+            struck: ended.struck,
+            journal_length: self.journal.metadata().map_or(0, |metadata| metadata.len()),
+            outside: self.outside,
+            processes: u32::try_from(self.processes.len()).unwrap_or(u32::MAX),
+            left_over: ended.left_over,
+            mapped: self.mapped.labels(),
+            gaps: self.gaps,
+            born: self.namespace.born().to_vec(),
+        };
+        self.writer.finish(ending.clone())?;
+        Ok(Recorded { ending, operations: self.ordinal, image: self.image })
+    }
+}
+
+impl<C: FnMut() -> bool> Observer for Recorder<C> {
+    fn entry(&mut self, guest: Guest, call: Call, busy: bool) -> Entry {
+        match self.classify(guest, call, busy) {
+            classify::Seen::Outside => {
+                self.outside += 1;
+                Entry::Pass
+            }
+            classify::Seen::Later => Entry::Wait,
+            classify::Seen::InState(pending) => self.begin(guest, pending, call.arguments[2]),
+        }
+    }
+
+    fn exit(&mut self, guest: Guest, result: i64) {
+        let Some(begun) = self.pending.take() else { return };
+        let mut data = Vec::new();
+        let call = begun.pending.call;
+        let effects = match result < 0 {
+            true => vec![Effect::Nothing],
+            false => self.complete(guest, begun.pending, result, &mut data),
+        };
+        self.log(
+            Operation {
+                ordinal: 0,
+                address: begun.address,
+                shown: begun.labels.into_iter().map(|label| label.shown).collect(),
+                process: begun.process,
+                call: call.to_owned(),
+                result,
+                journal_length: begun.journal_length,
+                effects,
+            },
+            &data,
+        );
+    }
+
+    fn lost(&mut self, thread: Pid) {
+        // The thread was killed inside its call: what the call did is not known.
+        if let Some(begun) = self.pending.take() {
+            let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
+            self.gap(file, format!("thread {thread} was killed inside {}", begun.address));
+        }
+    }
+
+    fn forget(&mut self, thread: Pid) {
+        self.descriptors.forget(thread);
+        self.process_of.remove(&thread);
+    }
+
+    fn process(&mut self, process: Pid) {
+        self.process_number(process);
+    }
+
+    fn tick(&mut self) -> bool {
+        (self.cancelled)()
+    }
+}

@@ -1,0 +1,258 @@
+//! The recording file: every operation in order with its data.
+//!
+//! Format, version 1: the magic bytes, then frames. A frame is the length of its head (u32, little
+//! endian), the length of its data (u64), the head (postcard), the data. The last frame is the
+//! [`Ending`]; a file without one was cut off, and what stands before it is still good.
+
+use killpoint_model::operation::{Effect, Operation};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"kprec\0\x01\n";
+/// A head longer than this is not ours.
+const HEAD_MAX: u32 = 1 << 24;
+
+/// How a recording ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// How the first process ended.
+    pub exit: Exit,
+    /// Whether the harness killed the target at the address it was told.
+    pub struck: bool,
+    /// Length of the ack journal at the end, in bytes.
+    pub journal_length: u64,
+    /// Calls that stopped and lay outside the state.
+    pub outside: u64,
+    /// Processes that were started.
+    pub processes: u32,
+    /// Whether processes were left when the first one had ended and nothing moved any more.
+    pub left_over: u32,
+    /// Files of the state with a writable shared mapping: relative path.
+    pub mapped: Vec<String>,
+    /// What was seen and is not covered: file and reason.
+    pub gaps: Vec<(String, String)>,
+    /// Names in the state that were born during the run (path relative to the root), in order.
+    pub born: Vec<String>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// It still ran when the recording was ended.
+    #[default]
+    Running,
+    /// With this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It could not be started: the error number.
+    NotStarted(i32),
+    /// The time-out passed.
+    TimedOut,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Operation(Operation),
+    Ending(Ending),
+}
+
+/// Why a recording could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The system refused.
+    #[error("cannot use the recording {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a recording of this version.
+    #[error(
+        "{path} is not a recording of this version of killpoint, or is damaged at byte {offset}"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+}
+
+/// Writes a recording as it happens.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    file: BufWriter<File>,
+    head: Vec<u8>,
+}
+
+impl Writer {
+    /// Starts a new file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(path: &Path) -> Result<Self, RecordingError> {
+        let open = || -> io::Result<BufWriter<File>> {
+            let mut file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+            file.write_all(MAGIC)?;
+            Ok(file)
+        };
+        let file = open().map_err(|source| RecordingError::Io { path: path.to_owned(), source })?;
+        Ok(Writer { path: path.to_owned(), file, head: Vec::new() })
+    }
+
+    /// Appends one operation; `data` holds the bytes of its effects, one after another.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn operation(&mut self, operation: Operation, data: &[u8]) -> Result<(), RecordingError> {
+        self.frame(&Head::Operation(operation), data)
+    }
+
+    /// Appends the ending and hands everything to the system.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(mut self, ending: Ending) -> Result<(), RecordingError> {
+        self.frame(&Head::Ending(ending), &[])?;
+        let path = self.path.clone();
+        self.file.flush().map_err(|source| RecordingError::Io { path, source })
+    }
+
+    fn frame(&mut self, head: &Head, data: &[u8]) -> Result<(), RecordingError> {
+        self.head.clear();
+        self.head =
+            postcard::to_extend(head, std::mem::take(&mut self.head)).expect("plain data encodes");
+        let length = u32::try_from(self.head.len()).expect("a head is short");
+        let mut write = || -> io::Result<()> {
+            self.file.write_all(&length.to_le_bytes())?;
+            self.file.write_all(&(data.len() as u64).to_le_bytes())?;
+            self.file.write_all(&self.head)?;
+            self.file.write_all(data)
+        };
+        write().map_err(|source| RecordingError::Io { path: self.path.clone(), source })
+    }
+}
+
+/// Something read back from a recording.
+#[derive(Debug)]
+pub enum Record {
+    /// An operation and the bytes of its effects.
+    Operation(Operation, Vec<u8>),
+    /// The end.
+    Ending(Ending),
+}
+
+/// Reads a recording in order.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    file: BufReader<File>,
+    offset: u64,
+    size: u64,
+}
+
+impl Reader {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no recording.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let fail = |source| RecordingError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(fail)?;
+        let size = file.metadata().map_err(fail)?.len();
+        let mut reader = Reader {
+            path: path.to_owned(),
+            file: BufReader::with_capacity(1 << 16, file),
+            offset: 0,
+            size,
+        };
+        let mut magic = [0; 8];
+        match reader.file.read_exact(&mut magic) {
+            Ok(()) if &magic == MAGIC => reader.offset = 8,
+            _ => return Err(reader.damaged()),
+        }
+        Ok(reader)
+    }
+
+    fn damaged(&self) -> RecordingError {
+        RecordingError::Damaged { path: self.path.clone(), offset: self.offset }
+    }
+
+    /// The next record; none where the file was cut off.
+    ///
+    /// # Errors
+    /// If the bytes are not those of a recording.
+    pub fn next_record(&mut self) -> Result<Option<Record>, RecordingError> {
+        let mut lengths = [0; 12];
+        if self.size - self.offset < 12 || self.file.read_exact(&mut lengths).is_err() {
+            return Ok(None);
+        }
+        let head_length = u32::from_le_bytes(lengths[..4].try_into().expect("4 bytes"));
+        let data_length = u64::from_le_bytes(lengths[4..].try_into().expect("8 bytes"));
+        let rest = self.size - self.offset - 12;
+        if head_length > HEAD_MAX {
+            return Err(self.damaged());
+        }
+        if data_length.saturating_add(u64::from(head_length)) > rest {
+            return Ok(None);
+        }
+        let mut head = vec![0; head_length as usize];
+        let mut data = vec![0; usize::try_from(data_length).map_err(|_| self.damaged())?];
+        let read = self.file.read_exact(&mut head).and_then(|()| self.file.read_exact(&mut data));
+        read.map_err(|source| RecordingError::Io { path: self.path.clone(), source })?;
+        let record = match postcard::from_bytes(&head).map_err(|_| self.damaged())? {
+            Head::Operation(operation) => {
+                if data_bytes(&operation.effects) != data_length {
+                    return Err(self.damaged());
+                }
+                Record::Operation(operation, data)
+            }
+            Head::Ending(ending) => Record::Ending(ending),
+        };
+        self.offset += 12 + u64::from(head_length) + data_length;
+        Ok(Some(record))
+    }
+
+    /// Back to the first record.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn rewind(&mut self) -> Result<(), RecordingError> {
+        self.file
+            .seek(io::SeekFrom::Start(8))
+            .map_err(|source| RecordingError::Io { path: self.path.clone(), source })?;
+        self.offset = 8;
+        Ok(())
+    }
+}
+
+/// How many bytes of data an effect has in a recording.
+pub fn effect_bytes(effect: &Effect) -> u64 {
+    match effect {
+        Effect::Write { length, .. } | Effect::Replace { length, .. } => *length,
+        _ => 0,
+    }
+}
+
+fn data_bytes(effects: &[Effect]) -> u64 {
+    effects.iter().map(effect_bytes).sum()
+}
+
+/// The effects of an operation, each with its part of the data.
+pub fn effects_with_data<'a>(
+    effects: &'a [Effect],
+    data: &'a [u8],
+) -> impl Iterator<Item = (&'a Effect, &'a [u8])> {
+    let mut rest = data;
+    effects.iter().map(move |effect| {
+        let length = usize::try_from(effect_bytes(effect)).unwrap_or(usize::MAX).min(rest.len());
+        let (bytes, after) = rest.split_at(length);
+        rest = after;
+        (effect, bytes)
+    })
+}

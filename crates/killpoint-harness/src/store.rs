@@ -1,0 +1,336 @@
+//! The folder of a run, and its event log.
+//!
+//! `events.jsonl` has one record a line: `{"previous": HASH, "event": {...}}`. Each holds the BLAKE3
+//! hash of the line before it, so a line that was changed or taken out is found; a last line that a
+//! crash cut short is no fault. The log is synced before every strike and at least once a second.
+
+use killpoint_model::event::{EVENT_LOG_VERSION, Event};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest time that an event may stay unsynced.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// A line longer than this is not ours.
+const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Why a run's folder could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A record of the log does not follow from the one before it.
+    #[error("{path}:{line}: {problem}")]
+    Broken {
+        /// The log.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+fn fail<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
+    move |source| StoreError::Io { action, path: path.to_owned(), source }
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    id: String,
+}
+
+impl RunFolder {
+    /// Makes a folder with a new id below `runs`.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(runs: &Path) -> Result<Self, StoreError> {
+        const TRIES: u32 = 1_000;
+        fs::create_dir_all(runs).map_err(fail("make the directory", runs))?;
+        let now = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
+        for attempt in 0..TRIES {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&now).update(&std::process::id().to_le_bytes());
+            hasher.update(&attempt.to_le_bytes());
+            let id = hasher.finalize().to_hex()[..6].to_owned();
+            let path = runs.join(&id);
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    let folder = RunFolder { path, id };
+                    for name in ["scratch", "recordings", "snapshots", "findings"] {
+                        let path = folder.path.join(name);
+                        fs::create_dir(&path).map_err(fail("make the directory", &path))?;
+                    }
+                    return Ok(folder);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(fail("make the directory", &path)(error)),
+            }
+        }
+        Err(fail("make a new directory in", runs)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Opens the folder of an earlier run.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = fs::canonicalize(path).map_err(fail("find the run", path))?;
+        let log = path.join("events.jsonl");
+        fs::metadata(&log).map_err(fail("find the event log", &log))?;
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(RunFolder { path, id })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file whole: under another name, synced, then renamed into place.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, name: &str, contents: &[u8]) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(name);
+        let directory = path.parent().expect("a file in the folder has a parent");
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(directory)?;
+            let mut file = tempfile::NamedTempFile::new_in(directory)?;
+            file.write_all(contents)?;
+            file.as_file().sync_all()?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            file.as_file().set_permissions(mode)?;
+            file.persist(&path).map_err(|error| error.error)?;
+            File::open(directory)?.sync_all()
+        };
+        write().map_err(fail("write", &path))?;
+        Ok(path)
+    }
+
+    /// Removes the oldest runs beside this one, so that at most `keep` are left with it.
+    ///
+    /// # Errors
+    /// If the folder of the runs cannot be read.
+    pub fn remove_older(&self, keep: usize) -> Result<usize, StoreError> {
+        let runs = self.path.parent().expect("a run lies in a folder of runs");
+        let mut others = Vec::new();
+        for entry in fs::read_dir(runs).map_err(fail("read", runs))? {
+            let entry = entry.map_err(fail("read", runs))?;
+            let log = entry.path().join("events.jsonl");
+            // Only what is a run of ours is ever removed.
+            let Ok(metadata) = fs::metadata(&log) else { continue };
+            if entry.path() != self.path {
+                others.push((metadata.modified().ok(), entry.path()));
+            }
+        }
+        others.sort();
+        let surplus = (others.len() + 1).saturating_sub(keep.max(1));
+        for (_, path) in &others[..surplus] {
+            fs::remove_dir_all(path).map_err(fail("remove the old run", path))?;
+        }
+        Ok(surplus)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<E> {
+    previous: String,
+    event: E,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    killpoint_event_log: u32,
+}
+
+/// Appends events.
+#[derive(Debug)]
+pub struct EventLog {
+    path: PathBuf,
+    file: File,
+    previous: String,
+    synced: Instant,
+}
+
+impl EventLog {
+    /// Starts the log of a run.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(folder: &RunFolder) -> Result<Self, StoreError> {
+        let path = folder.join("events.jsonl");
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)
+            .map_err(fail("make the event log", &path))?;
+        let mut log = EventLog { path, file, previous: String::new(), synced: Instant::now() };
+        log.write(&Header { killpoint_event_log: EVENT_LOG_VERSION })?;
+        log.sync()?;
+        Ok(log)
+    }
+
+    /// Appends an event.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn append(&mut self, event: &Event) -> Result<(), StoreError> {
+        let line = Line { previous: self.previous.clone(), event };
+        self.write(&line)?;
+        if self.synced.elapsed() >= SYNC_INTERVAL || matches!(event, Event::RunEnded { .. }) {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn write<T: Serialize>(&mut self, record: &T) -> Result<(), StoreError> {
+        let mut text = serde_json::to_vec(record).expect("events are plain data");
+        self.previous = blake3::hash(&text).to_hex().to_string();
+        text.push(b'\n');
+        self.file.write_all(&text).map_err(fail("write to", &self.path))
+    }
+
+    /// Makes everything so far durable. To be called before every strike.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.synced = Instant::now();
+        self.file.sync_data().map_err(fail("sync", &self.path))
+    }
+}
+
+/// Reads the events of a run back and verifies their chain.
+///
+/// # Errors
+/// The first record that is broken; a last line without its end is left out instead.
+pub fn read_events(folder: &RunFolder) -> Result<Vec<Event>, StoreError> {
+    let path = folder.join("events.jsonl");
+    let file = File::open(&path).map_err(fail("read", &path))?;
+    parse_events(BufReader::new(file), &path)
+}
+
+/// Reads events from any text; `path` is only named in errors.
+///
+/// # Errors
+/// As [`read_events`].
+pub fn parse_events(mut text: impl BufRead, path: &Path) -> Result<Vec<Event>, StoreError> {
+    let mut events = Vec::new();
+    let mut previous = String::new();
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        text.read_until(b'\n', &mut bytes).map_err(fail("read", path))?;
+        if bytes.last() != Some(&b'\n') {
+            break; // the end, or a line that a crash cut short
+        }
+        bytes.pop();
+        let broken = |problem: String| StoreError::Broken {
+            path: path.to_owned(),
+            line: number,
+            problem,
+        };
+        if bytes.len() > LINE_BYTES_MAX {
+            return Err(broken("the line is too long to be an event".to_owned()));
+        }
+        if number == 1 {
+            let header: Header = serde_json::from_slice(&bytes)
+                .map_err(|error| broken(format!("this is no event log: {error}")))?;
+            if header.killpoint_event_log != EVENT_LOG_VERSION {
+                let version = header.killpoint_event_log;
+                return Err(broken(format!(
+                    "version {version} of the event log; this killpoint reads {EVENT_LOG_VERSION}"
+                )));
+            }
+        } else {
+            let line: Line<Event> = serde_json::from_slice(&bytes)
+                .map_err(|error| broken(format!("not an event: {error}")))?;
+            if line.previous != previous {
+                return Err(broken("the record does not follow from the one before it".to_owned()));
+            }
+            events.push(line.event);
+        }
+        previous = blake3::hash(&bytes).to_hex().to_string();
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(folder: &RunFolder) -> String {
+        fs::read_to_string(folder.join("events.jsonl")).expect("the log is there")
+    }
+
+    fn folder_with_notes() -> (tempfile::TempDir, RunFolder) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let folder = RunFolder::create(&directory.path().join("runs")).expect("a new run");
+        let mut log = EventLog::create(&folder).expect("a new log");
+        for text in ["one", "two", "three"] {
+            log.append(&Event::Note { text: text.to_owned() }).expect("appended");
+        }
+        (directory, folder)
+    }
+
+    #[test]
+    fn events_are_read_back_as_they_were_written() {
+        let (_directory, folder) = folder_with_notes();
+        let events = read_events(&folder).expect("a whole log");
+        assert_eq!(events.len(), 3);
+        assert_eq!(events[1], Event::Note { text: "two".to_owned() });
+    }
+
+    #[test]
+    fn a_changed_or_missing_record_is_found_at_its_line() {
+        let (_directory, folder) = folder_with_notes();
+        let text = log(&folder);
+        let changed = text.replace("two", "TWO");
+        let error = parse_events(changed.as_bytes(), Path::new("log")).expect_err("changed");
+        assert!(error.to_string().starts_with("log:4:"), "{error}");
+        let without: Vec<&str> =
+            text.lines().enumerate().filter(|(index, _)| *index != 2).map(|(_, l)| l).collect();
+        let without = without.join("\n") + "\n";
+        let error = parse_events(without.as_bytes(), Path::new("log")).expect_err("missing");
+        assert!(error.to_string().starts_with("log:3:"), "{error}");
+    }
+
+    #[test]
+    fn a_last_line_that_a_crash_cut_short_is_left_out() {
+        let (_directory, folder) = folder_with_notes();
+        let text = log(&folder);
+        let cut = &text[..text.len() - 5];
+        assert_eq!(parse_events(cut.as_bytes(), Path::new("log")).expect("good so far").len(), 2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(0_u8.., 0..400)) {
+            let _ = parse_events(bytes.as_slice(), Path::new("log"));
+        }
+    }
+}
