@@ -4,7 +4,7 @@
 //! no file. What is drawn live and what is drawn again from the event log has the same bytes.
 
 pub mod console;
-// pub mod html;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod words;
