@@ -33,7 +33,7 @@ pub fn all() -> Vec<(&'static str, Report)> {
             "baseline-failed",
             ended(
                 Outcome::BaselineFailed,
-                "with no fault injected the checker exited with 1 and printed: no such table: notes",
+                "with no fault injected the checker exited with 1: no such table: notes",
             ),
         ),
         ("interrupted", interrupted()),

@@ -1,7 +1,7 @@
 //! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
 
 use killpoint_model::report::{Confirmation, Finding, Report};
-use killpoint_model::{CrashModel, Outcome};
+use killpoint_model::{CrashModel, OperationKind, Outcome};
 
 /// A number with thousands separators: `88,895`.
 pub fn thousands(number: u64) -> String {
@@ -141,7 +141,7 @@ pub fn neighbours(finding: &Finding) -> Option<(&'static str, Vec<String>)> {
     }
 }
 
-/// What one unknown reason concerns, in words: `no-oracle, 3 times: ...`.
+/// How often: `once`, `twice`, `3 times`.
 pub fn times(number: u64) -> String {
     match number {
         1 => "once".to_owned(),
@@ -189,13 +189,17 @@ pub fn interleavings(report: &Report) -> String {
         (recordings, unstable) => format!(
             "{}, {}",
             count(u64::from(recordings), "recording"),
-            or_one(unstable, "1 unstable address", "unstable addresses")
+            unstable_addresses(unstable)
         ),
     }
 }
 
-fn or_one(number: u64, one: &str, nouns: &str) -> String {
-    if number == 1 { one.to_owned() } else { format!("{} {nouns}", thousands(number)) }
+/// Addresses that not every recording has: `1 unstable address`.
+pub fn unstable_addresses(number: u64) -> String {
+    match number {
+        1 => "1 unstable address".to_owned(),
+        _ => format!("{} unstable addresses", thousands(number)),
+    }
 }
 
 fn judged(report: &Report) -> String {
@@ -213,6 +217,11 @@ fn judged(report: &Report) -> String {
 
 /// The verdict in one line: `violated: 1 finding, nothing unknown, nothing uncovered`.
 pub fn verdict_line(report: &Report) -> String {
+    format!("{}: {}", report.result, verdict_counts(report))
+}
+
+/// The verdict line without the result.
+pub fn verdict_counts(report: &Report) -> String {
     let findings = length(&report.findings);
     let unknown: u64 = report.unknown.iter().map(|unknown| unknown.count).sum();
     let uncovered = length(&report.not_covered);
@@ -240,7 +249,7 @@ pub fn verdict_line(report: &Report) -> String {
             parts.extend((uncovered > 0).then(|| thousands(uncovered) + " uncovered"));
         }
     }
-    format!("{}: {}", report.result, parts.join(", "))
+    parts.join(", ")
 }
 
 fn or_none(number: u64, none: &str, some: String) -> String {
@@ -250,6 +259,64 @@ fn or_none(number: u64, none: &str, some: String) -> String {
 /// What a result means, from the one table of the model.
 pub fn meaning(result: Outcome) -> &'static str {
     Outcome::TABLE.iter().find(|row| row.0 == result).expect("every outcome stands in the table").2
+}
+
+/// A text in parts, each with whether it is an address.
+pub fn parts(text: &str) -> Vec<(&str, bool)> {
+    let mut parts = Vec::new();
+    let (mut plain, mut at) = (0, 0);
+    while at < text.len() {
+        let rest = &text[at..];
+        let begins = at == 0 || !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let opened = rest.starts_with(OPENING_SIGNS);
+        let length = if begins && !opened { address_length(rest) } else { 0 };
+        if length > 0 {
+            let end = at + length + role_length(&text[at + length..]);
+            parts.push((&text[plain..at], false));
+            parts.push((&text[at..end], true));
+            (plain, at) = (end, end);
+        } else {
+            at += rest.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    parts.push((&text[plain..], false));
+    parts.retain(|(part, _)| !part.is_empty());
+    parts
+}
+
+/// How far the ordinal, and the role after it, reach.
+fn role_length(text: &str) -> usize {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let Some(role) = text[digits..].strip_prefix('@') else { return digits };
+    let is_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    match role.find(|c| !is_name(c)).unwrap_or(role.len()) {
+        0 => digits,
+        length => digits + 1 + length,
+    }
+}
+
+/// Bytes of the longest name of an operation, `sync_file_range`, and some more.
+const OPERATION_NAME_MAX: usize = 24;
+
+/// Signs that may open a word before an address begins.
+const OPENING_SIGNS: [char; 4] = ['(', '`', '"', '\''];
+
+/// How long the address is with which a text begins, behind any opening sign; 0 if there is none.
+pub fn address_length(text: &str) -> usize {
+    let skipped = text.len() - text.trim_start_matches(OPENING_SIGNS).len();
+    let body = &text[skipped..];
+    let mut begin = body.bytes().take(OPERATION_NAME_MAX + 1);
+    let Some(open) = begin.position(|byte| byte == b'(') else { return 0 };
+    let name = &body[..open];
+    let is_operation =
+        ["", "create"].iter().any(|suffix| OperationKind::from_parts(name, suffix).is_some());
+    // Parentheses inside a path are escaped, so the first closing one ends the address.
+    match body[open..].find(')') {
+        Some(close) if is_operation && body[open + close..].starts_with(")#") => {
+            skipped + open + close + 2
+        }
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -291,5 +358,14 @@ mod tests {
     fn a_command_can_be_pasted() {
         let command = ["sh", "-c", "echo 'a b'", ""].map(str::to_owned);
         assert_eq!(command_line(&command), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn addresses_are_found_inside_sentences() {
+        let text = "See (open(my notes.json, truncate)#2): rewrite(a)#1, fsync(d)#12@worker.";
+        let addresses: Vec<&str> =
+            parts(text).into_iter().filter_map(|(part, is_one)| is_one.then_some(part)).collect();
+        assert_eq!(addresses, ["open(my notes.json, truncate)#2", "fsync(d)#12@worker"]);
+        assert_eq!(parts(text).into_iter().map(|(part, _)| part).collect::<String>(), text);
     }
 }

@@ -1,6 +1,6 @@
 //! Breaks text into lines without ever breaking an address.
 
-use killpoint_model::OperationKind;
+use crate::report::words::address_length;
 
 /// The columns that a text takes on a terminal.
 pub fn columns(text: &str) -> usize {
@@ -55,23 +55,6 @@ fn words(line: &str) -> Vec<&str> {
         rest = rest[end..].trim_start();
     }
     words
-}
-
-/// How long the address is with which a text begins, behind any opening sign; 0 if there is none.
-fn address_length(text: &str) -> usize {
-    let skipped = text.len() - text.trim_start_matches(['(', '`', '"', '\'']).len();
-    let body = &text[skipped..];
-    let Some(open) = body.find('(') else { return 0 };
-    let name = &body[..open];
-    let is_operation =
-        ["", "create"].iter().any(|suffix| OperationKind::from_parts(name, suffix).is_some());
-    // Parentheses inside a path are escaped, so the first closing one ends the address.
-    match body[open..].find(')') {
-        Some(close) if is_operation && body[open + close..].starts_with(")#") => {
-            skipped + open + close + 2
-        }
-        _ => 0,
-    }
 }
 
 /// A word in pieces that fit, or whole if it is an address.

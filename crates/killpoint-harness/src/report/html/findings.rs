@@ -1,6 +1,6 @@
 //! The findings: what was lost, why, what to do, what changed on disk, and how to see it again.
 
-use super::{chips, mark, visible, visible_lines};
+use super::{chips, mark, prose, visible, visible_lines};
 use crate::report::by_severity;
 use crate::report::words::{self, count};
 use killpoint_model::report::{FileChange, Finding, Report};
@@ -55,7 +55,10 @@ fn list(findings: &[&Finding]) -> Markup {
             @if !finding.detail.is_empty() { ": " (visible(&finding.detail)) }
         } } }
         @if findings.len() > FINDINGS_IN_BRIEF_MAX {
-            p.quiet { (count(words::length(&findings[FINDINGS_IN_BRIEF_MAX..]), "further finding")) " in report.json." }
+            p.quiet {
+                (count(words::length(&findings[FINDINGS_IN_BRIEF_MAX..]), "further finding"))
+                " in report.json."
+            }
         }
     }
 }
@@ -72,10 +75,14 @@ fn article(finding: &Finding) -> Markup {
                 }
                 p.extent { (words::extent(finding)) (extent_bar(finding)) }
             }
-            p.lost { (visible_lines(&finding.detail)) }
+            p.lost { (prose(&finding.detail)) }
             dl.why {
-                @if !finding.cause.is_empty() { div { dt { "Cause" } dd { (visible_lines(&finding.cause)) } } }
-                @if !finding.fix.is_empty() { div.fix { dt { "Fix" } dd { (visible_lines(&finding.fix)) } } }
+                @if !finding.cause.is_empty() {
+                    div { dt { "Cause" } dd { (prose(&finding.cause)) } }
+                }
+                @if !finding.fix.is_empty() {
+                    div.fix { dt { "Fix" } dd { (prose(&finding.fix)) } }
+                }
             }
             (sides(finding))
             (facts(finding))
@@ -101,14 +108,19 @@ fn sides(finding: &Finding) -> Markup {
     if words::neighbours(finding).is_none() {
         return html! {};
     }
+    let violated = Verdict::Violated(finding.class);
     let side = |verdict: &Verdict, text: &str, address: &str| {
         html! { li { (mark(verdict)) span { small { (text) } code { (visible(address)) } } } }
     };
     html! {
         ol.sides aria-label="The points on either side" {
-            @if let Some(before) = &finding.holds_before { (side(&Verdict::Held, "before it holds", &before.to_string())) }
-            (side(&Verdict::Violated(finding.class), "here it breaks", &finding.address.to_string()))
-            @if let Some(after) = &finding.holds_after { (side(&Verdict::Held, "after it holds", &after.to_string())) }
+            @if let Some(before) = &finding.holds_before {
+                (side(&Verdict::Held, "before it holds", &before.to_string()))
+            }
+            (side(&violated, "here it breaks", &finding.address.to_string()))
+            @if let Some(after) = &finding.holds_after {
+                (side(&Verdict::Held, "after it holds", &after.to_string()))
+            }
         }
     }
 }
@@ -120,7 +132,11 @@ fn facts(finding: &Finding) -> Markup {
             li { "Shown by " (chips(&finding.models)) }
             @if is_renamed { li { "In this run " code { (visible(&finding.shown)) } } }
             @if !finding.variant.is_empty() { li { "State: " (visible(&finding.variant)) } }
-            li { (if finding.class == Class::SloMissed { "Measured at " } else { "First at " }) "operation " (words::thousands(finding.ordinal)) }
+            li {
+                (if finding.class == Class::SloMissed {
+                    "Measured at "
+                } else { "First at " }) "operation " (words::thousands(finding.ordinal))
+            }
         }
     }
 }
@@ -129,7 +145,10 @@ fn files(files: &[FileChange]) -> Markup {
     html! {
         @for file in files.iter().take(FILES_MAX) { (difference(file)) }
         @if files.len() > FILES_MAX {
-            p.quiet { (count(words::length(&files[FILES_MAX..]), "further file")) " differ; report.json has them." }
+            p.quiet {
+                (count(words::length(&files[FILES_MAX..]), "further file"))
+                " in report.json."
+            }
         }
     }
 }
@@ -138,9 +157,17 @@ fn difference(file: &FileChange) -> Markup {
     let rest = file.difference.len().saturating_sub(DIFFERENCE_LINES_MAX);
     html! {
         details.difference open {
-            summary { code { (visible(&file.path)) } " " span.sizes { (size(file.size_before)) " → " (size(file.size_after)) } }
+            summary {
+                code { (visible(&file.path)) } " " span.sizes {
+                    (size(file.size_before)) " → " (size(file.size_after))
+                }
+            }
             @if !file.difference.is_empty() {
-                pre tabindex="0" { @for line in file.difference.iter().take(DIFFERENCE_LINES_MAX) { (difference_line(line)) } }
+                pre tabindex="0" {
+                    @for line in file.difference.iter().take(DIFFERENCE_LINES_MAX) {
+                        (difference_line(line))
+                    }
+                }
             }
             @if rest > 0 { p.quiet { (count(rest as u64, "further line")) "." } }
         }
@@ -177,7 +204,9 @@ fn again(finding: &Finding) -> Markup {
     html! {
         div.again {
             code.replay { (visible(&finding.replay)) }
-            span class={ "confirmed " (if is_certain { "" } else { "unsure" }) } { (words::confirmation(finding)) }
+            span class={ "confirmed " (if is_certain { "" } else { "unsure" }) } {
+                (words::confirmation(finding))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What stands around the findings: masthead, verdict, gaps, models, setting, stages.
 
-use super::{chips, mark, meaning, visible, visible_lines};
+use super::{chips, mark, meaning, prose, visible};
 use crate::report::words::{self, count, thousands};
 use killpoint_model::report::{Confirmation, ModelCount, Report, Setting};
 use killpoint_model::{Outcome, Reason, Verdict};
@@ -17,8 +17,12 @@ pub fn masthead(report: &Report) -> Markup {
             } }
             p.meta {
                 span { "run " code { (visible(&report.run)) } }
-                @if !report.started.is_empty() { span { time datetime=(visible(&report.started)) { (visible(&report.started)) } } }
-                @if let Some(commit) = &report.commit { span { "commit " code { (visible(commit)) } } }
+                @if !report.started.is_empty() {
+                    span { time datetime=(visible(&report.started)) { (visible(&report.started)) } }
+                }
+                @if let Some(commit) = &report.commit {
+                    span { "commit " code { (visible(commit)) } }
+                }
                 @if let Some(job_url) = &report.job_url { span { (job(job_url)) } }
             }
         }
@@ -46,12 +50,17 @@ pub fn verdict(report: &Report) -> Markup {
             span.seal aria-hidden="true" { (sign) }
             div {
                 h2 #verdict-title { strong { (report.result) } }
-                p.line { (words::verdict_line(report)) }
-                @if !report.explanation.is_empty() { p { (visible_lines(&report.explanation)) } }
+                p.line { (words::verdict_counts(report)) }
+                @if !report.explanation.is_empty() { p { (prose(&report.explanation)) } }
             }
-            (tiles(report))
+            @if is_judged(report) { (tiles(report)) }
         }
     }
+}
+
+/// Whether there is anything to count; a row of zeros would look like a clean run.
+fn is_judged(report: &Report) -> bool {
+    report.points > 0 || report.states > 0 || report.live.tries > 0
 }
 
 fn tiles(report: &Report) -> Markup {
@@ -73,7 +82,9 @@ fn tiles(report: &Report) -> Markup {
             (number(report.points, "crash points", ""))
             (number(report.states, "distinct states", ""))
             @if report.live.tries > 0 { (share(report.live, "live kills agreed")) }
-            @if report.second_checks.tries > 0 { (share(report.second_checks, "held when checked again")) }
+            @if report.second_checks.tries > 0 {
+                (share(report.second_checks, "held when checked again"))
+            }
         }
     }
 }
@@ -89,7 +100,7 @@ pub fn gaps(report: &Report) -> Markup {
                 ul {
                     li { (interleavings(report)) }
                     @for bound in &report.bounds { li { (visible(bound)) } }
-                    @for note in &report.notes { li.note { (visible(note)) } }
+                    @for note in &report.notes { li { "Note: " (visible(note)) } }
                 }
             }
         }
@@ -97,10 +108,17 @@ pub fn gaps(report: &Report) -> Markup {
 }
 
 fn interleavings(report: &Report) -> Markup {
-    let recorded = words::interleavings(report);
+    let recordings = count(report.recordings.into(), "recording");
     html! {
-        "Interleavings: " (recorded) "."
-        @if report.unstable > 0 { " Addresses that not every recording has are never promised." }
+        @match (report.recordings, report.unstable) {
+            (0, _) => { "Nothing was recorded." }
+            (1, 0) => { "One recording: one interleaving of its threads and processes." }
+            (_, 0) => { (recordings) " with the same addresses." }
+            (_, _) => {
+                (recordings) ": " (words::unstable_addresses(report.unstable))
+                ", not in every recording and never promised."
+            }
+        }
     }
 }
 
@@ -110,11 +128,17 @@ fn not_covered(report: &Report) -> Markup {
     html! {
         div.card.warned[!list.is_empty()] {
             h2 { "Not covered" }
-            @if list.is_empty() { p.none { "Nothing that was seen." } } @else {
+            @if list.is_empty() {
+                p.none {
+                    (if is_judged(report) { "Nothing that was seen." } else {
+                        "Nothing was looked at yet."
+                    })
+                }
+            } @else {
                 ul { @for gap in list { li {
                     code { (visible(&gap.file)) } " "
                     @if gap.needed { strong.tag { "recovery needs it" } " " }
-                    (visible(&gap.reason))
+                    (prose(&gap.reason))
                 } } }
             }
         }
@@ -125,10 +149,16 @@ fn unknown(report: &Report) -> Markup {
     html! {
         div.card.warned[!report.unknown.is_empty()] {
             h2 { "Unknown" }
-            @if report.unknown.is_empty() { p.none { "Nothing that was judged." } } @else {
+            @if report.unknown.is_empty() {
+                p.none {
+                    (if is_judged(report) {
+                        "Nothing that was judged."
+                    } else { "Nothing was judged." })
+                }
+            } @else {
                 ul { @for unknown in &report.unknown { li {
                     strong.tag { (unknown.reason) } " " (words::times(unknown.count)) ": "
-                    (visible_lines(&unknown.detail))
+                    (prose(&unknown.detail))
                 } } }
             }
         }
@@ -147,7 +177,9 @@ pub fn models(report: &Report) -> Markup {
                 table.models {
                     thead { tr {
                         th scope="col" { "Model" }
-                        @for name in ["Points", "Violated", "Unknown", "Held", "States"] { th.number scope="col" { (name) } }
+                        @for name in ["Points", "Violated", "Unknown", "Held", "States"] {
+                            th.number scope="col" { (name) }
+                        }
                         th scope="col" { "Share" }
                     } }
                     tbody { @for (model, numbers) in &report.models { tr {
@@ -156,8 +188,10 @@ pub fn models(report: &Report) -> Markup {
                     } } }
                 }
             }
-            @if !report.models.is_empty() && report.models.keys().any(|model| model.is_power_loss()) {
-                @if let Some(setting) = &report.setting { p.quiet { "Power loss as " (setting.profile) " allows it." } }
+            @if report.models.keys().any(|model| model.is_power_loss()) {
+                @if let Some(setting) = &report.setting {
+                    p.quiet { "Power loss as " (setting.profile) " allows it." }
+                }
             }
         }
     }
@@ -183,7 +217,9 @@ fn model_cells(numbers: &ModelCount) -> Markup {
 fn share_bar(parts: &[(&str, u64)]) -> Markup {
     html! {
         span.bar aria-hidden="true" {
-            @for (tone, value) in parts { @if *value > 0 { span class=(tone) style={ "flex-grow:" (value) } {} } }
+            @for (tone, value) in parts {
+                @if *value > 0 { span class=(tone) style={ "flex-grow:" (value) } {} }
+            }
         }
     }
 }
@@ -211,8 +247,8 @@ fn setting_rows(setting: &Setting) -> Vec<(&'static str, Markup)> {
         ("command", html! { code { (words::command_line(&setting.command)) } }),
         ("state", html! { @for state in &setting.state { code { (visible(state)) } " " } }),
         ("oracle", code(&setting.oracle)),
-        ("acknowledgements promise", plain(&setting.acks)),
-        ("a strike kills", plain(&setting.scope)),
+        ("acks survive", plain(&setting.acks)),
+        ("strike scope", plain(&setting.scope)),
         ("mechanism", plain(&setting.mechanism)),
         ("containment", plain(&setting.containment)),
         ("profile", html! { (setting.profile) }),
@@ -231,7 +267,13 @@ pub fn stages(report: &Report) -> Markup {
             h2 #stages { "Stages" }
             div.scroll role="region" aria-labelledby="stages" tabindex="0" {
                 table {
-                    thead { tr { th scope="col" { "Stage" } th scope="col" { "What" } th.number scope="col" { "Time" } } }
+                    thead {
+                        tr {
+                            th scope="col" { "Stage" }
+                            th scope="col" { "What" }
+                            th.number scope="col" { "Time" }
+                        }
+                    }
                     tbody { @for (name, seconds) in &report.seconds { tr {
                         th scope="row" { (visible(name)) }
                         td { (words::stage(report, name)) }

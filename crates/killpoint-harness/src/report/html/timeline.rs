@@ -86,15 +86,18 @@ fn places(report: &Report) -> Vec<Place<'_>> {
 
 fn strip(report: &Report, models: &[CrashModel], linked: &BTreeSet<u64>) -> Markup {
     let places = places(report);
-    let shown = report.timeline.len().min(STRIP_POINTS_MAX);
+    let shown = words::length(&report.timeline).min(STRIP_POINTS_MAX as u64);
     let total = words::length(&report.timeline) + report.timeline_omitted;
     html! {
         figure.strip {
             @for stave in places.chunks(STAVE_POINTS_MAX) { (stave_of(stave, models, linked)) }
             figcaption {
                 (legend())
-                @if (shown as u64) < total {
-                    p.quiet { "The strip shows the first " (thousands(shown as u64)) " of " (thousands(total)) " operations." }
+                @if shown < total {
+                    p.quiet {
+                        "The strip shows the first " (thousands(shown)) " of "
+                        (thousands(total)) " operations."
+                    }
                 }
             }
         }
@@ -103,7 +106,13 @@ fn strip(report: &Report, models: &[CrashModel], linked: &BTreeSet<u64>) -> Mark
 
 fn legend() -> Markup {
     let sample = |tone: &str, path: &str, text: &str| {
-        html! { span.key { svg class=(tone) viewBox="0 0 1 12" preserveAspectRatio="none" aria-hidden="true" { path d=(path) {} } (text) } }
+        html! {
+            span.key {
+                svg class=(tone) viewBox="0 0 1 12" preserveAspectRatio="none" aria-hidden="true" {
+                    path d=(path) {}
+                } (text)
+            }
+        }
     };
     html! {
         p.legend {
@@ -146,6 +155,10 @@ fn bar(index: usize, (top, height): (u32, u32)) -> String {
     format!("M{index}.08 {top}h.84v{height}h-.84z")
 }
 
+fn view_box(stave: &[Place<'_>]) -> String {
+    format!("0 0 {} 12", stave.len())
+}
+
 fn acknowledgements(stave: &[Place<'_>]) -> Markup {
     let path: String = (0..)
         .zip(stave)
@@ -156,7 +169,8 @@ fn acknowledgements(stave: &[Place<'_>]) -> Markup {
     let label =
         format!("{} with a new acknowledgement before them", words::count(number, "operation"));
     html! {
-        svg.acked role="img" aria-label=(label) viewBox={ "0 0 " (stave.len()) " 12" } preserveAspectRatio="none" {
+        svg.acked role="img" aria-label=(label) viewBox=(view_box(stave))
+            preserveAspectRatio="none" {
             @if !path.is_empty() { path d=(path) {} }
         }
     }
@@ -173,11 +187,13 @@ fn voice(stave: &[Place<'_>], model: CrashModel, linked: &BTreeSet<u64>) -> Mark
         .filter(|(_, _, verdict)| **verdict == Verdict::Held)
         .map(|(index, _, _)| bar(index, HELD))
         .collect();
+    let others = verdicts().filter(|(_, _, verdict)| **verdict != Verdict::Held);
     let label = voice_label(model, verdicts().map(|(_, _, verdict)| verdict));
     html! {
-        svg role="group" aria-label=(label) viewBox={ "0 0 " (stave.len()) " 12" } preserveAspectRatio="none" {
+        svg role="group" aria-label=(label) viewBox=(view_box(stave))
+            preserveAspectRatio="none" {
             @if !held.is_empty() { path.held d=(held) {} }
-            @for (index, place, verdict) in verdicts().filter(|(_, _, verdict)| **verdict != Verdict::Held) {
+            @for (index, place, verdict) in others {
                 @if linked.contains(&place.ordinal) {
                     a href={ "#operation-" (place.ordinal) } { (voice_bar(index, place, verdict)) }
                 } @else { (voice_bar(index, place, verdict)) }
@@ -217,7 +233,10 @@ fn table(report: &Report, rows: &[&TimelinePoint], models: &[CrashModel]) -> Mar
             output aria-live="polite" {}
         }
         @if shown < total {
-            p.quiet { "The table shows " (thousands(shown)) " of " (thousands(total)) " operations: those that do not hold first, then the first ones; all of them are in the event log." }
+            p.quiet {
+                "The table shows " (thousands(shown)) " of " (thousands(total)) " operations: "
+                "those that do not hold, then the first ones."
+            }
         }
         div.scroll.tall role="region" aria-labelledby="timeline" tabindex="0" {
             table.operations {
@@ -231,7 +250,7 @@ fn table(report: &Report, rows: &[&TimelinePoint], models: &[CrashModel]) -> Mar
                 } }
                 tbody {
                     @for (index, point) in rows.iter().enumerate() {
-                        @let before = index.checked_sub(1).map_or(0, |index| rows[index].row.ordinal);
+                        @let before = if index == 0 { 0 } else { rows[index - 1].row.ordinal };
                         (skipped(point.row.ordinal - before - 1, models.len() + 5))
                         (operation(point, models))
                     }
@@ -243,7 +262,13 @@ fn table(report: &Report, rows: &[&TimelinePoint], models: &[CrashModel]) -> Mar
 }
 
 fn skipped(number: u64, columns: usize) -> Markup {
-    html! { @if number > 0 { tr.skipped { td colspan=(columns) { "… " (words::count(number, "operation")) " not shown" } } } }
+    html! {
+        @if number > 0 {
+            tr.skipped {
+                td colspan=(columns) { "… " (words::count(number, "operation")) " not shown" }
+            }
+        }
+    }
 }
 
 fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
@@ -255,7 +280,11 @@ fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
             td.number { (thousands(row.ordinal)) }
             (cells(&point.verdicts, models))
             td { code { (visible(&address)) } @if is_renamed { small { (visible(&row.shown)) } } }
-            td { (visible(&row.call)) @if row.result < 0 { " " span.failed { "error " (row.result.unsigned_abs()) } } }
+            td {
+                (visible(&row.call)) @if row.result < 0 {
+                    " " span.failed { "error " (row.result.unsigned_abs()) }
+                }
+            }
             td.number { (row.process) }
             td.number { (thousands(row.acknowledged)) }
         }
