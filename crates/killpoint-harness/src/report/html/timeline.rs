@@ -32,7 +32,8 @@ pub fn section(report: &Report) -> Markup {
     }
     let models: Vec<CrashModel> = models(report).into_iter().collect();
     let rows = chosen(&report.timeline);
-    let linked: BTreeSet<u64> = rows.iter().map(|point| point.row.ordinal).collect();
+    let end = (!report.end.is_empty()).then_some(report.operations + 1);
+    let linked: BTreeSet<u64> = rows.iter().map(|point| point.row.ordinal).chain(end).collect();
     html! {
         section aria-labelledby="timeline" {
             h2 #timeline { "Timeline" }
@@ -57,6 +58,15 @@ fn chosen(timeline: &[TimelinePoint]) -> Vec<&TimelinePoint> {
 
 fn holds(verdicts: &BTreeMap<CrashModel, Verdict>) -> bool {
     verdicts.values().all(|verdict| *verdict == Verdict::Held)
+}
+
+/// The style class of a row, from the worst verdict in it.
+fn worst(verdicts: &BTreeMap<CrashModel, Verdict>) -> &'static str {
+    match verdicts.values().max() {
+        Some(Verdict::Violated(_)) => "breaks",
+        Some(Verdict::Unknown(_)) => "unsure",
+        Some(Verdict::Held) | None => "holds",
+    }
 }
 
 fn places(report: &Report) -> Vec<Place<'_>> {
@@ -276,7 +286,7 @@ fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
     let address = row.address.to_string();
     let is_renamed = row.shown != address && !row.shown.is_empty();
     html! {
-        tr.holds[holds(&point.verdicts)] id={ "operation-" (row.ordinal) } {
+        tr class=(worst(&point.verdicts)) id={ "operation-" (row.ordinal) } {
             td.number { (thousands(row.ordinal)) }
             (cells(&point.verdicts, models))
             td { code { (visible(&address)) } @if is_renamed { small { (visible(&row.shown)) } } }
@@ -293,7 +303,7 @@ fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
 
 fn end(report: &Report, models: &[CrashModel]) -> Markup {
     html! {
-        tr.holds[holds(&report.end)] id={ "operation-" (report.operations + 1) } {
+        tr class=(worst(&report.end)) id={ "operation-" (report.operations + 1) } {
             td.number { (thousands(report.operations + 1)) }
             (cells(&report.end, models))
             td { code { "end" } small { "after the last operation" } }
