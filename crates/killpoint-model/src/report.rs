@@ -207,6 +207,9 @@ pub struct Report {
     pub timeline: Vec<TimelinePoint>,
     /// Operations that the timeline leaves out.
     pub timeline_omitted: u64,
+    /// The worst verdict of the states after the last operation, under each model that has one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub end: BTreeMap<CrashModel, Verdict>,
 }
 
 /// An operation with the worst verdict of the crash states at its entry.
@@ -250,6 +253,7 @@ impl Report {
             seconds: Vec::new(),
             timeline: Vec::new(),
             timeline_omitted: 0,
+            end: BTreeMap::new(),
         }
     }
 
@@ -355,8 +359,13 @@ impl Report {
         else {
             return;
         };
-        if let Some(point) = self.timeline.get_mut(index) {
-            let entry = point.verdicts.entry(model).or_insert(Verdict::Held);
+        let verdicts = match self.timeline.get_mut(index) {
+            Some(point) => Some(&mut point.verdicts),
+            None if ordinal == self.operations + 1 => Some(&mut self.end),
+            None => None,
+        };
+        if let Some(verdicts) = verdicts {
+            let entry = verdicts.entry(model).or_insert(Verdict::Held);
             if *verdict > *entry {
                 entry.clone_from(verdict);
             }

@@ -1,0 +1,371 @@
+//! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
+
+use killpoint_model::report::{Confirmation, Finding, Report};
+use killpoint_model::{CrashModel, OperationKind, Outcome};
+
+/// A number with thousands separators: `88,895`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number and its noun, which takes an `s` unless there is exactly one: `1 point`, `2 points`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// The length of a list, as a number that [`count`] takes.
+pub fn length<T>(list: &[T]) -> u64 {
+    u64::try_from(list.len()).expect("a length fits 64 bits")
+}
+
+/// A duration: `0.2 s`, `42 s`, `3 min 5 s`, `2 h 10 min`.
+pub fn seconds(duration: f64) -> String {
+    if !duration.is_finite() || duration < 0.0 {
+        return "? s".to_owned();
+    }
+    if duration < 9.95 {
+        return format!("{duration:.1} s");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and a run does not last longer than the universe"
+    )]
+    let whole = duration.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", thousands(whole / 3600), whole % 3600 / 60),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub fn series(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Crash models as a series.
+pub fn models(models: &[CrashModel]) -> String {
+    series(&models.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// Text that came from outside, on one line and harmless to a terminal: control characters, and
+/// those that turn the direction of writing, are written out (`\u{1b}`).
+pub fn visible(text: &str) -> String {
+    visible_lines(text).replace('\n', " ")
+}
+
+/// As [`visible`], but line ends stay and tabs become four blanks.
+pub fn visible_lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\n' => shown.push('\n'),
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\t' => shown.push_str("    "),
+            _ if is_hazardous(character) => shown.extend(character.escape_unicode()),
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// Whether a character acts on the medium instead of standing in it, or may not stand in XML.
+fn is_hazardous(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(character, '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        || matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// A command the way one would type it.
+pub fn command_line(arguments: &[String]) -> String {
+    arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+{}".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    visible(&format!("'{}'", argument.replace('\'', r"'\''")))
+}
+
+/// The class of a finding, as the word that a reader sees first: `LOST`.
+pub fn class(finding: &Finding) -> String {
+    finding.class.to_string().to_uppercase()
+}
+
+/// How much of a model a finding takes up: `5 of 10 points`.
+pub fn extent(finding: &Finding) -> String {
+    format!("{} of {}", thousands(finding.points), count(finding.points_of, "point"))
+}
+
+/// How often the finding was shown again.
+pub fn confirmation(finding: &Finding) -> String {
+    let Confirmation { hits, tries } = finding.confirmed;
+    match (tries, finding.model) {
+        (0, _) => "not confirmed yet".to_owned(),
+        (_, CrashModel::Kill) => format!("hit {} of {}", ratio(hits), ratio(tries)),
+        _ => format!("judged again alike, {} of {}", ratio(hits), ratio(tries)),
+    }
+}
+
+fn ratio(number: u32) -> String {
+    thousands(u64::from(number))
+}
+
+/// Where the same promise is kept, as words for before, after, or both.
+pub fn neighbours(finding: &Finding) -> Option<(&'static str, Vec<String>)> {
+    match (&finding.holds_before, &finding.holds_after) {
+        (Some(before), Some(after)) => Some((
+            "holds at the points on either side:",
+            vec![before.to_string(), after.to_string()],
+        )),
+        (Some(before), None) => Some(("holds at the point before:", vec![before.to_string()])),
+        (None, Some(after)) => Some(("holds at the point after:", vec![after.to_string()])),
+        (None, None) => None,
+    }
+}
+
+/// How often: `once`, `twice`, `3 times`.
+pub fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{} times", thousands(number)),
+    }
+}
+
+/// What is said beside the name of a stage, from the numbers of the whole run.
+pub fn stage(report: &Report, name: &str) -> String {
+    match name {
+        "recorded" => recorded(report),
+        "judged" => judged(report),
+        "confirmed" => format!(
+            "{} of {} agreed with the rebuilt states",
+            ratio(report.live.hits),
+            count(u64::from(report.live.tries), "live kill")
+        ),
+        _ => String::new(),
+    }
+}
+
+fn recorded(report: &Report) -> String {
+    let mut text = count(report.operations, "operation");
+    if let Some(setting) = report.setting.as_ref().filter(|setting| !setting.state.is_empty()) {
+        let places: Vec<String> = setting
+            .state
+            .iter()
+            .map(|state| format!("{}/", visible(state.trim_end_matches('/'))))
+            .collect();
+        text.push_str(&format!(" on {}", series(&places)));
+    }
+    text.push_str(&format!(", {} acknowledged", thousands(report.acknowledged)));
+    text.push_str(&format!(", {}", interleavings(report)));
+    text
+}
+
+/// How many interleavings were recorded, and whether they were alike.
+pub fn interleavings(report: &Report) -> String {
+    match (report.recordings, report.unstable) {
+        (0, _) => "nothing recorded".to_owned(),
+        (1, 0) => "recorded once".to_owned(),
+        (2, 0) => "twice alike".to_owned(),
+        (recordings, 0) => format!("{} times alike", ratio(recordings)),
+        (recordings, unstable) => format!(
+            "{}, {}",
+            count(u64::from(recordings), "recording"),
+            unstable_addresses(unstable)
+        ),
+    }
+}
+
+/// Addresses that not every recording has: `1 unstable address`.
+pub fn unstable_addresses(number: u64) -> String {
+    match number {
+        1 => "1 unstable address".to_owned(),
+        _ => format!("{} unstable addresses", thousands(number)),
+    }
+}
+
+fn judged(report: &Report) -> String {
+    let names: Vec<CrashModel> = report.models.keys().copied().collect();
+    let mut text = format!(
+        "{} of {}",
+        count(report.states, "distinct state"),
+        count(report.points, "crash point")
+    );
+    if !names.is_empty() {
+        text.push_str(&format!(" under {}", models(&names)));
+    }
+    text
+}
+
+/// The verdict in one line: `violated: 1 finding, nothing unknown, nothing uncovered`.
+pub fn verdict_line(report: &Report) -> String {
+    format!("{}: {}", report.result, verdict_counts(report))
+}
+
+/// The verdict line without the result.
+pub fn verdict_counts(report: &Report) -> String {
+    let findings = length(&report.findings);
+    let unknown: u64 = report.unknown.iter().map(|unknown| unknown.count).sum();
+    let uncovered = length(&report.not_covered);
+    let known = length(&report.known);
+    let mut parts = Vec::new();
+    match report.result {
+        Outcome::Pass | Outcome::Violated | Outcome::Unknown => {
+            parts.push(or_none(findings, "no finding", count(findings, "finding")));
+            if known > 0 {
+                parts.push(count(known, "known finding"));
+            }
+            parts.push(or_none(unknown, "nothing unknown", thousands(unknown) + " unknown"));
+            parts.push(or_none(
+                uncovered,
+                "nothing uncovered",
+                thousands(uncovered) + " uncovered",
+            ));
+        }
+        // A run that did not get to its end may not say "nothing": it did not look everywhere.
+        result => {
+            parts.push(meaning(result).to_owned());
+            parts.extend((findings > 0).then(|| count(findings, "finding")));
+            parts.extend((known > 0).then(|| count(known, "known finding")));
+            parts.extend((unknown > 0).then(|| thousands(unknown) + " unknown"));
+            parts.extend((uncovered > 0).then(|| thousands(uncovered) + " uncovered"));
+        }
+    }
+    parts.join(", ")
+}
+
+fn or_none(number: u64, none: &str, some: String) -> String {
+    if number == 0 { none.to_owned() } else { some }
+}
+
+/// What a result means, from the one table of the model.
+pub fn meaning(result: Outcome) -> &'static str {
+    Outcome::TABLE.iter().find(|row| row.0 == result).expect("every outcome stands in the table").2
+}
+
+/// A text in parts, each with whether it is an address.
+pub fn parts(text: &str) -> Vec<(&str, bool)> {
+    let mut parts = Vec::new();
+    let (mut plain, mut at) = (0, 0);
+    while at < text.len() {
+        let rest = &text[at..];
+        let begins = at == 0 || !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let opened = rest.starts_with(OPENING_SIGNS);
+        let length = if begins && !opened { address_length(rest) } else { 0 };
+        if length > 0 {
+            let end = at + length + role_length(&text[at + length..]);
+            parts.push((&text[plain..at], false));
+            parts.push((&text[at..end], true));
+            (plain, at) = (end, end);
+        } else {
+            at += rest.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    parts.push((&text[plain..], false));
+    parts.retain(|(part, _)| !part.is_empty());
+    parts
+}
+
+/// How far the ordinal, and the role after it, reach.
+fn role_length(text: &str) -> usize {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let Some(role) = text[digits..].strip_prefix('@') else { return digits };
+    let is_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    match role.find(|c| !is_name(c)).unwrap_or(role.len()) {
+        0 => digits,
+        length => digits + 1 + length,
+    }
+}
+
+/// Bytes of the longest name of an operation, `sync_file_range`, and some more.
+const OPERATION_NAME_MAX: usize = 24;
+
+/// Signs that may open a word before an address begins.
+const OPENING_SIGNS: [char; 4] = ['(', '`', '"', '\''];
+
+/// How long the address is with which a text begins, behind any opening sign; 0 if there is none.
+pub fn address_length(text: &str) -> usize {
+    let skipped = text.len() - text.trim_start_matches(OPENING_SIGNS).len();
+    let body = &text[skipped..];
+    let mut begin = body.bytes().take(OPERATION_NAME_MAX + 1);
+    let Some(open) = begin.position(|byte| byte == b'(') else { return 0 };
+    let name = &body[..open];
+    let is_operation =
+        ["", "create"].iter().any(|suffix| OperationKind::from_parts(name, suffix).is_some());
+    // Parentheses inside a path are escaped, so the first closing one ends the address.
+    match body[open..].find(')') {
+        Some(close) if is_operation && body[open + close..].starts_with(")#") => {
+            skipped + open + close + 2
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_separators_and_their_noun_its_number() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_000), "1,000");
+        assert_eq!(thousands(88_895_123), "88,895,123");
+        assert_eq!(count(1, "point"), "1 point");
+        assert_eq!(count(0, "point"), "0 points");
+    }
+
+    #[test]
+    fn durations_are_as_exact_as_a_person_reads_them() {
+        for (duration, text) in [
+            (0.04, "0.0 s"),
+            (0.24, "0.2 s"),
+            (9.94, "9.9 s"),
+            (9.96, "10 s"),
+            (59.4, "59 s"),
+            (185.0, "3 min 5 s"),
+            (7_800.0, "2 h 10 min"),
+            (f64::NAN, "? s"),
+        ] {
+            assert_eq!(seconds(duration), text);
+        }
+    }
+
+    #[test]
+    fn what_a_target_printed_cannot_steer_the_terminal() {
+        assert_eq!(visible("a\x1b[31mb\r\nc\u{202e}d\te"), "a\\u{1b}[31mb c\\u{202e}d    e");
+    }
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let command = ["sh", "-c", "echo 'a b'", ""].map(str::to_owned);
+        assert_eq!(command_line(&command), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn addresses_are_found_inside_sentences() {
+        let text = "See (open(my notes.json, truncate)#2): rewrite(a)#1, fsync(d)#12@worker.";
+        let addresses: Vec<&str> =
+            parts(text).into_iter().filter_map(|(part, is_one)| is_one.then_some(part)).collect();
+        assert_eq!(addresses, ["open(my notes.json, truncate)#2", "fsync(d)#12@worker"]);
+        assert_eq!(parts(text).into_iter().map(|(part, _)| part).collect::<String>(), text);
+    }
+}
