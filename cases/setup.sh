@@ -14,10 +14,9 @@ fail() { echo "setup: $*" >&2; exit 1; }
 # What a command or a module is needed for, and the Debian package that has it.
 packages=()
 need() { say "$1 is missing (Debian package $2)"; packages+=("$2"); }
-for pair in python3:python3 node:nodejs npm:npm strace:strace gdbmtool:gdbmtool task:taskwarrior; do
+for pair in python3:python3 node:nodejs npm:npm git:git strace:strace gdbmtool:gdbmtool task:taskwarrior; do
     command -v "${pair%:*}" >/dev/null || need "${pair%:*}" "${pair#*:}"
 done
-[ -x /usr/bin/git ] || need /usr/bin/git git
 if ! python3 -c 'import ensurepip, venv' 2>/dev/null && [ ! -x "$environment/py/bin/pip" ]; then
     need 'the module venv of python3' python3-venv
 fi
