@@ -1,0 +1,3 @@
+from level_store import drive_level
+
+drive_level(sync=True)
