@@ -308,8 +308,7 @@ impl Reader {
         let mut is_new = false;
         for id in ids {
             let name = || Name::Id(id.clone());
-            let index =
-                *self.by_id.get(id).ok_or_else(|| Fault::NeverIntended { name: name() })?;
+            let index = *self.by_id.get(id).ok_or_else(|| Fault::NeverIntended { name: name() })?;
             let operation = &mut self.journal.operations[index];
             if operation.acknowledged.is_some() {
                 return Err(Fault::AcknowledgedAndFailed { name: name() });
@@ -335,8 +334,9 @@ pub(super) fn as_amount(value: &Value) -> Option<Amount> {
 pub(super) fn as_list(value: &Value) -> Option<Vec<serde_json::Value>> {
     let Value::Text(text) = value else { return None };
     let list: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
-    let is_flat =
-        list.iter().all(|element| element.is_string() || element.is_number() || element.is_boolean());
+    let is_flat = list
+        .iter()
+        .all(|element| element.is_string() || element.is_number() || element.is_boolean());
     is_flat.then_some(list)
 }
 

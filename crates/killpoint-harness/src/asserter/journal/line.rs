@@ -64,7 +64,9 @@ impl fmt::Display for Name {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It is longer than one append surely writes.
-    #[error("{bytes} bytes; a line has at most 4,096 with its newline: give a long value as sha256:HEX")]
+    #[error(
+        "{bytes} bytes; a line has at most 4,096 with its newline: give a long value as sha256:HEX"
+    )]
     TooLong {
         /// Its size with the newline.
         bytes: u64,
@@ -84,7 +86,9 @@ pub enum Fault {
     #[error("expected a line that begins with `I `, `A `, `A! `, `F `, `D ` or `R `")]
     Unknown,
     /// The number of fields is wrong.
-    #[error("expected `{expected}`: fields are separated by one space, and a space inside one is %20")]
+    #[error(
+        "expected `{expected}`: fields are separated by one space, and a space inside one is %20"
+    )]
     Fields {
         /// The form of the line.
         expected: &'static str,
@@ -105,7 +109,9 @@ pub enum Fault {
     #[error("expected 64 hexadecimal digits after `sha256:`; a literal value begins sha256%3A")]
     Digest,
     /// `+` with something that is no number.
-    #[error("expected a decimal number after `+`, with at most 20 digits before the point and 9 after")]
+    #[error(
+        "expected a decimal number after `+`, with at most 20 digits before the point and 9 after"
+    )]
     Amount,
     /// `>> -`.
     #[error("an element cannot be deleted; a literal `-` is written %2D")]
@@ -147,7 +153,9 @@ pub enum Fault {
         key: String,
     },
     /// A key with `>>` and a value that is no list.
-    #[error("key {key} is used with `>>`, so each of its values must be a JSON array of plain values")]
+    #[error(
+        "key {key} is used with `>>`, so each of its values must be a JSON array of plain values"
+    )]
     ListAndText {
         /// The key.
         key: String,

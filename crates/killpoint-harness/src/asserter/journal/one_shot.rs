@@ -56,7 +56,8 @@ impl OneShot {
             let acknowledgement = format!("A {name}\n");
             one_shot.intents.push_str(&rendered);
             one_shot.intents.push('\n');
-            if !one_shot.acknowledgements.split_inclusive('\n').any(|line| line == acknowledgement) {
+            if !one_shot.acknowledgements.split_inclusive('\n').any(|line| line == acknowledgement)
+            {
                 one_shot.acknowledgements.push_str(&acknowledgement);
             }
         }

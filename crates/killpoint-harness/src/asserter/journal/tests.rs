@@ -16,7 +16,8 @@ fn set(text: &str) -> Change {
 
 #[test]
 fn every_kind_of_line_is_read_with_its_offsets() {
-    let journal = parse("I note1 hello\nA note1\nI #7 sum + 2.5\nA! #7 note1\nR 1\nD note1 x%20y\n");
+    let journal =
+        parse("I note1 hello\nA note1\nI #7 sum + 2.5\nA! #7 note1\nR 1\nD note1 x%20y\n");
     let entries: Vec<&Entry> = journal.lines().iter().map(|line| &line.entry).collect();
     let key = || "note1".to_owned();
     assert_eq!(
@@ -114,7 +115,8 @@ fn a_key_is_a_text_a_sum_or_a_list() {
 
 #[test]
 fn an_error_shows_a_bounded_and_escaped_part_of_the_line() {
-    let error = Journal::parse(format!("\u{1b}{}\n", "x".repeat(1_000)).as_bytes()).expect_err("bad");
+    let error =
+        Journal::parse(format!("\u{1b}{}\n", "x".repeat(1_000)).as_bytes()).expect_err("bad");
     assert!(error.text.starts_with("\\u{1b}xxx") && error.text.len() < 80, "{}", error.text);
     let long = format!("I k {}\n", "x".repeat(4_092));
     check_fault(&long, "4,097 bytes".replace(',', "").as_str());
