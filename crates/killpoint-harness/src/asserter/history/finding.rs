@@ -41,7 +41,7 @@ pub(super) enum Symptom {
 }
 
 /// What should stand there at least.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Due<'a> {
     /// Nothing is promised.
     Nothing,
@@ -56,7 +56,7 @@ pub(super) enum Due<'a> {
 }
 
 /// One key that is bad.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Finding<'a> {
     pub(super) key: &'a str,
     pub(super) class: Class,
@@ -107,14 +107,17 @@ fn rank(class: Class) -> usize {
     .expect("contents show no other class")
 }
 
+/// Rank, symptom, and whether nothing acknowledged is concerned: keys that are told together.
+type GroupKey = (usize, Symptom, bool);
+
 /// The judgement that follows from all bad keys; they may be none.
 pub(super) fn judgement(findings: &[Finding<'_>]) -> Judgement {
-    let mut groups: BTreeMap<(usize, Symptom, bool), Vec<&Finding<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<GroupKey, Vec<&Finding<'_>>> = BTreeMap::new();
     for finding in findings {
         let group = (rank(finding.class), finding.symptom, !finding.is_acknowledged());
         groups.entry(group).or_default().push(finding);
     }
-    let mut groups: Vec<((usize, Symptom, bool), Vec<&Finding<'_>>)> = groups.into_iter().collect();
+    let mut groups = Vec::from_iter(groups);
     groups.sort_by_key(|((rank, ..), members)| (*rank, std::cmp::Reverse(members.len())));
     let Some((_, worst)) = groups.first() else { return Judgement::held() };
     let mut sentences: Vec<String> =
@@ -225,7 +228,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -8,7 +8,7 @@ use super::text::is_torn;
 use crate::asserter::journal::{Change, Value, as_list};
 use killpoint_model::verdict::Class;
 use serde_json::Value as Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 impl<'a> Problem<'a> {
     /// What is bad about a list, looked at by itself.
@@ -36,8 +36,6 @@ impl<'a> Problem<'a> {
     }
 
     fn classify_list(&self, key: usize, shown: Option<&Json>) -> (Class, Symptom, String) {
-        let would_be_legal =
-            |bend| self.is_legal(&self.records.keys[key].acts, &[key], bend).unwrap_or(false);
         let plain = |class, symptom| (class, symptom, String::new());
         let Some(shown) = shown else { return plain(Class::Lost, Symptom::Gone) };
         let Some(elements) = elements_of(shown) else {
@@ -57,23 +55,27 @@ impl<'a> Problem<'a> {
                 false => plain(Class::Extra, Symptom::Unknown),
             };
         }
-        if would_be_legal(Bend::Missing) {
+        let acts = &self.records.keys[key].acts;
+        if self.is_legal(acts, &[key], Bend::Missing).unwrap_or(false) {
             let missing = self.missing_elements(key, Some(shown));
             return (Class::Lost, Symptom::Fewer, missing.said());
         }
         let known = self.known_elements(key);
-        let literal: Vec<&str> = known
+        let literal: HashSet<&str> = known
             .iter()
             .filter_map(|value| match value {
                 Value::Text(text) => Some(text.as_str()),
                 Value::Digest(_) => None,
             })
             .collect();
-        let foreign =
-            elements.iter().find(|element| !known.iter().any(|value| matches(value, element)));
+        let is_known = |element: &Json| {
+            literal.contains(&*text_of(element))
+                || known.iter().any(|value| matches(value, element))
+        };
+        let foreign = elements.iter().find(|element| !is_known(element));
         if let Some(foreign) = foreign {
             let text = text_of(foreign);
-            return match is_torn(&text, &literal) {
+            return match is_torn(&text, &Vec::from_iter(literal)) {
                 true => plain(Class::Torn, Symptom::Partial),
                 false => plain(Class::Wrong, Symptom::Foreign),
             };
@@ -82,7 +84,7 @@ impl<'a> Problem<'a> {
         if missing.promised + missing.initial > 0 {
             return (Class::Lost, Symptom::Fewer, missing.said());
         }
-        if would_be_legal(Bend::Twice) || elements.len() > known.len() {
+        if has_more(&elements, &known) {
             return plain(Class::Duplicated, Symptom::Repeated);
         }
         let remark = "its elements stand in an order that no order of the operations gives";
@@ -159,6 +161,17 @@ impl<'a> Problem<'a> {
         }
         missing
     }
+}
+
+/// Whether some element stands there more often than it may have been put there.
+fn has_more(elements: &[Json], known: &[Value]) -> bool {
+    let mut counts = HashMap::new();
+    for element in elements {
+        counts.entry(text_of(element)).or_insert((element, 0)).1 += 1;
+    }
+    counts.values().any(|(element, count)| {
+        *count > 1 && *count > known.iter().filter(|value| matches(value, element)).count()
+    })
 }
 
 /// Elements that should be there.

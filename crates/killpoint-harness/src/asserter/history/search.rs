@@ -136,23 +136,21 @@ impl Search {
     }
 }
 
-/// A store on the way, and the open operations that are applied, or given up because a later
-/// operation of the same chain is.
+/// A store on the way, and the open operations that are done with: applied, or given up because a later
+/// operation of the same chain is applied. Which of both makes no difference to what can follow.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Configuration {
-    applied: u128,
-    dropped: u128,
+    done: u128,
     cells: Vec<Cell>,
 }
 
 impl Configuration {
     fn is_done(&self, bit: u128) -> bool {
-        (self.applied | self.dropped) & bit != 0
+        self.done & bit != 0
     }
 
     fn without(mut self, bit: u128) -> Self {
-        self.applied &= !bit;
-        self.dropped &= !bit;
+        self.done &= !bit;
         self
     }
 }
@@ -169,17 +167,17 @@ struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     fn new(search: &'a Search) -> Self {
-        let mut latest: HashMap<(bool, &[(usize, Edit)]), usize> = HashMap::new();
+        let mut latest = HashMap::new();
         let mut order: Vec<usize> = (0..search.steps.len()).collect();
         order.sort_by_key(|step| search.steps[*step].intent);
         let mut twins = vec![None; search.steps.len()];
         for index in order {
             let step = &search.steps[index];
             if step.settled.is_none() && step.chain.is_none() {
-                twins[index] = latest.insert((step.is_required, &step.edits), index);
+                twins[index] = latest.insert((step.is_required, step.edits.as_slice()), index);
             }
         }
-        let start = Configuration { applied: 0, dropped: 0, cells: search.cells.clone() };
+        let start = Configuration { done: 0, cells: search.cells.clone() };
         Sweep { search, slots: Vec::new(), twins, current: HashSet::from([start]), seen: 0 }
     }
 
@@ -220,9 +218,10 @@ impl<'a> Sweep<'a> {
 
     /// Closes operations that are never acknowledged and are applied or given up in every configuration.
     fn close_what_is_done(&mut self) -> bool {
-        let everywhere = self.current.iter().fold(u128::MAX, |everywhere, configuration| {
-            everywhere & (configuration.applied | configuration.dropped)
-        });
+        let everywhere = self
+            .current
+            .iter()
+            .fold(u128::MAX, |everywhere, configuration| everywhere & configuration.done);
         let mut closed = 0;
         for (slot, open) in self.slots.iter_mut().enumerate() {
             let bit = 1 << slot;
@@ -260,7 +259,7 @@ impl<'a> Sweep<'a> {
                 self.count()?;
                 if other == slot {
                     next.insert(following.without(bit));
-                } else if following.dropped & bit == 0 && visited.insert(following.clone()) {
+                } else if !following.is_done(bit) && visited.insert(following.clone()) {
                     stack.push(following);
                 }
             }
@@ -281,7 +280,7 @@ impl<'a> Sweep<'a> {
         let mut visited = std::mem::take(&mut self.current);
         let mut stack: Vec<Configuration> = visited.iter().cloned().collect();
         while let Some(configuration) = stack.pop() {
-            if configuration.applied & required == required && self.is_goal(&configuration.cells) {
+            if configuration.done & required == required && self.is_goal(&configuration.cells) {
                 return Ok(true);
             }
             for slot in 0..self.slots.len() {
@@ -317,7 +316,7 @@ impl<'a> Sweep<'a> {
         }
         let step = &self.search.steps[index];
         let mut following = configuration.clone();
-        following.applied |= bit;
+        following.done |= bit;
         if step.chain.is_some() {
             for (other, open) in self.slots.iter().enumerate() {
                 let Some(earlier) = open.map(|open| &self.search.steps[open]) else { continue };
@@ -326,7 +325,7 @@ impl<'a> Sweep<'a> {
                     if earlier.is_required {
                         return None;
                     }
-                    following.dropped |= 1 << other;
+                    following.done |= 1 << other;
                 }
             }
         }
