@@ -23,7 +23,7 @@ pub struct Difference {
 /// # Errors
 /// If the directories cannot be read.
 pub fn with_reality(image: &Image, roots: &[PathBuf]) -> Result<Vec<Difference>, ScanError> {
-    let real = Image::scan(roots)?.image;
+    let real = Image::scan(roots)?;
     if real.digest() == image.digest() {
         return Ok(Vec::new());
     }

@@ -54,16 +54,6 @@ pub struct Image {
     roots: Vec<FileId>,
 }
 
-/// What a scan of real directories found: the image, and which inode is which.
-#[derive(Debug)]
-pub struct Scan {
-    /// The directories as an image.
-    pub image: Image,
-    /// Device and inode number of each.
-    pub identities: Vec<((u64, u64), FileId)>,
-    /// The first number that no inode has.
-    pub next: u64,
-}
 
 /// Why directories could not be scanned.
 #[derive(Debug, thiserror::Error)]
@@ -77,18 +67,23 @@ pub struct ScanError {
 
 impl Image {
     /// Reads directories in the order of their names, so that equal directories are numbered
-    /// alike. Contents are not held in memory: blocks refer to the files.
+    /// alike. Contents are not held in memory: blocks refer to the files, which must not change.
     ///
     /// # Errors
     /// The first file that cannot be read.
-    pub fn scan(roots: &[PathBuf]) -> Result<Scan, ScanError> {
-        let mut scan = Scan { image: Image::default(), identities: Vec::new(), next: 1 };
+    pub fn scan(roots: &[PathBuf]) -> Result<Image, ScanError> {
+        let mut image = Image::default();
         let mut seen = BTreeMap::new();
         for root in roots {
-            let id = scan_one(&mut scan, &mut seen, root)?;
-            scan.image.roots.push(id);
+            let id = scan_one(root, &mut seen, &mut |path, id, metadata, entries| {
+                let mut inode = read_inode(path, metadata)?;
+                inode.entries = entries;
+                image.inodes.insert(id, Arc::new(inode));
+                Ok(())
+            })?;
+            image.roots.push(id);
         }
-        Ok(scan)
+        Ok(image)
     }
 
     /// The state directories themselves, in their order on the command line.
@@ -309,10 +304,26 @@ fn hash_inode(hasher: &mut blake3::Hasher, inode: &Inode) {
     }
 }
 
+/// Device and inode number of everything in directories, numbered as [`Image::scan`] numbers equal
+/// directories.
+///
+/// # Errors
+/// The first directory that cannot be read.
+pub fn identities(roots: &[PathBuf]) -> Result<BTreeMap<(u64, u64), FileId>, ScanError> {
+    let mut seen = BTreeMap::new();
+    for root in roots {
+        scan_one(root, &mut seen, &mut |_, _, _, _| Ok(()))?;
+    }
+    Ok(seen)
+}
+
+type Visit<'a> =
+    &'a mut dyn FnMut(&Path, FileId, &fs::Metadata, BTreeMap<Vec<u8>, FileId>) -> io::Result<()>;
+
 fn scan_one(
-    scan: &mut Scan,
-    seen: &mut BTreeMap<(u64, u64), FileId>,
     path: &Path,
+    seen: &mut BTreeMap<(u64, u64), FileId>,
+    visit: Visit<'_>,
 ) -> Result<FileId, ScanError> {
     let fail = |source| ScanError { path: path.to_owned(), source };
     let metadata = fs::symlink_metadata(path).map_err(fail)?;
@@ -320,11 +331,9 @@ fn scan_one(
     if let Some(id) = seen.get(&identity) {
         return Ok(*id);
     }
-    let id = FileId(scan.next);
-    scan.next += 1;
+    let id = FileId(seen.len() as u64 + 1);
     seen.insert(identity, id);
-    scan.identities.push((identity, id));
-    let mut inode = read_inode(path, &metadata).map_err(fail)?;
+    let mut entries = BTreeMap::new();
     if metadata.is_dir() {
         let mut names = fs::read_dir(path)
             .and_then(|entries| {
@@ -335,11 +344,11 @@ fn scan_one(
             .map_err(fail)?;
         names.sort();
         for name in names {
-            let child = scan_one(scan, seen, &path.join(&name))?;
-            inode.entries.insert(name.as_bytes().to_vec(), child);
+            let child = scan_one(&path.join(&name), seen, visit)?;
+            entries.insert(name.as_bytes().to_vec(), child);
         }
     }
-    scan.image.inodes.insert(id, Arc::new(inode));
+    visit(path, id, &metadata, entries).map_err(fail)?;
     Ok(id)
 }
 

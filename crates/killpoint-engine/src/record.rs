@@ -5,7 +5,7 @@ mod complete;
 mod mapped;
 
 use crate::guest::{Descriptors, Guest, Identity};
-use crate::image::{Image, Scan, ScanError};
+use crate::image::{Image, ScanError};
 use crate::intercept::{self, Call, Entry, Limits, Observer};
 use crate::naming::{Label, Namespace};
 use crate::recording::{Ending, RecordingError, Writer};
@@ -47,6 +47,8 @@ pub struct Request {
     pub launch: Launch,
     /// The state.
     pub roots: Vec<Root>,
+    /// An equal copy of the state as it is now, which nobody changes.
+    pub snapshot: Vec<PathBuf>,
     /// The ack journal, which exists.
     pub journal: PathBuf,
     /// Where the recording is written.
@@ -201,7 +203,8 @@ struct Begun {
 impl<C: FnMut() -> bool> Recorder<C> {
     fn new(request: &Request, cancelled: C) -> Result<Self, RecordError> {
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
-        let Scan { image, identities, next } = Image::scan(&paths)?;
+        let image = Image::scan(&request.snapshot)?;
+        let identities = crate::image::identities(&paths)?;
         let roots = image.roots().iter().zip(&request.roots);
         let mut namespace = Namespace::new(
             roots.map(|(id, root)| (*id, root.prefix.clone())).collect(),
@@ -215,8 +218,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let journal = File::open(&request.journal)
             .map_err(|source| RecordError::Journal { path: request.journal.clone(), source })?;
         Ok(Recorder {
+            next_file: identities.len() as u64 + 1,
             identities: identities.into_iter().collect(),
-            next_file: next,
             namespace,
             descriptors: Descriptors::default(),
             temporaries: BTreeSet::new(),

@@ -1,0 +1,259 @@
+//! Checkers: programs that reopen a store and print what it holds.
+//!
+//! [`Checker::read`] runs inside a worker, where the crash state is mounted; it yields a [`Reading`],
+//! plain data. [`judge`] turns readings into verdicts and is pure.
+
+use super::history::{History, Promise, Store, StoreError, judge_again, parse_store};
+use killpoint_engine::recording::Exit;
+use killpoint_engine::spawn::{self, Launch};
+use killpoint_model::verdict::{Class, Judgement, Reason};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod stream;
+
+pub use stream::StreamChecker;
+
+/// Most bytes of a checker's output that are kept.
+pub const OUTPUT_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of a checker's complaint that are shown.
+const COMPLAINT_BYTES_MAX: usize = 2_000;
+
+/// How a state is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Checker {
+    /// A command for the shell, once for each state.
+    Command(String),
+    /// A command that stays alive and is told one state after another.
+    Stream(String),
+    /// No checker: the built-in oracle.
+    BuiltIn,
+}
+
+/// What reading a state gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reading {
+    /// Exit status 0, and what it printed.
+    Printed(String),
+    /// It ended otherwise.
+    Refused {
+        /// How, in words.
+        how: String,
+        /// What it said, bounded.
+        said: String,
+    },
+    /// It did not end in time, twice.
+    Hung(Duration),
+    /// It could not be run, or did not keep to the protocol.
+    NotRun(String),
+    /// The built-in oracle has judged.
+    Judged(Judgement),
+}
+
+/// Where a checker runs.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The first state directory as the program sees it.
+    pub state: PathBuf,
+    /// The ack journal as the program sees it.
+    pub journal: PathBuf,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The environment, without the two variables above.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long a state may take.
+    pub timeout: Duration,
+}
+
+impl Surroundings {
+    fn launch(&self, command: &str) -> Launch {
+        let mut environment = self.environment.clone();
+        environment.retain(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL");
+        environment.push(("KILLPOINT_STATE".into(), self.state.clone().into()));
+        environment.push(("KILLPOINT_JOURNAL".into(), self.journal.clone().into()));
+        Launch {
+            program: PathBuf::from("/bin/sh"),
+            arguments: ["sh".into(), "-c".into(), OsString::from(command)].to_vec(),
+            environment,
+            directory: self.directory.clone(),
+        }
+    }
+}
+
+/// Runs a one-shot checker on the state that is mounted now. `fresh` restores the state before a
+/// second try.
+///
+/// # Errors
+/// If the state cannot be restored.
+pub fn read_once(
+    command: &str,
+    surroundings: &Surroundings,
+    mut fresh: impl FnMut() -> io::Result<()>,
+) -> io::Result<Reading> {
+    for attempt in 1..=2 {
+        let finished = spawn::run(
+            &surroundings.launch(command),
+            surroundings.timeout,
+            OUTPUT_BYTES_MAX,
+        );
+        spawn::end_all();
+        let finished = match finished {
+            Ok(finished) => finished,
+            Err(error) => return Ok(Reading::NotRun(format!("cannot start /bin/sh: {error}"))),
+        };
+        let said = || {
+            let bytes = if finished.error.is_empty() { &finished.output } else { &finished.error };
+            let from = bytes.len().saturating_sub(COMPLAINT_BYTES_MAX);
+            String::from_utf8_lossy(&bytes[from..]).trim().to_owned()
+        };
+        return Ok(match finished.exit {
+            Exit::Status(0) if finished.cut => Reading::NotRun(format!(
+                "the checker printed more than {OUTPUT_BYTES_MAX} bytes"
+            )),
+            Exit::Status(0) => {
+                Reading::Printed(String::from_utf8_lossy(&finished.output).into_owned())
+            }
+            Exit::Status(code @ (126 | 127)) => Reading::NotRun(format!(
+                "exit status {code}: the shell found no such program, or could not run it: {}",
+                said()
+            )),
+            Exit::Status(code) => {
+                Reading::Refused { how: format!("exit status {code}"), said: said() }
+            }
+            Exit::Signal(number) => {
+                Reading::Refused { how: format!("death by signal {number}"), said: said() }
+            }
+            Exit::TimedOut if attempt == 1 => {
+                fresh()?;
+                continue;
+            }
+            Exit::TimedOut => Reading::Hung(surroundings.timeout),
+            Exit::NotStarted(number) => {
+                Reading::NotRun(io::Error::from_raw_os_error(number).to_string())
+            }
+            Exit::Running => Reading::NotRun("it did not end".to_owned()),
+        });
+    }
+    unreachable!("the second attempt returns")
+}
+
+/// What readings are held against.
+#[derive(Debug)]
+pub enum Expectation {
+    /// An ack journal says what was promised.
+    Journal(Box<History>),
+    /// No journal: what the checker showed both before and after the undisturbed workload must be
+    /// there; and it must exit with status 0.
+    Between {
+        /// Keys that were there at both ends.
+        kept: Option<Store>,
+    },
+    /// The built-in oracle judges by itself.
+    BuiltIn,
+}
+
+/// Why a control cannot serve as the starting point.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The reading is no store.
+    #[error("{when}, with no fault injected, the checker failed: {problem}")]
+    Failed {
+        /// Before or after the workload.
+        when: &'static str,
+        /// What happened.
+        problem: String,
+    },
+}
+
+/// A store from a control reading.
+///
+/// # Errors
+/// If the reading is not what a checker should print.
+pub fn control_store(reading: &Reading, when: &'static str) -> Result<Store, ControlError> {
+    let failed = |problem: String| ControlError::Failed { when, problem };
+    match reading {
+        Reading::Printed(text) => parse_store(text).map_err(|error: StoreError| {
+            failed(format!("it must print one JSON object, key to value: {error}"))
+        }),
+        Reading::Refused { how, said } => Err(failed(match said.is_empty() {
+            true => how.clone(),
+            false => format!("{how}: {said}"),
+        })),
+        Reading::Hung(limit) => Err(failed(format!("it did not end within {limit:?}, twice"))),
+        Reading::NotRun(problem) => Err(failed(problem.clone())),
+        Reading::Judged(judgement) => Err(failed(judgement.detail.clone())),
+    }
+}
+
+/// Judges a reading taken after a crash at which the journal was `upto` bytes long.
+pub fn judge(
+    reading: &Reading,
+    expectation: &Expectation,
+    upto: u64,
+    promise: Promise,
+) -> Judgement {
+    let text = match reading {
+        Reading::Judged(judgement) => return judgement.clone(),
+        Reading::Refused { how, said } => {
+            let said = said.lines().last().unwrap_or_default();
+            let detail = match said.is_empty() {
+                true => format!("The store does not open: the checker ended with {how}."),
+                false => format!("The store does not open: the checker ended with {how}, saying \"{said}\"."),
+            };
+            return Judgement::violated(Class::Unopenable, detail);
+        }
+        Reading::Hung(limit) => {
+            let detail = format!("Opening the store did not end within {limit:?}, twice.");
+            return Judgement::violated(Class::Hung, detail);
+        }
+        Reading::NotRun(problem) => return Judgement::unknown(Reason::JudgeFailed, problem),
+        Reading::Printed(text) => text,
+    };
+    match expectation {
+        Expectation::BuiltIn => Judgement::held(),
+        Expectation::Between { kept: None } => Judgement::held(),
+        Expectation::Between { kept: Some(kept) } => match parse_store(text) {
+            Ok(store) => judge_kept(kept, &store),
+            Err(error) => Judgement::unknown(Reason::JudgeFailed, error.to_string()),
+        },
+        Expectation::Journal(history) => match parse_store(text) {
+            Ok(store) => history.judge(&store, upto, promise),
+            Err(error) => Judgement::unknown(
+                Reason::JudgeFailed,
+                format!("the checker exited with status 0 and printed no store: {error}"),
+            ),
+        },
+    }
+}
+
+fn judge_kept(kept: &Store, store: &Store) -> Judgement {
+    let gone: Vec<&String> = kept.keys().filter(|key| !store.contains_key(*key)).collect();
+    let Some(first) = gone.first() else { return Judgement::held() };
+    let more = match gone.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let detail =
+        format!("Key {first}{more}, there before and after the workload, is gone in between.");
+    Judgement { keys_lost: gone.len() as u64, ..Judgement::violated(Class::Lost, detail) }
+}
+
+/// Judges the second reading of a recovered store against the first.
+pub fn judge_second(first: &Reading, second: &Reading) -> Judgement {
+    match (first, second) {
+        (Reading::Printed(first), Reading::Printed(second)) => {
+            match (parse_store(first), parse_store(second)) {
+                (Ok(first), Ok(second)) => judge_again(&first, &second),
+                _ => Judgement::held(),
+            }
+        }
+        (Reading::Printed(_), other) => {
+            let nothing = Expectation::Between { kept: None };
+            judge(other, &nothing, 0, Promise::Kill)
+        }
+        _ => Judgement::held(),
+    }
+}

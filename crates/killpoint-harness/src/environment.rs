@@ -1,0 +1,3 @@
+//! Where a target runs. One environment so far: this machine.
+
+pub mod local;

@@ -1,0 +1,572 @@
+//! This machine: launches targets and judges in arenas of their own.
+
+use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
+use crate::asserter::oracle_worker::BuiltIn;
+use crate::store::RunFolder;
+use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Plan, Worker};
+use killpoint_engine::compare::{self, Difference};
+use killpoint_engine::image::Image;
+use killpoint_engine::materialise::Materialised;
+use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
+use killpoint_engine::recording::{Ending, Exit};
+use killpoint_engine::spawn::{Drain, Launch, null};
+use killpoint_engine::states::{Models, StateName, Walk};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Most bytes of a target's output that are kept.
+const TARGET_OUTPUT_MAX: usize = 64 << 10;
+
+/// Everything that workers need to know of a target; the same for every trial of a run.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// The folder of the run.
+    pub folder: RunFolder,
+    /// How workers are cut off.
+    pub containment: Containment,
+    /// Size limit of a worker's scratch space in bytes.
+    pub scratch_bytes: u64,
+    /// Directories that are seen copy-on-write.
+    pub views: Vec<PathBuf>,
+    /// The program, its arguments (`{state}` stands for the first state directory), environment and
+    /// working directory.
+    pub launch: Launch,
+    /// The state directories.
+    pub roots: Vec<Root>,
+    /// Who reads states.
+    pub checker: Checker,
+    /// The journal at the start of the workload: what was there, and intents.
+    pub journal: Vec<u8>,
+    /// What is appended to the journal when the command exits with status 0.
+    pub acknowledgements: Vec<u8>,
+    /// For one run of the target.
+    pub target_timeout: Duration,
+    /// For one state.
+    pub checker_timeout: Duration,
+    /// How long nothing may move until a workload with processes left is over.
+    pub quiet: Duration,
+    /// The processor to record on, if it is to be one.
+    pub pin: Option<usize>,
+    /// Most threads of the target.
+    pub threads_max: usize,
+}
+
+/// What one run of the target is for.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// Name of the recording's files.
+    pub name: String,
+    /// Names that every recording before gave birth to.
+    pub stable: Option<BTreeSet<String>>,
+    /// Where to strike.
+    pub strike: Option<StrikeAt>,
+    /// Whether to read the state before the workload.
+    pub read_before: bool,
+    /// Whether to read the state afterwards.
+    pub read_after: bool,
+}
+
+/// What one run of the target gave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// The recording's last record.
+    pub ending: Ending,
+    /// How many operations were carried out.
+    pub operations: u64,
+    /// Where the state that the log says differs from the real one.
+    pub differences: Vec<Difference>,
+    /// The reading before the workload.
+    pub before: Option<Reading>,
+    /// The reading afterwards.
+    pub after: Option<Reading>,
+    /// The end of what the target printed.
+    pub output: String,
+    /// Remarks of the arena.
+    pub notes: Vec<String>,
+}
+
+/// Why a trial could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The worker could not be made or is gone.
+    #[error(transparent)]
+    Arena(#[from] ArenaError),
+    /// The worker said what went wrong.
+    #[error("{0}")]
+    Worker(String),
+}
+
+/// Text of an error with its causes, for the way out of a worker.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+impl Local {
+    fn plan(&self) -> Plan {
+        Plan {
+            containment: self.containment,
+            run: self.folder.path().to_owned(),
+            scratch: self.folder.join("scratch"),
+            scratch_bytes: self.scratch_bytes,
+            views: self.views.clone(),
+            last_pid: 0,
+        }
+    }
+
+    /// Runs the target once.
+    ///
+    /// # Errors
+    /// If the worker fails; what the target does is no error.
+    pub fn run(&self, trial: &Trial) -> Result<TrialResult, LocalError> {
+        let body = |arena: &mut Arena, channel: &mut Channel| {
+            let result = self.run_inside(arena, channel, trial).map_err(|text| text.0);
+            let _ = channel.send(&result);
+        };
+        let mut worker = arena::start(&self.plan(), body)?;
+        // The worker bounds itself; this bound only meets a worker that is stuck.
+        let limit = self.target_timeout + 4 * self.checker_timeout + Duration::from_secs(60);
+        let received = worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
+        let result: Result<TrialResult, String> =
+            received.expect_message().map_err(ArenaError::from)?;
+        result.map_err(LocalError::Worker)
+    }
+
+    fn run_inside(
+        &self,
+        arena: &mut Arena,
+        channel: &mut Channel,
+        trial: &Trial,
+    ) -> Result<TrialResult, Problem> {
+        let snapshot = self.snapshots(arena);
+        let initial = Image::scan(&snapshot)?;
+        let before = match trial.read_before && self.checker != Checker::BuiltIn {
+            true => Some(self.read_before(arena, &initial)?),
+            false => None,
+        };
+        let roots = self.mount_copy(arena, "live", &initial)?;
+        let journal = arena.in_scratch("journal");
+        fs::write(&journal, &self.journal)?;
+        let seen = self.surroundings(arena);
+        let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
+        let error = output.try_clone()?;
+        let request = Request {
+            launch: self.resolved_launch(&seen),
+            roots,
+            snapshot,
+            journal: journal.clone(),
+            recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
+            stable: trial.stable.clone(),
+            strike: trial.strike.clone(),
+            pin: self.pin,
+            keep_privileges: arena.keeps_paths(),
+            timeout: self.target_timeout,
+            quiet: self.quiet,
+            threads_max: self.threads_max,
+        };
+        let recorded = record(&request, Output { input: null()?, output, error }, || {
+            let _ = drain.drain();
+            channel.is_closed()
+        })?;
+        drain.drain()?;
+        if recorded.ending.exit == Exit::Status(0) && !self.acknowledgements.is_empty() {
+            fs::OpenOptions::new().append(true).open(&journal)?.write_all(&self.acknowledgements)?;
+        }
+        fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
+        let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
+        let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
+        let after = match trial.read_after && self.checker != Checker::BuiltIn {
+            true => Some(self.read_here(&seen, || {
+                // A second try would see what the first left: no fresh copy is kept of a live state.
+                Ok(())
+            })?),
+            false => None,
+        };
+        Ok(TrialResult {
+            ending: recorded.ending,
+            operations: recorded.operations,
+            differences,
+            before,
+            after,
+            output: String::from_utf8_lossy(drain.kept()).into_owned(),
+            notes: arena.notes().to_vec(),
+        })
+    }
+
+    fn read_before(&self, arena: &mut Arena, initial: &Image) -> Result<Reading, Problem> {
+        let mounted = self.mount_copy(arena, "before", initial)?;
+        fs::write(arena.in_scratch("journal"), &self.journal)?;
+        let seen = self.surroundings(arena);
+        let reading = self.read_here(&seen, || Ok(()))?;
+        if arena.keeps_paths() {
+            for root in mounted.iter().rev() {
+                arena.unmount(&root.path)?;
+            }
+        }
+        fs::remove_dir_all(arena.in_scratch("before"))?;
+        Ok(reading)
+    }
+
+    fn read_here(
+        &self,
+        seen: &Surroundings,
+        fresh: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Reading> {
+        match &self.checker {
+            Checker::Command(command) => read_once(command, seen, fresh),
+            Checker::Stream(command) => {
+                let reading = StreamChecker::new(command).read(seen);
+                killpoint_engine::spawn::end_all();
+                Ok(reading)
+            }
+            Checker::BuiltIn => Ok(Reading::NotRun("there is no checker".to_owned())),
+        }
+    }
+
+    /// Paths of the initial state, which nobody changes.
+    fn snapshots(&self, arena: &Arena) -> Vec<PathBuf> {
+        (0..self.roots.len()).map(|index| arena.in_run(&snapshot_name(index))).collect()
+    }
+
+    /// Makes an image real in the scratch space and mounts it over the paths of the state. Returns
+    /// the roots as the target sees them.
+    fn mount_copy(
+        &self,
+        arena: &Arena,
+        name: &str,
+        image: &Image,
+    ) -> Result<Vec<Root>, Problem> {
+        let directories = self.make_directories(arena, name)?;
+        Materialised::create(directories.clone(), image)?;
+        let mut roots = Vec::new();
+        for (index, (root, directory)) in self.roots.iter().zip(&directories).enumerate() {
+            let path = self.seen_root(arena, name, index);
+            if arena.keeps_paths() {
+                arena.bind(directory, &path).map_err(|error| {
+                    Problem(format!("cannot mount over {}: {error}", path.display()))
+                })?;
+            }
+            roots.push(Root { path, prefix: root.prefix.clone() });
+        }
+        Ok(roots)
+    }
+
+    fn make_directories(&self, arena: &Arena, name: &str) -> Result<Vec<PathBuf>, Problem> {
+        let mut directories = Vec::new();
+        for index in 0..self.roots.len() {
+            let directory = arena.in_scratch(&format!("{name}/{index}"));
+            fs::create_dir_all(&directory)?;
+            directories.push(directory);
+        }
+        Ok(directories)
+    }
+
+    /// A state directory as the target sees it.
+    fn seen_root(&self, arena: &Arena, name: &str, index: usize) -> PathBuf {
+        match arena.keeps_paths() {
+            true => self.roots[index].path.clone(),
+            false => arena.shown(&format!("{name}/{index}")),
+        }
+    }
+
+    fn surroundings(&self, arena: &Arena) -> Surroundings {
+        let state = match self.roots.is_empty() {
+            true => arena.shown(""),
+            false => self.seen_root(arena, "live", 0),
+        };
+        Surroundings {
+            state,
+            journal: arena.shown("journal"),
+            directory: self.launch.directory.clone(),
+            environment: self.launch.environment.clone(),
+            timeout: self.checker_timeout,
+        }
+    }
+
+    fn resolved_launch(&self, seen: &Surroundings) -> Launch {
+        let mut launch = self.launch.clone();
+        launch.arguments =
+            launch.arguments.iter().map(|text| replace_state(text, &seen.state)).collect();
+        launch.environment.push(("KILLPOINT_STATE".into(), seen.state.clone().into()));
+        launch.environment.push(("KILLPOINT_JOURNAL".into(), seen.journal.clone().into()));
+        launch
+    }
+}
+
+/// Where the copy of a state directory lies in the folder of the run.
+pub fn snapshot_name(index: usize) -> String {
+    format!("snapshots/initial/{index}")
+}
+
+/// Replaces `{state}` in an argument.
+fn replace_state(argument: &OsString, state: &Path) -> OsString {
+    const PATTERN: &[u8] = b"{state}";
+    let bytes = argument.as_bytes();
+    let mut result = Vec::new();
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(PATTERN.len()).position(|window| window == PATTERN) {
+        result.extend_from_slice(&rest[..at]);
+        result.extend_from_slice(state.as_os_str().as_bytes());
+        rest = &rest[at + PATTERN.len()..];
+    }
+    result.extend_from_slice(rest);
+    OsString::from_vec(result)
+}
+
+/// A problem inside a worker, as text.
+#[derive(Debug)]
+struct Problem(String);
+
+impl<E: std::error::Error + 'static> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Problem(chain(&error))
+    }
+}
+
+/// A state to be judged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Question {
+    /// Which.
+    pub state: StateName,
+    /// Length of the journal at the crash.
+    pub journal_length: u64,
+    /// Whether to read the recovered store a second time.
+    pub again: bool,
+}
+
+/// What reading a state gave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The reading.
+    pub reading: Reading,
+    /// The reading of the recovered store.
+    pub again: Option<Reading>,
+}
+
+/// A worker that builds states of a recording and reads them. Questions must come in ascending
+/// order of their points.
+#[derive(Debug)]
+pub struct JudgeWorker {
+    worker: Worker,
+}
+
+impl JudgeWorker {
+    /// Sends a question.
+    ///
+    /// # Errors
+    /// If the worker is gone.
+    pub fn ask(&mut self, question: &Question) -> Result<(), LocalError> {
+        Ok(self.worker.channel().send(question).map_err(ArenaError::from)?)
+    }
+
+    /// The answer, if it comes within the limit.
+    ///
+    /// # Errors
+    /// If the worker is gone or failed.
+    pub fn answer(&mut self, limit: Duration) -> Result<Answer, LocalError> {
+        let received = self.worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
+        let answer: Result<Answer, String> =
+            received.expect_message().map_err(ArenaError::from)?;
+        answer.map_err(LocalError::Worker)
+    }
+
+    /// To wait for several workers at once.
+    pub fn channel(&mut self) -> &Channel {
+        self.worker.channel()
+    }
+}
+
+impl Local {
+    /// Starts a worker that judges states of a recording.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn judge_worker(
+        &self,
+        recording: &str,
+        models: &Models,
+    ) -> Result<JudgeWorker, LocalError> {
+        let body = |arena: &mut Arena, channel: &mut Channel| {
+            if let Err(Problem(text)) = self.judge_inside(arena, channel, recording, models) {
+                let _ = channel.send(&Err::<Answer, String>(text));
+            }
+        };
+        Ok(JudgeWorker { worker: arena::start(&self.plan(), body)? })
+    }
+
+    fn judge_inside(
+        &self,
+        arena: &mut Arena,
+        channel: &mut Channel,
+        recording: &str,
+        models: &Models,
+    ) -> Result<(), Problem> {
+        let initial = Image::scan(&self.snapshots(arena))?;
+        let path = arena.in_run(&format!("recordings/{recording}.rec"));
+        let journal = fs::read(arena.in_run(&format!("recordings/{recording}.journal")))?;
+        let mut walk = Walk::start(&path, initial.clone(), models.clone())?;
+        let mut bench = Bench::new(self, arena, &initial, journal)?;
+        if self.checker == Checker::BuiltIn {
+            bench.built_in = Some(BuiltIn::learn(&path, &initial, &self.roots)?);
+        }
+        while let Ok(received) = channel.receive::<Question>(None) {
+            let Ok(question) = received.expect_message() else { break };
+            walk.step_to(question.state.point)?;
+            let image = walk.build(&question.state);
+            let answer = bench.read(arena, &image, &question)?;
+            channel.send(&Ok::<Answer, String>(answer))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where states are made real and read, one after another.
+struct Bench<'a> {
+    local: &'a Local,
+    cursor: Materialised,
+    directories: Vec<PathBuf>,
+    layers: Vec<PathBuf>,
+    journal: Vec<u8>,
+    journal_written: u64,
+    stream: Option<StreamChecker>,
+    built_in: Option<BuiltIn>,
+    overlays: bool,
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        local: &'a Local,
+        arena: &Arena,
+        initial: &Image,
+        journal: Vec<u8>,
+    ) -> Result<Self, Problem> {
+        let directories = local.make_directories(arena, "cursor")?;
+        let layers = local.make_directories(arena, "layer")?;
+        let cursor = Materialised::create(directories.clone(), initial)?;
+        let stream = match &local.checker {
+            Checker::Stream(command) => Some(StreamChecker::new(command)),
+            _ => None,
+        };
+        fs::write(arena.in_scratch("journal"), b"")?;
+        Ok(Bench {
+            local,
+            cursor,
+            directories,
+            layers,
+            journal,
+            journal_written: 0,
+            stream,
+            built_in: None,
+            overlays: arena.keeps_paths(),
+        })
+    }
+
+    fn read(
+        &mut self,
+        arena: &mut Arena,
+        image: &Image,
+        question: &Question,
+    ) -> Result<Answer, Problem> {
+        if let Some(built_in) = &mut self.built_in {
+            let cursor = &mut self.cursor;
+            let directories = &self.directories;
+            let judgement = built_in.judge(image, &question.state, || {
+                cursor.change_to(image).map_err(|error| io::Error::other(chain(&error)))?;
+                Ok(directories.clone())
+            })?;
+            return Ok(Answer { reading: Reading::Judged(judgement), again: None });
+        }
+        self.cursor.change_to(image)?;
+        self.write_journal(arena, question.journal_length)?;
+        self.lay_over(arena)?;
+        let seen = self.local.surroundings(arena);
+        let reading = match &mut self.stream {
+            Some(stream) => stream.read(&seen),
+            None => {
+                let command = match &self.local.checker {
+                    Checker::Command(command) => command.clone(),
+                    _ => return Err(Problem("there is no checker".to_owned())),
+                };
+                let this = &*self;
+                let arena = &*arena;
+                read_once(&command, &seen, || {
+                    this.take_off(arena).map_err(|problem| io::Error::other(problem.0))?;
+                    this.lay_over(arena).map_err(|problem| io::Error::other(problem.0))
+                })?
+            }
+        };
+        let again = match (question.again, &reading) {
+            (true, Reading::Printed(_)) => Some(match &mut self.stream {
+                Some(stream) => stream.read(&seen),
+                None => self.local.read_here(&seen, || Ok(()))?,
+            }),
+            _ => None,
+        };
+        self.take_off(arena)?;
+        if self.stream.is_none() && arena.views_touched() {
+            arena.renew_views()?;
+        }
+        Ok(Answer { reading, again })
+    }
+
+    /// Shows the state over its own path, so that what the checker writes is thrown away.
+    fn lay_over(&self, arena: &Arena) -> Result<(), Problem> {
+        for (index, directory) in self.directories.iter().enumerate() {
+            let layer = &self.layers[index];
+            let target = self.local.seen_root(arena, "live", index);
+            if self.overlays {
+                arena.overlay(directory, layer, &target)?;
+            } else {
+                fs::create_dir_all(arena.in_scratch(&format!("live/{index}")))?;
+            }
+        }
+        if !self.overlays {
+            let live: Vec<PathBuf> = (0..self.directories.len())
+                .map(|index| arena.in_scratch(&format!("live/{index}")))
+                .collect();
+            Materialised::create(live, self.cursor.image())?;
+        }
+        Ok(())
+    }
+
+    fn take_off(&self, arena: &Arena) -> Result<(), Problem> {
+        for (index, layer) in self.layers.iter().enumerate().rev() {
+            let target = self.local.seen_root(arena, "live", index);
+            if self.overlays {
+                arena.unmount(&target)?;
+                arena::empty_directory(layer)?;
+            } else {
+                arena::empty_directory(&arena.in_scratch(&format!("live/{index}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal as it was at the crash. Points ascend, so mostly a few bytes are added.
+    fn write_journal(&mut self, arena: &Arena, length: u64) -> io::Result<()> {
+        let path = arena.in_scratch("journal");
+        let real = fs::metadata(&path).map(|metadata| metadata.len());
+        let end = usize::try_from(length).unwrap_or(usize::MAX).min(self.journal.len());
+        let written = usize::try_from(self.journal_written).unwrap_or(0);
+        if real.ok() == Some(self.journal_written) && written <= end {
+            let mut file = fs::OpenOptions::new().append(true).open(&path)?;
+            file.write_all(&self.journal[written..end])?;
+        } else {
+            fs::write(&path, &self.journal[..end])?;
+        }
+        self.journal_written = end as u64;
+        Ok(())
+    }
+}
