@@ -191,7 +191,7 @@ impl Follower {
             Effect::Rename { file, from, to, replaced } => {
                 let replaced = replaced.filter(|replaced| replaced != file);
                 let files: Vec<_> = replaced.into_iter().chain([*file]).collect();
-                replaced.into_iter().for_each(|replaced| self.supersede(replaced, at));
+                files.iter().for_each(|file| self.supersede(*file, at));
                 self.rename(&files, at, |this| {
                     if let (Some(replaced), Some(to)) = (replaced, to) {
                         this.remove_name(replaced, to);
@@ -355,19 +355,19 @@ impl Follower {
 
     fn note_companion(&mut self, path: &Path, owner: PathBuf, effect: &Effect, at: u64) {
         let name = path.as_os_str().as_bytes();
+        let is_sync = matches!(effect, Effect::Synced { .. });
         let is_commit = if name.ends_with(b"-wal") {
-            !matches!(effect, Effect::Write { length: WAL_FRAME_HEAD_BYTES, .. })
-                && !matches!(effect, Effect::Synced { .. })
-        } else if name.ends_with(b"-shm") {
-            false
+            !is_sync && !matches!(effect, Effect::Write { length: WAL_FRAME_HEAD_BYTES, .. })
+        } else if name.ends_with(b"-journal") {
+            !is_sync && !matches!(effect, Effect::Write { offset: 1.., .. })
         } else {
-            !matches!(effect, Effect::Write { offset: 1.., .. } | Effect::Synced { .. })
+            false
         };
-        let is_super = !name.ends_with(b"-journal") && !name.ends_with(b"-wal");
-        if is_commit && is_super {
-            self.all.push(at);
-        } else if is_commit {
+        let is_super_journal = !name.ends_with(b"-shm") && !name.ends_with(b"-journal");
+        if is_commit {
             self.candidates.entry(at).or_default().insert(owner);
+        } else if is_super_journal && matches!(effect, Effect::Unlink { .. }) {
+            self.all.push(at);
         }
     }
 

@@ -6,9 +6,9 @@ use super::sqlite::Reading;
 use super::state::{CrashState, Present};
 use super::subject::{Kind, Match, Subject, What};
 use super::{Crash, Oracle};
-use killpoint_model::{Class, Judgement, Reason};
+use killpoint_model::{Class, Judgement, Reason, Verdict};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One file of one crash state, and all that its judgement depends on.
 pub(super) struct Case<'a> {
@@ -28,10 +28,24 @@ impl Case<'_> {
             None => Ok(self.missing()),
             Some(present) => self.present(*present),
         };
-        judged.unwrap_or_else(|error| {
+        let judgement = judged.unwrap_or_else(|error| {
             let detail = format!("{} cannot be read: {error}.", self.name());
             Judgement::unknown(Reason::JudgeFailed, detail)
-        })
+        });
+        self.spared_by_copy(judgement)
+    }
+
+    /// A program may restore a damaged document from a copy that it keeps.
+    fn spared_by_copy(&self, judgement: Judgement) -> Judgement {
+        let is_violated = matches!(judgement.verdict, Verdict::Violated(_));
+        let Some(copy) = self.whole_copy().filter(|_| is_violated) else { return judgement };
+        let detail = format!(
+            "{} {} holds a version of it: whether the next start takes that one only a checker \
+             can say.",
+            judgement.detail,
+            copy.display()
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
     }
 
     fn present(&self, present: Present) -> io::Result<Judgement> {
@@ -102,6 +116,10 @@ impl Case<'_> {
                     return Ok(self.zeros(present.length));
                 }
                 let detail = format!("{name} cannot be read as {format_name}: {why}.");
+                if self.subject.placed_unread.contains(&present.digest) {
+                    let detail = format!("{detail} The program put it in place like this.");
+                    return Ok(Judgement::unknown(Reason::NoOracle, detail));
+                }
                 Ok(Judgement::violated(Class::Torn, detail))
             }
             Ok(_) => Ok(self.no_version(format, &fetch()?)),
@@ -290,15 +308,24 @@ impl Case<'_> {
         Judgement::unknown(Reason::NoOracle, detail)
     }
 
-    /// Another file that holds a version of this one: a backup, or one not yet moved into place.
+    /// Another file that holds a version of this document, and is called after it: a backup, or
+    /// one not yet moved into place.
     fn whole_copy(&self) -> Option<&Path> {
+        let path = &self.subject.path;
+        let stem = path.file_stem().filter(|_| matches!(self.subject.kind, Kind::Document(_)))?;
+        let is_called_after = |other: &Path| {
+            let name = other.file_name().unwrap_or_default().as_encoded_bytes();
+            let stem = stem.as_encoded_bytes();
+            other != path && name.windows(stem.len()).any(|part| part == stem)
+        };
         let is_version = |present: &Present| {
             self.subject.entries[self.floor..].iter().any(|entry| {
                 matches!(&entry.what, What::File { digest, length, .. }
                     if *length > 0 && *digest == present.digest)
             })
         };
-        let copy = self.state.files().iter().find(|(_, present)| is_version(present));
+        let is_copy = |file: &(&PathBuf, &Present)| is_version(file.1) && is_called_after(file.0);
+        let copy = self.state.files().iter().find(is_copy);
         copy.map(|(path, _)| path.as_path())
     }
 

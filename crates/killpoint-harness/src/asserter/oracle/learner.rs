@@ -26,7 +26,8 @@ pub enum Moment {
     Placed,
     /// It was synced.
     Synced,
-    /// The program began to write it anew from its start. Counts for documents only.
+    /// The program began to write it anew from its start, removed it or moved it away. Counts for
+    /// documents that can be read, and for append-only files.
     Superseded,
     /// After the last operation.
     End,
@@ -221,6 +222,13 @@ impl History {
     fn into_subject(self, path: PathBuf) -> Subject {
         let kind = self.kind(&path);
         let appended = self.versions().all(|seen| seen.appended);
+        let placed_unread = match kind {
+            Kind::Document(format) => {
+                let unread = self.versions().filter(|seen| seen.is_placed_unread(format));
+                unread.map(|seen| seen.digest).collect()
+            }
+            _ => Vec::new(),
+        };
         let mut entries = Vec::new();
         if self.versions().next().is_none_or(|seen| seen.moment != Moment::Begin) {
             entries.push(Entry { at: 0, what: What::Absent });
@@ -245,7 +253,7 @@ impl History {
         }
         entries.extend(self.dumps);
         entries.sort_by_key(|entry| entry.at);
-        Subject { path, kind, entries, wholes, appended }
+        Subject { path, kind, entries, wholes, appended, placed_unread }
     }
 
     fn kind(&self, path: &Path) -> Kind {
@@ -311,6 +319,11 @@ impl History {
 }
 
 impl Seen {
+    /// Whether it was put in place with contents that are no document of this format.
+    fn is_placed_unread(&self, format: Format) -> bool {
+        self.moment == Moment::Placed && self.length > 0 && !self.counts(Kind::Document(format))
+    }
+
     /// Whether a file of this kind was complete here. What the program synced or closed half-way
     /// through a document was not.
     fn counts(&self, kind: Kind) -> bool {
@@ -322,7 +335,8 @@ impl Seen {
                 let is_emptied = self.length == 0 && self.moment == Moment::Superseded;
                 is_edge || (is_whole && !is_emptied)
             }
-            _ => is_edge || self.moment != Moment::Superseded,
+            Kind::AppendOnly => true,
+            Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
         }
     }
 }

@@ -80,6 +80,8 @@ pub(super) struct Subject {
     pub(super) wholes: Vec<Arc<[u8]>>,
     /// Whether its bytes were only ever appended to.
     pub(super) appended: bool,
+    /// Of a document: contents that were put in place whole and cannot be read.
+    pub(super) placed_unread: Vec<Digest>,
 }
 
 /// How a crash state's file compares with the versions.
