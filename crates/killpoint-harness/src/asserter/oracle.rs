@@ -40,6 +40,9 @@ use subject::Subject;
 /// Beyond this many, litter is counted and no longer named.
 pub const LITTER_NAMED_MAX: usize = 16;
 
+/// Beyond this many files, their details are counted and no longer told.
+const DETAILS_MAX: usize = 3;
+
 /// Where and how a crash happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
@@ -160,16 +163,17 @@ fn worst(files: &[(PathBuf, Judgement)]) -> Judgement {
     let Some(most) = files.iter().map(|(_, judgement)| severity(judgement)).max() else {
         return Judgement::held();
     };
-    let mut alike = files
-        .iter()
-        .map(|(_, judgement)| judgement)
-        .filter(|judgement| severity(judgement) == most);
-    let first = alike.next().cloned().unwrap_or_else(Judgement::held);
-    alike.fold(first, |mut sum, judgement| {
-        sum.keys_lost += judgement.keys_lost;
-        sum.bytes_lost += judgement.bytes_lost;
-        sum.detail.push(' ');
-        sum.detail.push_str(&judgement.detail);
-        sum
-    })
+    let alike: Vec<&Judgement> =
+        files.iter().map(|(_, judgement)| judgement).filter(|it| severity(it) == most).collect();
+    let details = alike.iter().take(DETAILS_MAX).map(|judgement| judgement.detail.as_str());
+    let mut detail = details.collect::<Vec<_>>().join(" ");
+    if alike.len() > DETAILS_MAX {
+        detail.push_str(&format!(" And {} more files.", alike.len() - DETAILS_MAX));
+    }
+    Judgement {
+        verdict: alike[0].verdict.clone(),
+        detail,
+        keys_lost: alike.iter().map(|judgement| judgement.keys_lost).sum(),
+        bytes_lost: alike.iter().map(|judgement| judgement.bytes_lost).sum(),
+    }
 }

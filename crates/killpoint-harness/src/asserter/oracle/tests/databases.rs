@@ -72,6 +72,21 @@ fn a_database_without_a_journal_on_disk_is_caught() {
     assert!(kills.starts_with('.') && kills.ends_with('.'), "{kills}");
 }
 
+#[test]
+fn a_write_ahead_log_that_lost_its_tail_holds() {
+    let world = replay(include_str!("../recordings/wal.txt"));
+    let oracle = world.learn();
+    let at = world.end() / 2;
+    let read = |name: &str| world.state(at).read(Path::new(name)).expect("a file");
+    let (database, log) = (read("notes.db"), read("notes.db-wal"));
+    assert!(log.len() > 4096);
+    for length in (0..log.len()).step_by(100) {
+        let state = MemoryState::of(&[("notes.db", &database), ("notes.db-wal", &log[..length])]);
+        let judged = oracle.judge(&state, &Crash::power_loss(at));
+        assert_eq!(letter(&judged), '.', "{length} bytes: {}", judged.judgement.detail);
+    }
+}
+
 /// A database with three committed rows, and one more that is added later.
 fn learn_rows() -> (World, Vec<u8>) {
     let directory = tempfile::tempdir().expect("a directory");

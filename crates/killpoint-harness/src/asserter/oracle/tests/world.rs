@@ -184,7 +184,7 @@ impl World {
         )
     }
 
-    /// The verdicts of the kill points, as `HLTU?` and so on, one letter each.
+    /// The verdicts of all kill points, one letter each.
     pub(super) fn kills(&self) -> String {
         let oracle = self.learn();
         let points = 1..=self.end();
@@ -226,7 +226,9 @@ fn apply(disk: &mut Disk, effect: &Effect, bytes: &[u8]) {
             disk.names.remove(&text(name));
         }
         Effect::Rename { file, from, to, .. } => {
-            from.iter().for_each(|from| drop(disk.names.remove(&text(from))));
+            if let Some(from) = from {
+                disk.names.remove(&text(from));
+            }
             disk.names.extend(to.iter().map(|to| (text(to), *file)));
         }
         Effect::Synced { .. } => {}
