@@ -1,1 +1,179 @@
-//! To come.
+//! The built-in oracle: judges crash states of a program whose data it understands, without a
+//! journal, a checker or a configuration.
+//!
+//! It learns the versions that the program's own files went through in a recording, and holds a
+//! crash state against them. It reads documents, SQLite databases and append-only files; of any
+//! other file it says `held` where the bytes are those of a version, and `unknown (no-oracle)`
+//! where they are not. It never guesses: a violation is something that cannot be read, is gone, is
+//! cut off, or is part of a transaction.
+//!
+//! One oracle judges one state directory. `Follower` makes the versions out of operations;
+//! `Learner` takes them from anyone. Judging needs no lock on the caller's side: threads share an
+//! oracle, and with it what was read before.
+
+mod append_only;
+mod cache;
+pub mod documents;
+pub mod follower;
+mod judging;
+pub mod learner;
+mod spelling;
+pub mod sqlite;
+pub mod state;
+mod subject;
+
+#[cfg(test)]
+mod tests;
+
+pub use follower::Follower;
+pub use learner::{Learner, Moment, Version};
+pub use state::{CrashState, Digest, DirectoryState, Present};
+pub use subject::Kind;
+
+use cache::Cache;
+use judging::Case;
+use killpoint_model::{Judgement, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use subject::Subject;
+
+/// Beyond this many, litter is counted and no longer named.
+pub const LITTER_NAMED_MAX: usize = 16;
+
+/// Beyond this many files, their details are counted and no longer told.
+const DETAILS_MAX: usize = 3;
+
+/// Where and how a crash happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// The operation at whose entry it happened: its effects and those of later ones are not there.
+    /// The number of operations and one more stands for the end.
+    pub at: u64,
+    /// Whether the power was lost, so that no acknowledgement counts but `durable_from`.
+    pub power_loss: bool,
+    /// Declared by the user: once this operation has completed, everything up to it survives a loss
+    /// of power. Exit status 0 alone declares nothing.
+    pub durable_from: Option<u64>,
+    /// Whether what was learnt goes on beyond the crash. A live kill's own log ends there, and a
+    /// save that was complete but not yet closed is then in no version: a document that can be read
+    /// holds.
+    pub recorded_beyond: bool,
+}
+
+impl Crash {
+    /// A kill at the entry of operation `at` of the recording that was learnt.
+    pub fn kill(at: u64) -> Crash {
+        Crash { at, power_loss: false, durable_from: None, recorded_beyond: true }
+    }
+
+    /// A loss of power there.
+    pub fn power_loss(at: u64) -> Crash {
+        Crash { power_loss: true, ..Crash::kill(at) }
+    }
+}
+
+/// What a crash state shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The worst of all files, with the sum of what was lost.
+    pub judgement: Judgement,
+    /// Every file that did not hold, in the order of their paths.
+    pub files: Vec<(PathBuf, Judgement)>,
+    /// Files that were there neither at the beginning nor at the end and were never put in place:
+    /// a note, never a violation by itself.
+    pub litter: Litter,
+}
+
+/// Files that a crash left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Litter {
+    /// How many.
+    pub count: u64,
+    /// The first of them, at most [`LITTER_NAMED_MAX`].
+    pub named: Vec<PathBuf>,
+}
+
+/// What was learnt from a recording of one state directory.
+pub struct Oracle {
+    /// In the order of their paths.
+    subjects: Vec<Subject>,
+    /// Paths that are no litter.
+    known: BTreeSet<PathBuf>,
+    databases: BTreeSet<PathBuf>,
+    /// Databases of which a committed state could not be read, and why.
+    not_understood: BTreeMap<PathBuf, String>,
+    /// Operations at whose entry there were more acknowledgements than before, ascending.
+    acknowledged: Vec<u64>,
+    cache: Cache,
+}
+
+impl Oracle {
+    /// The files that are judged and how, in the order of their paths. Where all of them are
+    /// [`Kind::Opaque`] the oracle can find nothing.
+    pub fn subjects(&self) -> impl Iterator<Item = (&Path, Kind)> {
+        self.subjects.iter().map(|subject| (subject.path.as_path(), subject.kind))
+    }
+
+    /// Judges every file of a crash state.
+    pub fn judge(&self, state: &dyn CrashState, crash: &Crash) -> Judged {
+        let through = self.through(crash);
+        let mut files = Vec::new();
+        for subject in &self.subjects {
+            let floor = subject.floor(through);
+            let case = Case { oracle: self, subject, state, crash, through, floor };
+            let judgement = case.judge();
+            if judgement.verdict != Verdict::Held {
+                files.push((subject.path.clone(), judgement));
+            }
+        }
+        Judged { judgement: worst(&files), files, litter: self.litter(state) }
+    }
+
+    /// The operation up to which everything had to stay: 0 is the beginning.
+    fn through(&self, crash: &Crash) -> u64 {
+        if crash.power_loss {
+            return crash.durable_from.filter(|ordinal| *ordinal < crash.at).unwrap_or(0);
+        }
+        let acknowledged = self.acknowledged.iter().rev().find(|ordinal| **ordinal <= crash.at);
+        acknowledged.map_or(0, |ordinal| ordinal.saturating_sub(1))
+    }
+
+    fn litter(&self, state: &dyn CrashState) -> Litter {
+        let mut litter = Litter::default();
+        for path in state.files().keys().filter(|path| !self.known.contains(*path)) {
+            if sqlite::owner(path).is_some_and(|owner| self.databases.contains(&owner)) {
+                continue;
+            }
+            litter.count += 1;
+            if litter.named.len() < LITTER_NAMED_MAX {
+                litter.named.push(path.clone());
+            }
+        }
+        litter
+    }
+}
+
+/// The judgement of the state: the first of the worst files speaks for it.
+fn worst(files: &[(PathBuf, Judgement)]) -> Judgement {
+    let severity = |judgement: &Judgement| match judgement.verdict {
+        Verdict::Held => 0,
+        Verdict::Unknown(_) => 1,
+        Verdict::Violated(_) => 2,
+    };
+    let Some(most) = files.iter().map(|(_, judgement)| severity(judgement)).max() else {
+        return Judgement::held();
+    };
+    let alike: Vec<&Judgement> =
+        files.iter().map(|(_, judgement)| judgement).filter(|it| severity(it) == most).collect();
+    let details = alike.iter().take(DETAILS_MAX).map(|judgement| judgement.detail.as_str());
+    let mut detail = details.collect::<Vec<_>>().join(" ");
+    if alike.len() > DETAILS_MAX {
+        detail.push_str(&format!(" And {} more files.", alike.len() - DETAILS_MAX));
+    }
+    Judgement {
+        verdict: alike[0].verdict.clone(),
+        detail,
+        keys_lost: alike.iter().map(|judgement| judgement.keys_lost).sum(),
+        bytes_lost: alike.iter().map(|judgement| judgement.bytes_lost).sum(),
+    }
+}

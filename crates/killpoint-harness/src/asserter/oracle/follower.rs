@@ -1,0 +1,382 @@
+//! Follows a recording, and tells a learner every version that it finds on the way.
+//!
+//! A recording has no closes, so a save that was neither synced nor moved into place is known to
+//! be complete only because the next one begins: the file is emptied, replaced, removed or written
+//! anew from its start. Where the engine does know of a close, `closed` takes it.
+
+use super::learner::{Learner, Moment, Version};
+use super::sqlite;
+use killpoint_model::operation::Name;
+use killpoint_model::{Effect, FileId, FileKind, Operation};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Directories nested deeper are taken for lost, so that no loop of names is walked forever.
+const DEPTH_MAX: usize = 4096;
+
+/// SQLite writes the head of a frame of its write-ahead log by itself; it commits nothing yet.
+const WAL_FRAME_HEAD_BYTES: u64 = 24;
+
+/// For each state in which databases hold whole transactions only: the operation after which it
+/// stands, and the databases of which this is known.
+pub type CommittedStates = BTreeMap<u64, BTreeSet<PathBuf>>;
+
+/// What following a recording gave.
+pub struct Followed {
+    /// Knows all versions; acknowledgements and committed states are still to be told.
+    pub learner: Learner,
+    /// The states to offer to [`Learner::committed`]; empty where there is no database.
+    pub committed_states: CommittedStates,
+}
+
+/// The regular files and directories of one state directory in the course of a recording.
+pub struct Follower {
+    root: FileId,
+    nodes: BTreeMap<FileId, Node>,
+    learner: Learner,
+    /// Before it is known which files are databases.
+    candidates: CommittedStates,
+    /// States in which this holds of every database.
+    all: Vec<u64>,
+    last: u64,
+}
+
+#[derive(Default)]
+struct Node {
+    names: Vec<Name>,
+    is_directory: bool,
+    contents: Vec<u8>,
+    appended: bool,
+    /// Changed since its last version.
+    is_changed: bool,
+}
+
+impl Follower {
+    /// Begins with an empty state directory, whose inode is `root`.
+    pub fn new(root: FileId) -> Follower {
+        let directory = Node { is_directory: true, ..Node::default() };
+        Follower {
+            root,
+            nodes: BTreeMap::from([(root, directory)]),
+            learner: Learner::new(),
+            candidates: BTreeMap::new(),
+            all: Vec::new(),
+            last: 0,
+        }
+    }
+
+    /// A directory that is there at the beginning. Parents first.
+    pub fn begin_directory(&mut self, file: FileId, name: Name) {
+        self.nodes.entry(file).or_default().is_directory = true;
+        self.nodes.entry(file).or_default().names.push(name);
+    }
+
+    /// A regular file that is there at the beginning; once for each of its names.
+    pub fn begin_file(&mut self, file: FileId, name: Name, contents: Vec<u8>) {
+        let paths: Vec<_> = self.path(&name).into_iter().collect();
+        let node = self.nodes.entry(file).or_default();
+        node.names.push(name);
+        (node.contents, node.appended) = (contents, true);
+        self.tell(file, paths, 0, Moment::Begin);
+    }
+
+    /// The next operation. `bytes` are those of its writes and replacements, one after the other.
+    /// Bytes that are missing read as zeros.
+    pub fn operation(&mut self, operation: &Operation, bytes: &[u8]) {
+        let at = operation.ordinal;
+        self.last = self.last.max(at);
+        let mut bytes = bytes;
+        for effect in &operation.effects {
+            let length = match effect {
+                Effect::Write { length, .. } | Effect::Replace { length, .. } => *length,
+                _ => 0,
+            };
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let (own, rest) = bytes.split_at(length.min(bytes.len()));
+            bytes = rest;
+            self.note_commit(effect, at);
+            self.effect(effect, at, own, length);
+        }
+    }
+
+    /// After operation `at` the last descriptor that could write to `file` was closed.
+    pub fn closed(&mut self, file: FileId, at: u64) {
+        let paths = self.paths(file);
+        self.tell(file, paths, at, Moment::Closed);
+    }
+
+    /// The end of the recording.
+    pub fn finish(mut self) -> Followed {
+        let at = self.last;
+        let files: Vec<_> = self.nodes.keys().copied().collect();
+        for file in files {
+            let paths = self.paths(file);
+            self.tell(file, paths, at, Moment::End);
+        }
+        let databases = self.learner.databases();
+        let mut committed_states = CommittedStates::new();
+        if !databases.is_empty() {
+            for ordinal in self.all.into_iter().chain([0, at]) {
+                committed_states.entry(ordinal).or_default().extend(databases.iter().cloned());
+            }
+        }
+        for (ordinal, paths) in self.candidates {
+            let paths: Vec<_> = paths.into_iter().filter(|it| databases.contains(it)).collect();
+            if !paths.is_empty() {
+                committed_states.entry(ordinal).or_default().extend(paths);
+            }
+        }
+        Followed { learner: self.learner, committed_states }
+    }
+
+    fn effect(&mut self, effect: &Effect, at: u64, bytes: &[u8], length: usize) {
+        match effect {
+            Effect::Create { file, name, kind, .. } => {
+                let node = Node {
+                    names: name.iter().cloned().collect(),
+                    is_directory: *kind == FileKind::Directory,
+                    appended: true,
+                    ..Node::default()
+                };
+                if matches!(kind, FileKind::Directory | FileKind::Regular) {
+                    self.nodes.insert(*file, node);
+                }
+            }
+            Effect::Write { file, offset, .. } => {
+                let offset = usize::try_from(*offset).unwrap_or(usize::MAX);
+                if offset == 0 {
+                    self.supersede(*file, at);
+                }
+                self.write(*file, offset, bytes, length);
+            }
+            Effect::Resize { file, size } => {
+                if *size == 0 {
+                    self.supersede(*file, at);
+                }
+                let size = usize::try_from(*size).unwrap_or(usize::MAX);
+                self.change(*file, |node| {
+                    node.appended &= node.contents.len() == size;
+                    node.contents.resize(size, 0);
+                });
+            }
+            Effect::Zero { file, offset, length } => {
+                let start = usize::try_from(*offset).unwrap_or(usize::MAX);
+                let end = usize::try_from(offset.saturating_add(*length)).unwrap_or(usize::MAX);
+                self.change(*file, |node| {
+                    node.appended = false;
+                    let end = end.min(node.contents.len());
+                    if let Some(range) = node.contents.get_mut(start..end) {
+                        range.fill(0);
+                    }
+                });
+            }
+            Effect::Replace { file, .. } => {
+                self.supersede(*file, at);
+                self.change(*file, |node| {
+                    node.appended &= bytes.starts_with(&node.contents);
+                    node.contents = bytes.to_vec();
+                    node.contents.resize(length, 0);
+                });
+            }
+            Effect::Link { file, name } => {
+                self.rename(&[*file], at, |this| this.add_name(*file, name));
+            }
+            Effect::Unlink { file, name } => {
+                self.supersede(*file, at);
+                self.rename(&[*file], at, |this| this.remove_name(*file, name));
+            }
+            Effect::Rename { file, from, to, replaced } => {
+                let replaced = replaced.filter(|replaced| replaced != file);
+                let files: Vec<_> = replaced.into_iter().chain([*file]).collect();
+                files.iter().for_each(|file| self.supersede(*file, at));
+                self.rename(&files, at, |this| {
+                    if let (Some(replaced), Some(to)) = (replaced, to) {
+                        this.remove_name(replaced, to);
+                    }
+                    from.iter().for_each(|from| this.remove_name(*file, from));
+                    to.iter().for_each(|to| this.add_name(*file, to));
+                });
+            }
+            Effect::Exchange { first, second } => {
+                self.rename(&[first.1, second.1], at, |this| {
+                    this.remove_name(first.1, &first.0);
+                    this.remove_name(second.1, &second.0);
+                    this.add_name(first.1, &second.0);
+                    this.add_name(second.1, &first.0);
+                });
+            }
+            Effect::Synced { file, range: None, .. } => {
+                let paths = self.paths(*file);
+                self.tell(*file, paths, at, Moment::Synced);
+            }
+            Effect::Nothing
+            | Effect::Synced { .. }
+            | Effect::SyncedAll
+            | Effect::Attributes { .. }
+            | Effect::Xattr { .. } => {}
+        }
+    }
+
+    fn change(&mut self, file: FileId, change: impl FnOnce(&mut Node)) {
+        if let Some(node) = self.nodes.get_mut(&file) {
+            node.is_changed = true;
+            change(node);
+        }
+    }
+
+    fn write(&mut self, file: FileId, offset: usize, bytes: &[u8], length: usize) {
+        self.change(file, |node| {
+            node.appended &= offset == node.contents.len();
+            let Some(end) = offset.checked_add(length) else { return };
+            if node.contents.len() < end {
+                node.contents.resize(end, 0);
+            }
+            node.contents[offset..offset + bytes.len()].copy_from_slice(bytes);
+        });
+    }
+
+    /// What stood in the file was complete, as something new begins with operation `at`.
+    fn supersede(&mut self, file: FileId, at: u64) {
+        let node = self.nodes.get(&file);
+        if node.is_some_and(|node| node.is_changed && !node.contents.is_empty()) {
+            let paths = self.paths(file);
+            self.tell(file, paths, at.saturating_sub(1), Moment::Superseded);
+        }
+    }
+
+    fn tell(&mut self, file: FileId, paths: Vec<PathBuf>, at: u64, moment: Moment) {
+        let Some(node) = self.nodes.get_mut(&file).filter(|node| !node.is_directory) else {
+            return;
+        };
+        let appended = node.appended;
+        node.is_changed &= paths.is_empty();
+        let contents: Arc<[u8]> = Arc::from(node.contents.as_slice());
+        for path in paths {
+            let contents = Arc::clone(&contents);
+            self.learner.version(Version { path, at, moment, contents, appended });
+        }
+    }
+
+    /// Changes names of `files`, and tells which paths went and which came to be by it.
+    fn rename(&mut self, files: &[FileId], at: u64, change: impl FnOnce(&mut Follower)) {
+        let has_directory =
+            files.iter().any(|file| self.nodes.get(file).is_some_and(|node| node.is_directory));
+        let files: Vec<FileId> =
+            if has_directory { self.nodes.keys().copied().collect() } else { files.to_vec() };
+        let list = |this: &Follower| -> BTreeMap<PathBuf, FileId> {
+            let paths = files.iter().map(|file| (file, this.paths(*file)));
+            paths.flat_map(|(file, paths)| paths.into_iter().map(|path| (path, *file))).collect()
+        };
+        let before = list(self);
+        change(self);
+        let after = list(self);
+        for path in before.keys().filter(|path| !after.contains_key(*path)) {
+            self.learner.removed(path, at);
+        }
+        for (path, file) in after {
+            if before.get(&path) != Some(&file) {
+                self.tell(file, vec![path], at, Moment::Placed);
+            }
+        }
+    }
+
+    fn add_name(&mut self, file: FileId, name: &Name) {
+        if let Some(node) = self.nodes.get_mut(&file) {
+            node.names.push(name.clone());
+        }
+    }
+
+    fn remove_name(&mut self, file: FileId, name: &Name) {
+        if let Some(node) = self.nodes.get_mut(&file) {
+            node.names.retain(|it| it != name);
+        }
+    }
+
+    /// The paths of a file below the state directory; none for what lies outside of it.
+    fn paths(&self, file: FileId) -> Vec<PathBuf> {
+        let names = self.nodes.get(&file).map(|node| node.names.as_slice()).unwrap_or_default();
+        names.iter().filter_map(|name| self.path(name)).collect()
+    }
+
+    fn path(&self, name: &Name) -> Option<PathBuf> {
+        let mut parts = vec![OsStr::from_bytes(&name.bytes)];
+        let mut directory = name.directory;
+        while directory != self.root {
+            let name = self.nodes.get(&directory)?.names.first()?;
+            parts.push(OsStr::from_bytes(&name.bytes));
+            directory = name.directory;
+            if parts.len() > DEPTH_MAX {
+                return None;
+            }
+        }
+        Some(parts.into_iter().rev().collect())
+    }
+
+    /// Notes the states about an effect in which a database at this path would hold whole
+    /// transactions only.
+    ///
+    /// 1. After each write to its `-wal`: recovery takes only frames up to a commit.
+    /// 2. After its `-journal` is begun or ended: before the end it rolls back, after it does not.
+    /// 3. After the database was synced or placed. Where there is no journal on disk nothing else
+    ///    marks the end of a transaction, except:
+    /// 4. Before its first page is written: every transaction begins there, so the one before it
+    ///    had ended.
+    ///
+    /// States between two writes to the database are never noted: what is visible there and
+    /// nowhere else is half a transaction.
+    fn note_commit(&mut self, effect: &Effect, at: u64) {
+        let (file, names): (_, Vec<&Name>) = match effect {
+            Effect::SyncedAll => {
+                self.all.push(at);
+                return;
+            }
+            Effect::Rename { file, from, to, .. } => (*file, from.iter().chain(to).collect()),
+            Effect::Link { file, name } => (*file, vec![name]),
+            Effect::Write { file, .. }
+            | Effect::Resize { file, .. }
+            | Effect::Zero { file, .. }
+            | Effect::Replace { file, .. }
+            | Effect::Unlink { file, .. }
+            | Effect::Synced { file, .. } => (*file, Vec::new()),
+            _ => return,
+        };
+        let named = names.into_iter().filter_map(|name| self.path(name));
+        let paths: BTreeSet<PathBuf> = named.chain(self.paths(file)).collect();
+        for path in paths {
+            match sqlite::owner(&path) {
+                Some(owner) => self.note_companion(&path, owner, effect, at),
+                None => self.note_database(path, effect, at),
+            }
+        }
+    }
+
+    fn note_companion(&mut self, path: &Path, owner: PathBuf, effect: &Effect, at: u64) {
+        let name = path.as_os_str().as_bytes();
+        let is_sync = matches!(effect, Effect::Synced { .. });
+        let is_commit = if name.ends_with(b"-wal") {
+            !is_sync && !matches!(effect, Effect::Write { length: WAL_FRAME_HEAD_BYTES, .. })
+        } else if name.ends_with(b"-journal") {
+            !is_sync && !matches!(effect, Effect::Write { offset: 1.., .. })
+        } else {
+            false
+        };
+        let is_super_journal = !name.ends_with(b"-shm") && !name.ends_with(b"-journal");
+        if is_commit {
+            self.candidates.entry(at).or_default().insert(owner);
+        } else if is_super_journal && matches!(effect, Effect::Unlink { .. }) {
+            self.all.push(at);
+        }
+    }
+
+    fn note_database(&mut self, path: PathBuf, effect: &Effect, at: u64) {
+        let at = match effect {
+            Effect::Write { offset: 0, .. } => at.saturating_sub(1),
+            Effect::Synced { .. } | Effect::Rename { .. } | Effect::Link { .. } => at,
+            _ => return,
+        };
+        self.candidates.entry(at).or_default().insert(path);
+    }
+}

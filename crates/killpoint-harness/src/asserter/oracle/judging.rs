@@ -1,0 +1,398 @@
+//! Judging one file of a crash state.
+
+use super::append_only::{self, Tail};
+use super::documents::{DOCUMENT_BYTES_MAX, Format};
+use super::sqlite::Reading;
+use super::state::{CrashState, Present};
+use super::subject::{Kind, Match, Subject, What};
+use super::{Crash, Oracle};
+use killpoint_model::{Class, Judgement, Reason, Verdict};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// One file of one crash state, and all that its judgement depends on.
+pub(super) struct Case<'a> {
+    pub(super) oracle: &'a Oracle,
+    pub(super) subject: &'a Subject,
+    pub(super) state: &'a dyn CrashState,
+    pub(super) crash: &'a Crash,
+    /// Everything up to this operation had to stay.
+    pub(super) through: u64,
+    /// The version that had to stay: an index.
+    pub(super) floor: usize,
+}
+
+impl Case<'_> {
+    pub(super) fn judge(&self) -> Judgement {
+        let judged = match self.state.files().get(&self.subject.path) {
+            None => Ok(self.missing()),
+            Some(present) => self.present(*present),
+        };
+        let judgement = judged.unwrap_or_else(|error| {
+            let detail = format!("{} cannot be read: {error}.", self.name());
+            Judgement::unknown(Reason::JudgeFailed, detail)
+        });
+        self.spared_by_copy(judgement)
+    }
+
+    /// A program may restore a damaged document from a copy that it keeps.
+    fn spared_by_copy(&self, judgement: Judgement) -> Judgement {
+        let is_violated = matches!(judgement.verdict, Verdict::Violated(_));
+        let Some(copy) = self.whole_copy().filter(|_| is_violated) else { return judgement };
+        let detail = format!(
+            "{} {} holds a version of it: whether the next start takes that one only a checker \
+             can say.",
+            judgement.detail,
+            copy.display()
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
+    }
+
+    fn present(&self, present: Present) -> io::Result<Judgement> {
+        if self.subject.kind == Kind::Database {
+            return self.database(present);
+        }
+        let same_bytes =
+            |what: &What| matches!(what, What::File { digest, .. } if *digest == present.digest);
+        if let Some(judgement) = self.version(same_bytes) {
+            return Ok(judgement);
+        }
+        match self.subject.kind {
+            Kind::Document(format) => self.document(format, present),
+            Kind::AppendOnly => self.append_only(present),
+            Kind::Database | Kind::Opaque => Ok(self.opaque(present)),
+        }
+    }
+
+    /// The judgement of a file that is a recorded version; none if it is not.
+    fn version(&self, is: impl Fn(&What) -> bool) -> Option<Judgement> {
+        match self.subject.compare(self.floor, &self.oracle.acknowledged, is) {
+            Match::Never => None,
+            Match::Legal => Some(Judgement::held()),
+            Match::Stale { at } => Some(self.stale(at)),
+            Match::Gap { at } => Some(self.gap("is empty", at)),
+        }
+    }
+
+    fn missing(&self) -> Judgement {
+        let is_absent = |what: &What| *what == What::Absent;
+        let is_data = matches!(self.subject.kind, Kind::Document(_) | Kind::Database);
+        match self.subject.compare(self.floor, &self.oracle.acknowledged, is_absent) {
+            Match::Legal => Judgement::held(),
+            Match::Gap { at } if is_data => self.gap("is missing", at),
+            Match::Gap { .. } => Judgement::held(),
+            Match::Stale { .. } | Match::Never => self.lost("is missing"),
+        }
+    }
+
+    fn document(&self, format: Format, present: Present) -> io::Result<Judgement> {
+        let (name, format_name) = (self.name(), format.name());
+        if present.length > DOCUMENT_BYTES_MAX {
+            let detail = format!(
+                "{name} is none of its recorded versions, and is too large to be read as \
+                 {format_name} ({}).",
+                bytes(present.length)
+            );
+            return Ok(Judgement::unknown(Reason::NoOracle, detail));
+        }
+        let fetch = || self.state.read(&self.subject.path);
+        let read = self.oracle.cache.document(present.digest, format, fetch)?;
+        if let Ok(value) = &read {
+            let same_value =
+                |what: &What| matches!(what, What::File { value: Some(it), .. } if it == value);
+            if present.length > 0
+                && let Some(judgement) = self.version(same_value)
+            {
+                return Ok(judgement);
+            }
+        }
+        if present.length == 0 {
+            return Ok(self.empty(format, read.is_ok()));
+        }
+        match read {
+            Err(why) => {
+                let contents = fetch()?;
+                if contents.iter().all(|byte| *byte == 0) {
+                    return Ok(self.zeros(present.length));
+                }
+                let detail = format!("{name} cannot be read as {format_name}: {why}.");
+                if self.subject.placed_unread.contains(&present.digest) {
+                    let detail = format!("{detail} The program put it in place like this.");
+                    return Ok(Judgement::unknown(Reason::NoOracle, detail));
+                }
+                Ok(Judgement::violated(Class::Torn, detail))
+            }
+            Ok(_) => Ok(self.no_version(format, &fetch()?)),
+        }
+    }
+
+    fn empty(&self, format: Format, reads_empty: bool) -> Judgement {
+        if !self.floor_is_blank() {
+            return self.lost("is empty");
+        }
+        if reads_empty {
+            return Judgement::held();
+        }
+        let (name, format) = (self.name(), format.name());
+        let detail = format!("{name} was made and is empty; it cannot be read as {format}.");
+        Judgement::violated(Class::Torn, detail)
+    }
+
+    fn zeros(&self, length: u64) -> Judgement {
+        let zeros = format!("holds {} of zeros", bytes(length));
+        if self.floor_is_blank() {
+            let detail = format!("{} was made and {zeros}.", self.name());
+            return Judgement::violated(Class::Torn, detail);
+        }
+        self.lost(&zeros)
+    }
+
+    /// A document that can be read and is no recorded version.
+    fn no_version(&self, format: Format, contents: &[u8]) -> Judgement {
+        let (name, format_name) = (self.name(), format.name());
+        let wholes = &self.subject.wholes;
+        let begins = |whole: &&std::sync::Arc<[u8]>| whole.starts_with(contents);
+        if !format.shows_its_end() {
+            if self.subject.appended && self.keeps_floor(contents) {
+                let is_partial = wholes.iter().any(|whole| begins(&whole));
+                if is_partial || !self.crash.recorded_beyond {
+                    return Judgement::held();
+                }
+            }
+            if let Some(whole) = wholes.iter().find(begins) {
+                let detail = format!(
+                    "{name} holds the first {} of {} of a version.",
+                    bytes(contents.len() as u64),
+                    bytes(whole.len() as u64)
+                );
+                return Judgement::violated(Class::Torn, detail);
+            }
+        }
+        if !self.crash.recorded_beyond {
+            return Judgement::held();
+        }
+        let detail = format!(
+            "{name} can be read as {format_name}, but the program never left it like this: whether \
+             it mixes two versions only a checker can say."
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
+    }
+
+    /// Whether all bytes that had to stay stand at its start, and there were some.
+    fn keeps_floor(&self, contents: &[u8]) -> bool {
+        let What::File { digest, length, .. } = &self.subject.entries[self.floor].what else {
+            return false;
+        };
+        let start = usize::try_from(*length).ok().and_then(|length| contents.get(..length));
+        *length > 0 && start.is_some_and(|start| super::Digest::of(start) == *digest)
+    }
+
+    fn append_only(&self, present: Present) -> io::Result<Judgement> {
+        let contents = self.state.read(&self.subject.path)?;
+        let (kept, first) = match &self.subject.entries[self.floor].what {
+            What::File { length, whole, .. } => {
+                (usize::try_from(*length).unwrap_or(usize::MAX), *whole)
+            }
+            _ => (0, 0),
+        };
+        let wholes = self.subject.wholes.get(first..).unwrap_or_default();
+        let mut worst = None;
+        for (index, whole) in wholes.iter().enumerate() {
+            // A file that was begun anew after the version that had to stay owes nothing.
+            let kept = if index == 0 { kept } else { 0 };
+            match append_only::compare(&contents, whole, kept, self.crash.power_loss) {
+                Tail::Holds => return Ok(Judgement::held()),
+                Tail::Strange { .. } if !self.crash.recorded_beyond => {
+                    return Ok(Judgement::held());
+                }
+                tail => worst = worst.or(Some(tail)),
+            }
+        }
+        let name = self.name();
+        let kept_bytes = bytes(kept as u64);
+        Ok(match worst {
+            None => self.opaque(present),
+            Some(Tail::Holds) => Judgement::held(),
+            Some(Tail::Short) => Judgement {
+                bytes_lost: kept as u64 - present.length,
+                ..self.lost(&format!("is {} long and had {kept_bytes}", bytes(present.length)))
+            },
+            Some(Tail::Changed { index }) => Judgement::violated(
+                Class::Torn,
+                format!("{name} was only ever appended to, and its byte {index} has changed."),
+            ),
+            Some(Tail::Strange { index }) => Judgement::violated(
+                Class::Wrong,
+                format!("{name} holds from byte {index} what was never appended to it."),
+            ),
+        })
+    }
+
+    fn database(&self, present: Present) -> io::Result<Judgement> {
+        let (name, path) = (self.name(), &self.subject.path);
+        if present.length == 0 && self.floor_is_blank() && !self.has_companions() {
+            return Ok(Judgement::held());
+        }
+        let reading = self.oracle.cache.database(path, self.state)?;
+        let unknown = |why: &str| {
+            let detail = format!("{name} is a SQLite database that cannot be judged: {why}.");
+            Judgement::unknown(Reason::NoOracle, detail)
+        };
+        if let Some(why) = self.oracle.not_understood.get(path) {
+            return Ok(unknown(why));
+        }
+        let dump = match reading.as_ref() {
+            Reading::NotUnderstood(why) => return Ok(unknown(why)),
+            Reading::Broken(..) if present.length == 0 => return Ok(self.lost("is empty")),
+            Reading::Broken(class, why) => {
+                let detail = format!("{name} is not an intact SQLite database: {why}.");
+                return Ok(Judgement::violated(*class, detail));
+            }
+            Reading::Whole(dump) => *dump,
+        };
+        let is_blank = What::Database(dump).is_blank();
+        let same = |what: &What| match what {
+            What::Database(it) => it.digest == dump.digest,
+            What::Absent => is_blank,
+            What::File { .. } => false,
+        };
+        if let Some(judgement) = self.version(same) {
+            return Ok(judgement);
+        }
+        if is_blank {
+            return Ok(self.lost("is empty"));
+        }
+        let learnt = |what: &What| matches!(what, What::Database(_));
+        if !self.subject.entries.iter().any(|entry| learnt(&entry.what)) {
+            return Ok(unknown("no committed state of it was recorded"));
+        }
+        if !self.crash.recorded_beyond {
+            return Ok(unknown("it holds what this recording does not"));
+        }
+        let rows = dump.rows;
+        let detail = format!(
+            "{name} is intact and holds {rows} rows that are those of no committed state: part of \
+             a transaction is there."
+        );
+        Ok(Judgement::violated(Class::Torn, detail))
+    }
+
+    fn has_companions(&self) -> bool {
+        ["-wal", "-journal"].iter().any(|suffix| {
+            let path = super::sqlite::companion(&self.subject.path, suffix);
+            self.state.files().get(&path).is_some_and(|present| present.length > 0)
+        })
+    }
+
+    fn opaque(&self, present: Present) -> Judgement {
+        let detail = format!(
+            "{} ({}) is none of its recorded versions, and nothing here understands it: give a \
+             checker.",
+            self.name(),
+            bytes(present.length)
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
+    }
+
+    /// A gap in which the program itself had left the file, perhaps meaning it.
+    fn gap(&self, how: &str, at: u64) -> Judgement {
+        let copy = match self.whole_copy() {
+            Some(copy) => format!(" {} holds a version of it.", copy.display()),
+            None => String::new(),
+        };
+        let detail = format!(
+            "{} {how}, as the program left it after operation {at} and filled it again later: \
+             whether that was meant only a checker can say.{copy}",
+            self.name()
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
+    }
+
+    /// Another file that holds a version of this document, and is called after it: a backup, or
+    /// one not yet moved into place.
+    fn whole_copy(&self) -> Option<&Path> {
+        let path = &self.subject.path;
+        let stem = path.file_stem().filter(|_| matches!(self.subject.kind, Kind::Document(_)))?;
+        let is_called_after = |other: &Path| {
+            let name = other.file_name().unwrap_or_default().as_encoded_bytes();
+            let stem = stem.as_encoded_bytes();
+            other != path && name.windows(stem.len()).any(|part| part == stem)
+        };
+        let is_version = |present: &Present| {
+            self.subject.entries[self.floor..].iter().any(|entry| {
+                matches!(&entry.what, What::File { digest, length, .. }
+                    if *length > 0 && *digest == present.digest)
+            })
+        };
+        let is_copy = |file: &(&PathBuf, &Present)| is_version(file.1) && is_called_after(file.0);
+        let copy = self.state.files().iter().find(is_copy);
+        copy.map(|(path, _)| path.as_path())
+    }
+
+    fn stale(&self, at: u64) -> Judgement {
+        let since = self.subject.entries[self.floor].at;
+        let older =
+            if at == 0 { "at the beginning".to_owned() } else { format!("after operation {at}") };
+        let detail = format!(
+            "{} is as it was {older}; what it was after operation {since} had to stay.",
+            self.name()
+        );
+        Judgement::violated(self.loss(), detail)
+    }
+
+    fn lost(&self, how: &str) -> Judgement {
+        let (keys_lost, bytes_lost, what) = match &self.subject.entries[self.floor].what {
+            What::File { length, .. } => (0, *length, format!("its {} are gone", bytes(*length))),
+            What::Database(dump) => (dump.rows, 0, format!("its {} rows are gone", dump.rows)),
+            What::Absent => (0, 0, "it had to stay".to_owned()),
+        };
+        let detail = format!("{} {how}; {what}.", self.name());
+        Judgement { keys_lost, bytes_lost, ..Judgement::violated(self.loss(), detail) }
+    }
+
+    /// Lost is what was there at the beginning or survives a kill; a promise about power is its own.
+    fn loss(&self) -> Class {
+        let was_declared = self.crash.power_loss && self.through > 0;
+        if was_declared { Class::AckedNotDurable } else { Class::Lost }
+    }
+
+    fn floor_is_blank(&self) -> bool {
+        self.subject.entries[self.floor].what.is_blank()
+    }
+
+    fn name(&self) -> String {
+        self.subject.path.display().to_string()
+    }
+}
+
+/// A number of bytes, in groups of three digits.
+fn bytes(count: u64) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped.push_str(if count == 1 { " byte" } else { " bytes" });
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_are_grouped() {
+        for (count, expect) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (88_895, "88,895 bytes"),
+            (1_234_567, "1,234,567 bytes"),
+        ] {
+            assert_eq!(bytes(count), expect);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Subjects: the files that are judged, and what each was in the course of the recording.
+
+use super::documents::Format;
+use super::sqlite;
+use super::state::Digest;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How a file is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A document of a format that the oracle reads.
+    Document(Format),
+    /// A SQLite database.
+    Database,
+    /// A file that grew, and only ever at its end.
+    AppendOnly,
+    /// Anything else: it holds while it equals a version, and cannot be judged otherwise.
+    Opaque,
+}
+
+impl Kind {
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Document(format) => format.name(),
+            Kind::Database => "SQLite",
+            Kind::AppendOnly => "append-only",
+            Kind::Opaque => "not understood",
+        }
+    }
+}
+
+/// What a file was at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// It was not there.
+    Absent,
+    /// These bytes.
+    File {
+        digest: Digest,
+        length: u64,
+        /// The value of a document that was whole.
+        value: Option<Digest>,
+        /// For an append-only file, which of the subject's `wholes` it is the beginning of.
+        whole: usize,
+    },
+    /// This database.
+    Database(sqlite::Dump),
+}
+
+impl What {
+    /// Whether nothing is there that could be lost.
+    pub(super) fn is_blank(&self) -> bool {
+        match self {
+            What::Absent => true,
+            What::File { length, .. } => *length == 0,
+            What::Database(dump) => *dump == sqlite::empty_dump(),
+        }
+    }
+}
+
+/// A version: complete at a moment, in the program's own eyes.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The operation after which it stood; 0 is the beginning.
+    pub(super) at: u64,
+    pub(super) what: What,
+}
+
+/// A file that is judged.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    /// In the order of the recording; the first is the beginning, and is always there.
+    pub(super) entries: Vec<Entry>,
+    /// Bytes kept to compare with: of an append-only file all that it came to hold, once for each
+    /// time it was begun anew; of a document that does not show its end every version.
+    pub(super) wholes: Vec<Arc<[u8]>>,
+    /// Whether its bytes were only ever appended to.
+    pub(super) appended: bool,
+    /// Of a document: contents that were put in place whole and cannot be read.
+    pub(super) placed_unread: Vec<Digest>,
+}
+
+/// How a crash state's file compares with the versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// It is a version that may stand here.
+    Legal,
+    /// It is as the program left it for a while, with data before and after and nothing
+    /// acknowledged meanwhile: meant so, or a gap into which the crash fell.
+    Gap {
+        /// The operation after which it stood so.
+        at: u64,
+    },
+    /// It is a version older than one that had to stay.
+    Stale {
+        /// The operation after which it stood so.
+        at: u64,
+    },
+    /// It is no version.
+    Never,
+}
+
+impl Subject {
+    /// The version that had to stay if everything up to operation `through` had to: an index.
+    pub(super) fn floor(&self, through: u64) -> usize {
+        self.entries.partition_point(|entry| entry.at <= through).saturating_sub(1)
+    }
+
+    /// Compares by `is`. `acknowledged` lists the operations at whose entry there were more
+    /// acknowledgements than before.
+    pub(super) fn compare(
+        &self,
+        floor: usize,
+        acknowledged: &[u64],
+        is: impl Fn(&What) -> bool,
+    ) -> Match {
+        let mut found = Match::Never;
+        for (index, entry) in self.entries.iter().enumerate().filter(|(_, entry)| is(&entry.what)) {
+            let at = entry.at;
+            if index < floor {
+                found = Match::Stale { at };
+            } else if self.is_gap(index, acknowledged) {
+                found = Match::Gap { at };
+            } else {
+                return Match::Legal;
+            }
+        }
+        found
+    }
+
+    fn is_gap(&self, index: usize, acknowledged: &[u64]) -> bool {
+        let has_data = |entry: &&Entry| !entry.what.is_blank();
+        let entry = &self.entries[index];
+        let before = self.entries[..index].iter().find(has_data);
+        let Some(after) = self.entries[index..].iter().find(has_data) else { return false };
+        let settled =
+            acknowledged.iter().any(|ordinal| entry.at < *ordinal && *ordinal <= after.at);
+        entry.what.is_blank() && before.is_some() && !settled
+    }
+}

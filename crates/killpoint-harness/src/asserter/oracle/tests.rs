@@ -1,0 +1,8 @@
+//! Small recordings, replayed independently of the follower: every kill point of right programs
+//! must hold, and wrong ones must be caught.
+
+mod append_only_files;
+mod databases;
+mod document_files;
+mod properties;
+mod world;

@@ -1,0 +1,279 @@
+//! A recording under construction, and its crash states in memory.
+
+use crate::asserter::oracle::{
+    Crash, CrashState, Digest, Follower, Judged, Learner, Oracle, Present,
+};
+use killpoint_model::operation::{Attributes, Name};
+use killpoint_model::{Address, Class, Effect, FileId, FileKind, Operation, Reason, Verdict};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const ROOT: FileId = FileId(1);
+
+/// Names and bytes, the flat way.
+#[derive(Clone, Default)]
+struct Disk {
+    names: BTreeMap<String, FileId>,
+    contents: BTreeMap<FileId, Vec<u8>>,
+}
+
+/// A program's operations on one flat state directory.
+#[derive(Default)]
+pub(super) struct World {
+    begin: Disk,
+    now: Disk,
+    operations: Vec<(Operation, Vec<u8>)>,
+    closed: Vec<(FileId, u64)>,
+    acknowledged: Vec<(u64, u64)>,
+    files: u64,
+}
+
+impl World {
+    /// Begins with these files.
+    pub(super) fn with(files: &[(&str, &str)]) -> World {
+        let mut world = World::default();
+        for (name, contents) in files {
+            world.create(name).write(name, 0, contents.as_bytes());
+        }
+        world.begins_here()
+    }
+
+    /// All that was done so far is how it was at the beginning.
+    pub(super) fn begins_here(mut self) -> World {
+        self.begin = self.now.clone();
+        self.operations.clear();
+        self
+    }
+
+    fn ordinal(&self) -> u64 {
+        self.operations.len() as u64
+    }
+
+    fn file(&self, name: &str) -> FileId {
+        self.now.names[name]
+    }
+
+    fn name(name: &str) -> Name {
+        Name { directory: ROOT, bytes: name.as_bytes().to_vec() }
+    }
+
+    fn push(&mut self, effect: Effect, bytes: &[u8]) -> &mut World {
+        apply(&mut self.now, &effect, bytes);
+        let operation = Operation {
+            ordinal: self.ordinal() + 1,
+            address: Address::End,
+            shown: Vec::new(),
+            process: 1,
+            call: String::new(),
+            result: 0,
+            journal_length: 0,
+            effects: vec![effect],
+        };
+        self.operations.push((operation, bytes.to_vec()));
+        self
+    }
+
+    pub(super) fn create(&mut self, name: &str) -> &mut World {
+        self.files += 1;
+        let effect = Effect::Create {
+            file: FileId(ROOT.0 + self.files),
+            name: Some(World::name(name)),
+            kind: FileKind::Regular,
+            attributes: Attributes::default(),
+        };
+        self.push(effect, b"")
+    }
+
+    pub(super) fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> &mut World {
+        let (file, length) = (self.file(name), bytes.len() as u64);
+        self.push(Effect::Write { file, offset, length, durable: false }, bytes)
+    }
+
+    pub(super) fn append(&mut self, name: &str, text: &str) -> &mut World {
+        let offset = self.now.contents[&self.file(name)].len() as u64;
+        self.write(name, offset, text.as_bytes())
+    }
+
+    pub(super) fn resize(&mut self, name: &str, size: u64) -> &mut World {
+        self.push(Effect::Resize { file: self.file(name), size }, b"")
+    }
+
+    pub(super) fn sync(&mut self, name: &str) -> &mut World {
+        self.push(Effect::Synced { file: self.file(name), data_only: false, range: None }, b"")
+    }
+
+    pub(super) fn unlink(&mut self, name: &str) -> &mut World {
+        self.push(Effect::Unlink { file: self.file(name), name: World::name(name) }, b"")
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> &mut World {
+        let effect = Effect::Rename {
+            file: self.file(from),
+            from: Some(World::name(from)),
+            to: Some(World::name(to)),
+            replaced: self.now.names.get(to).copied(),
+        };
+        self.push(effect, b"")
+    }
+
+    pub(super) fn close(&mut self, name: &str) -> &mut World {
+        self.closed.push((self.file(name), self.ordinal()));
+        self
+    }
+
+    /// Empties the file and writes it again by two calls.
+    pub(super) fn overwrite(&mut self, name: &str, first: &str, second: &str) -> &mut World {
+        self.resize(name, 0).append(name, first).append(name, second)
+    }
+
+    /// Writes a temporary file and moves it into place.
+    pub(super) fn replace(&mut self, name: &str, first: &str, second: &str) -> &mut World {
+        let temporary = format!("{name}.tmp");
+        self.create(&temporary).append(&temporary, first).append(&temporary, second);
+        self.sync(&temporary).rename(&temporary, name)
+    }
+
+    /// One more acknowledgement before the next operation.
+    pub(super) fn acknowledge(&mut self) -> &mut World {
+        let count = self.acknowledged.len() as u64 + 1;
+        self.acknowledged.push((self.ordinal() + 1, count));
+        self
+    }
+
+    /// Operations and one more.
+    pub(super) fn end(&self) -> u64 {
+        self.ordinal() + 1
+    }
+
+    pub(super) fn learn(&self) -> Oracle {
+        let mut follower = Follower::new(ROOT);
+        for (name, file) in &self.begin.names {
+            let contents = self.begin.contents[file].clone();
+            follower.begin_file(*file, World::name(name), contents);
+        }
+        for (operation, bytes) in &self.operations {
+            follower.operation(operation, bytes);
+            let at = operation.ordinal;
+            self.closed.iter().filter(|it| it.1 == at).for_each(|it| follower.closed(it.0, at));
+        }
+        let mut followed = follower.finish();
+        let learner: &mut Learner = &mut followed.learner;
+        for (at, databases) in &followed.committed_states {
+            let state = self.state(at + 1);
+            learner.committed(*at, databases, &state).expect("a readable directory");
+        }
+        for (at, count) in &self.acknowledged {
+            learner.acknowledgements(*at, *count);
+        }
+        followed.learner.finish()
+    }
+
+    /// What a kill at the entry of this operation leaves.
+    pub(super) fn state(&self, at: u64) -> MemoryState {
+        let mut disk = self.begin.clone();
+        for (operation, bytes) in self.operations.iter().filter(|it| it.0.ordinal < at) {
+            operation.effects.iter().for_each(|effect| apply(&mut disk, effect, bytes));
+        }
+        MemoryState::new(
+            disk.names
+                .iter()
+                .map(|(name, file)| (PathBuf::from(name), disk.contents[file].clone())),
+        )
+    }
+
+    /// The verdicts of all kill points, one letter each.
+    pub(super) fn kills(&self) -> String {
+        let oracle = self.learn();
+        let points = 1..=self.end();
+        points.map(|at| letter(&oracle.judge(&self.state(at), &Crash::kill(at)))).collect()
+    }
+}
+
+/// `.` held, `?` unknown, else the class: Lost, Torn, Wrong, Unopenable, (acked-not-)Durable.
+pub(super) fn letter(judged: &Judged) -> char {
+    match judged.judgement.verdict {
+        Verdict::Held => '.',
+        Verdict::Unknown(Reason::NoOracle) => '?',
+        Verdict::Violated(Class::Lost) => 'L',
+        Verdict::Violated(Class::Torn) => 'T',
+        Verdict::Violated(Class::Wrong) => 'W',
+        Verdict::Violated(Class::Unopenable) => 'U',
+        Verdict::Violated(Class::AckedNotDurable) => 'D',
+        ref other => panic!("no letter for {other}"),
+    }
+}
+
+fn apply(disk: &mut Disk, effect: &Effect, bytes: &[u8]) {
+    let text = |name: &Name| String::from_utf8(name.bytes.clone()).expect("a plain name");
+    match effect {
+        Effect::Create { file, name, .. } => {
+            disk.contents.insert(*file, Vec::new());
+            disk.names.extend(name.iter().map(|name| (text(name), *file)));
+        }
+        Effect::Write { file, offset, .. } => {
+            let contents = disk.contents.get_mut(file).expect("a file");
+            let (start, end) = (*offset as usize, *offset as usize + bytes.len());
+            contents.resize(contents.len().max(end), 0);
+            contents[start..end].copy_from_slice(bytes);
+        }
+        Effect::Resize { file, size } => {
+            disk.contents.get_mut(file).expect("a file").resize(*size as usize, 0);
+        }
+        Effect::Unlink { name, .. } => {
+            disk.names.remove(&text(name));
+        }
+        Effect::Rename { file, from, to, .. } => {
+            if let Some(from) = from {
+                disk.names.remove(&text(from));
+            }
+            disk.names.extend(to.iter().map(|to| (text(to), *file)));
+        }
+        Effect::Synced { .. } => {}
+        other => unreachable!("no test makes {other:?}"),
+    }
+}
+
+/// A crash state in memory; a directory is made when it is asked for.
+pub(super) struct MemoryState {
+    contents: BTreeMap<PathBuf, Vec<u8>>,
+    files: BTreeMap<PathBuf, Present>,
+    directory: OnceCell<tempfile::TempDir>,
+}
+
+impl MemoryState {
+    pub(super) fn new(contents: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> MemoryState {
+        let contents: BTreeMap<PathBuf, Vec<u8>> = contents.into_iter().collect();
+        let present =
+            |bytes: &Vec<u8>| Present { digest: Digest::of(bytes), length: bytes.len() as u64 };
+        let files = contents.iter().map(|(path, bytes)| (path.clone(), present(bytes))).collect();
+        MemoryState { contents, files, directory: OnceCell::new() }
+    }
+
+    pub(super) fn of(files: &[(&str, &[u8])]) -> MemoryState {
+        MemoryState::new(files.iter().map(|(name, bytes)| (PathBuf::from(name), bytes.to_vec())))
+    }
+}
+
+impl CrashState for MemoryState {
+    fn files(&self) -> &BTreeMap<PathBuf, Present> {
+        &self.files
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.contents.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn directory(&self) -> io::Result<PathBuf> {
+        if self.directory.get().is_none() {
+            let directory = tempfile::tempdir()?;
+            for (path, contents) in &self.contents {
+                fs::write(directory.path().join(path), contents)?;
+            }
+            let _ = self.directory.set(directory);
+        }
+        Ok(self.directory.get().expect("it was made above").path().to_owned())
+    }
+}
