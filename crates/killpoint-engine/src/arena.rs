@@ -10,7 +10,7 @@ mod channel;
 mod mounts;
 
 pub use channel::{Channel, ChannelError, Received};
-pub use mounts::Arena;
+pub use mounts::{Arena, empty_directory};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;

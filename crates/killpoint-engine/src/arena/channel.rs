@@ -68,6 +68,14 @@ impl Channel {
         self.0.as_fd()
     }
 
+    /// Whether the other side is gone.
+    pub fn is_closed(&self) -> bool {
+        let mut polled = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::HUP)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut polled, Some(&now)).is_ok()
+            && polled[0].revents().contains(rustix::event::PollFlags::HUP)
+    }
+
     /// Sends a message.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! This machine: launches targets and judges in arenas of their own.
 
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
-use crate::asserter::oracle_worker::BuiltIn;
+use crate::asserter::built_in::BuiltIn;
 use crate::store::RunFolder;
 use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Plan, Worker};
 use killpoint_engine::compare::{self, Difference};
@@ -419,7 +419,11 @@ impl Local {
         let mut walk = Walk::start(&path, initial.clone(), models.clone())?;
         let mut bench = Bench::new(self, arena, &initial, journal)?;
         if self.checker == Checker::BuiltIn {
-            bench.built_in = Some(BuiltIn::learn(&path, &initial, &self.roots)?);
+            let built_in = BuiltIn::learn(&path, &initial, true, &mut |image| {
+                bench.place(arena, image)
+            })?;
+            bench.take_off_if_laid(arena)?;
+            bench.built_in = Some(built_in);
         }
         while let Ok(received) = channel.receive::<Question>(None) {
             let Ok(question) = received.expect_message() else { break };
@@ -443,6 +447,8 @@ struct Bench<'a> {
     stream: Option<StreamChecker>,
     built_in: Option<BuiltIn>,
     overlays: bool,
+    /// Whether a state is shown over its paths now.
+    laid: bool,
 }
 
 impl<'a> Bench<'a> {
@@ -470,6 +476,7 @@ impl<'a> Bench<'a> {
             stream,
             built_in: None,
             overlays: arena.keeps_paths(),
+            laid: false,
         })
     }
 
@@ -479,13 +486,11 @@ impl<'a> Bench<'a> {
         image: &Image,
         question: &Question,
     ) -> Result<Answer, Problem> {
-        if let Some(built_in) = &mut self.built_in {
-            let cursor = &mut self.cursor;
-            let directories = &self.directories;
-            let judgement = built_in.judge(image, &question.state, || {
-                cursor.change_to(image).map_err(|error| io::Error::other(chain(&error)))?;
-                Ok(directories.clone())
-            })?;
+        if let Some(built_in) = self.built_in.take() {
+            let judgement =
+                built_in.judge(image, &question.state, &mut || self.place(arena, image));
+            self.built_in = Some(built_in);
+            self.take_off_if_laid(arena)?;
             return Ok(Answer { reading: Reading::Judged(judgement), again: None });
         }
         self.cursor.change_to(image)?;
@@ -519,6 +524,23 @@ impl<'a> Bench<'a> {
             arena.renew_views()?;
         }
         Ok(Answer { reading, again })
+    }
+
+    /// Makes an image real at its own paths, to be thrown away; for the built-in oracle.
+    fn place(&mut self, arena: &Arena, image: &Image) -> io::Result<Vec<PathBuf>> {
+        let other = |problem: Problem| io::Error::other(problem.0);
+        self.take_off_if_laid(arena).map_err(other)?;
+        self.cursor.change_to(image).map_err(|error| io::Error::other(chain(&error)))?;
+        self.lay_over(arena).map_err(other)?;
+        self.laid = true;
+        Ok((0..self.layers.len()).map(|index| self.local.seen_root(arena, "live", index)).collect())
+    }
+
+    fn take_off_if_laid(&mut self, arena: &Arena) -> Result<(), Problem> {
+        match std::mem::take(&mut self.laid) {
+            true => self.take_off(arena),
+            false => Ok(()),
+        }
     }
 
     /// Shows the state over its own path, so that what the checker writes is thrown away.

@@ -1,0 +1,224 @@
+//! The built-in oracle at work in a judge's worker: learns a recording, judges images.
+
+use super::oracle::{
+    Crash, CrashState, Digest, Follower, Kind, Learner, Litter, Oracle, Present,
+};
+use killpoint_engine::image::{Content, Image, Inode};
+use killpoint_engine::recording::{Reader, Record, RecordingError};
+use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_model::operation::{FileId, FileKind, Name};
+use killpoint_model::verdict::Judgement;
+use killpoint_model::Profile;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What was learnt of each state directory.
+pub struct BuiltIn {
+    oracles: Vec<Oracle>,
+    digests: Digests,
+    /// Whether the log that was learnt goes on beyond the crashes that are judged.
+    recorded_beyond: bool,
+}
+
+/// Digests of contents by the engine's own, which cost nothing.
+type Digests = RefCell<HashMap<[u8; 40], Digest>>;
+
+/// Where a state is made real when a database has to be opened.
+pub type Place<'a> = dyn FnMut() -> io::Result<Vec<PathBuf>> + 'a;
+
+/// Why a recording could not be learnt.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// A state could not be made real.
+    #[error("a state of the recording could not be made real")]
+    Place(#[from] io::Error),
+}
+
+impl BuiltIn {
+    /// Learns a recording. `place` makes the image it is given real.
+    ///
+    /// # Errors
+    /// If the recording cannot be read or a state of it cannot be made real.
+    pub fn learn(
+        recording: &Path,
+        initial: &Image,
+        recorded_beyond: bool,
+        place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
+    ) -> Result<Self, LearnError> {
+        let digests = Digests::default();
+        let mut oracles = Vec::new();
+        for root in 0..initial.roots().len() {
+            let followed = follow(recording, initial, root)?;
+            let mut learner = followed.learner;
+            offer_committed(
+                recording,
+                initial,
+                root,
+                &mut learner,
+                &followed.committed_states,
+                &digests,
+                place,
+            )?;
+            oracles.push(learner.finish());
+        }
+        Ok(BuiltIn { oracles, digests, recorded_beyond })
+    }
+
+    /// The files that are judged and how: index of the state directory, path, kind.
+    pub fn subjects(&self) -> impl Iterator<Item = (usize, &Path, Kind)> {
+        self.oracles.iter().enumerate().flat_map(|(root, oracle)| {
+            oracle.subjects().map(move |(path, kind)| (root, path, kind))
+        })
+    }
+
+    /// Judges one state.
+    pub fn judge(&self, image: &Image, state: &StateName, place: &mut Place<'_>) -> Judgement {
+        let mut worst = Judgement::held();
+        for (root, oracle) in self.oracles.iter().enumerate() {
+            let seen = ImageState::new(image, root, &self.digests, place);
+            let crash = Crash {
+                at: state.point,
+                power_loss: state.model.is_power_loss(),
+                durable_from: None,
+                recorded_beyond: self.recorded_beyond,
+            };
+            let judged = oracle.judge(&seen, &crash);
+            if judged.judgement.verdict > worst.verdict {
+                worst = judged.judgement;
+            }
+        }
+        worst
+    }
+
+    /// Judges the end state and returns what is left over in it.
+    pub fn litter(&self, image: &Image, at: u64) -> Vec<Litter> {
+        let mut nowhere = || Err(io::ErrorKind::Unsupported.into());
+        self.oracles
+            .iter()
+            .enumerate()
+            .map(|(root, oracle)| {
+                let seen = ImageState::new(image, root, &self.digests, &mut nowhere);
+                oracle.judge(&seen, &Crash::kill(at)).litter
+            })
+            .collect()
+    }
+}
+
+fn follow(
+    recording: &Path,
+    initial: &Image,
+    root: usize,
+) -> Result<super::oracle::follower::Followed, RecordingError> {
+    let root_id = initial.roots()[root];
+    let mut follower = Follower::new(root_id);
+    begin(&mut follower, initial, root_id, 0);
+    let mut reader = Reader::open(recording)?;
+    while let Some(record) = reader.next_record()? {
+        if let Record::Operation(operation, data) = record {
+            follower.operation(&operation, &data);
+        }
+    }
+    Ok(follower.finish())
+}
+
+fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize) {
+    const DEPTH_MAX: usize = 1_000;
+    let Some(inode) = image.inode(directory).filter(|_| depth < DEPTH_MAX) else { return };
+    for (bytes, child) in &inode.entries {
+        let name = Name { directory, bytes: bytes.clone() };
+        let Some(child_inode) = image.inode(*child) else { continue };
+        match child_inode.kind {
+            FileKind::Directory => {
+                follower.begin_directory(*child, name);
+                begin(follower, image, *child, depth + 1);
+            }
+            FileKind::Regular => {
+                let contents = child_inode.content.read(0, u64::MAX);
+                follower.begin_file(*child, name, contents);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one pass over a recording with all it touches")]
+fn offer_committed(
+    recording: &Path,
+    initial: &Image,
+    root: usize,
+    learner: &mut Learner,
+    committed: &super::oracle::follower::CommittedStates,
+    digests: &Digests,
+    place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
+) -> Result<(), LearnError> {
+    if committed.is_empty() {
+        return Ok(());
+    }
+    let none = Models { models: Vec::new(), profile: Profile::Strict };
+    let mut walk = Walk::start(recording, initial.clone(), none)?;
+    for (at, databases) in committed {
+        walk.step_to(at + 1)?;
+        let image = walk.image().without_nameless();
+        let mut place_here = || place(&image);
+        let state = ImageState::new(&image, root, digests, &mut place_here);
+        learner.committed(*at, databases, &state)?;
+    }
+    Ok(())
+}
+
+/// An image as the oracle sees it.
+struct ImageState<'a, 'b> {
+    files: BTreeMap<PathBuf, Present>,
+    contents: BTreeMap<PathBuf, std::sync::Arc<Inode>>,
+    root: usize,
+    place: RefCell<&'a mut Place<'b>>,
+}
+
+impl<'a, 'b> ImageState<'a, 'b> {
+    fn new(image: &Image, root: usize, digests: &Digests, place: &'a mut Place<'b>) -> Self {
+        let mut files = BTreeMap::new();
+        let mut contents = BTreeMap::new();
+        image.walk(|(index, path), _, inode| {
+            if index == root && matches!(inode.kind, FileKind::Regular) {
+                let path = PathBuf::from(OsStr::from_bytes(path));
+                let present = Present {
+                    digest: digest_of(&inode.content, digests),
+                    length: inode.content.size(),
+                };
+                files.insert(path.clone(), present);
+                contents.insert(path, std::sync::Arc::clone(inode));
+            }
+        });
+        ImageState { files, contents, root, place: RefCell::new(place) }
+    }
+}
+
+fn digest_of(content: &Content, digests: &Digests) -> Digest {
+    *digests
+        .borrow_mut()
+        .entry(content.digest())
+        .or_insert_with(|| Digest::of(&content.read(0, u64::MAX)))
+}
+
+impl CrashState for ImageState<'_, '_> {
+    fn files(&self) -> &BTreeMap<PathBuf, Present> {
+        &self.files
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let inode = self.contents.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(inode.content.read(0, u64::MAX))
+    }
+
+    fn directory(&self) -> io::Result<PathBuf> {
+        let directories = (self.place.borrow_mut())()?;
+        directories.get(self.root).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
