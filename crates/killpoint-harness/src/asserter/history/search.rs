@@ -269,18 +269,13 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// Applies what is still open, until a configuration has all that is required and meets the goals.
+    /// Applies what is still open, until a configuration meets the goals. What was acknowledged is
+    /// settled by now, and what a growing list requires is in its goal.
     fn finish(mut self) -> Result<bool, TooConcurrent> {
-        let mut required = 0u128;
-        for (slot, open) in self.slots.iter().enumerate() {
-            if open.is_some_and(|step| self.search.steps[step].is_required) {
-                required |= 1 << slot;
-            }
-        }
         let mut visited = std::mem::take(&mut self.current);
         let mut stack: Vec<Configuration> = visited.iter().cloned().collect();
         while let Some(configuration) = stack.pop() {
-            if configuration.done & required == required && self.is_goal(&configuration.cells) {
+            if self.is_goal(&configuration.cells) {
                 return Ok(true);
             }
             for slot in 0..self.slots.len() {
@@ -322,9 +317,8 @@ impl<'a> Sweep<'a> {
                 let Some(earlier) = open.map(|open| &self.search.steps[open]) else { continue };
                 let is_before = earlier.chain == step.chain && earlier.intent < step.intent;
                 if is_before && !configuration.is_done(1 << other) {
-                    if earlier.is_required {
-                        return None;
-                    }
+                    // `A key` names the latest intent, so an earlier one is settled by now.
+                    assert!(!earlier.is_required, "an acknowledged operation is passed over");
                     following.done |= 1 << other;
                 }
             }
