@@ -189,6 +189,7 @@ impl Records {
         let over = over_before(journal, start, are_decided);
         for (operation, is_over) in journal.operations().iter().zip(over) {
             let is_open_at_start = operation.intents[0].end <= start;
+            let is_past = is_open_at_start && operation.failed.is_none_or(|end| end > start);
             let effects: Vec<Effect> = operation
                 .intents
                 .iter()
@@ -199,7 +200,7 @@ impl Records {
                 })
                 .collect();
             for effect in &effects {
-                records.keys[effect.key].note(&effect.change, is_open_at_start);
+                records.keys[effect.key].note(&effect.change, is_past);
             }
             if !is_over {
                 records.add(operation, effects, is_open_at_start);
@@ -353,9 +354,7 @@ fn over_before(journal: &Journal, start: u64, are_decided: bool) -> Vec<bool> {
         .operations()
         .iter()
         .map(|operation| {
-            is_before(operation.acknowledged)
-                || is_before(operation.failed)
-                || (are_decided && operation.intents[0].end <= start)
+            is_before(operation.acknowledged) || (are_decided && operation.intents[0].end <= start)
         })
         .collect();
     // One writer per key: an intent of the short form is over when a later one was acknowledged.

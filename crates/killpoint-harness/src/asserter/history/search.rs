@@ -7,7 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// How many configurations one search may look at.
+/// How many configurations one search may look at. One of many keys costs more and counts as more: once for
+/// each eight keys begun.
 pub(super) const CONFIGURATIONS_MAX: usize = 200_000;
 /// How many operations may be open at once.
 pub(super) const OPEN_MAX: usize = 128;
@@ -161,7 +162,7 @@ struct Sweep<'a> {
     slots: Vec<Option<usize>>,
     /// By operation an earlier one that does the same and is never acknowledged either: it goes first.
     twins: Vec<Option<usize>>,
-    current: HashSet<Configuration>,
+    current: Vec<Configuration>,
     seen: usize,
 }
 
@@ -178,7 +179,7 @@ impl<'a> Sweep<'a> {
             }
         }
         let start = Configuration { done: 0, cells: search.cells.clone() };
-        Sweep { search, slots: Vec::new(), twins, current: HashSet::from([start]), seen: 0 }
+        Sweep { search, slots: Vec::new(), twins, current: vec![start], seen: 0 }
     }
 
     fn run(mut self) -> Result<bool, TooConcurrent> {
@@ -232,7 +233,8 @@ impl<'a> Sweep<'a> {
                 closed |= bit;
             }
         }
-        self.current = self.current.drain().map(|one| one.without(closed)).collect();
+        let current: HashSet<_> = self.current.drain(..).map(|one| one.without(closed)).collect();
+        self.current = current.into_iter().collect();
         closed != 0
     }
 
@@ -240,6 +242,10 @@ impl<'a> Sweep<'a> {
     fn settle(&mut self, step: usize) -> Result<(), TooConcurrent> {
         let slot = self.slot_of(step).expect("an operation is intended before it is acknowledged");
         let bit = 1 << slot;
+        if self.settle_alone(step) {
+            self.slots[slot] = None;
+            return Ok(());
+        }
         let mut next = HashSet::new();
         let mut stack = Vec::new();
         for configuration in std::mem::take(&mut self.current) {
@@ -265,22 +271,34 @@ impl<'a> Sweep<'a> {
             }
         }
         self.slots[slot] = None;
-        self.current = next;
+        self.current = next.into_iter().collect();
         Ok(())
     }
 
-    /// Applies what is still open, until a configuration has all that is required and meets the goals.
-    fn finish(mut self) -> Result<bool, TooConcurrent> {
-        let mut required = 0u128;
-        for (slot, open) in self.slots.iter().enumerate() {
-            if open.is_some_and(|step| self.search.steps[step].is_required) {
-                required |= 1 << slot;
-            }
+    /// Where one required operation is open and one configuration is left, nothing is tried.
+    fn settle_alone(&mut self, step: usize) -> bool {
+        let is_alone = self.slots.iter().flatten().count() == 1;
+        let [configuration] = &mut self.current[..] else { return false };
+        if !is_alone || !self.search.steps[step].is_required || configuration.done != 0 {
+            return false;
         }
-        let mut visited = std::mem::take(&mut self.current);
-        let mut stack: Vec<Configuration> = visited.iter().cloned().collect();
+        let edits = &self.search.steps[step].edits;
+        let can_meet_goals = edits.iter().all(|(cell, edit)| {
+            change(edit, &mut configuration.cells[*cell], &self.search.goals[*cell])
+        });
+        if !can_meet_goals {
+            self.current.clear();
+        }
+        true
+    }
+
+    /// Applies what is still open, until a configuration meets the goals. What was acknowledged is
+    /// settled by now, and what a growing list requires is in its goal.
+    fn finish(mut self) -> Result<bool, TooConcurrent> {
+        let mut stack = std::mem::take(&mut self.current);
+        let mut visited: HashSet<Configuration> = stack.iter().cloned().collect();
         while let Some(configuration) = stack.pop() {
-            if configuration.done & required == required && self.is_goal(&configuration.cells) {
+            if self.is_goal(&configuration.cells) {
                 return Ok(true);
             }
             for slot in 0..self.slots.len() {
@@ -295,7 +313,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn count(&mut self) -> Result<(), TooConcurrent> {
-        self.seen += 1;
+        self.seen += self.search.cells.len().div_ceil(8);
         if self.seen > CONFIGURATIONS_MAX { Err(TooConcurrent) } else { Ok(()) }
     }
 
@@ -322,37 +340,18 @@ impl<'a> Sweep<'a> {
                 let Some(earlier) = open.map(|open| &self.search.steps[open]) else { continue };
                 let is_before = earlier.chain == step.chain && earlier.intent < step.intent;
                 if is_before && !configuration.is_done(1 << other) {
-                    if earlier.is_required {
-                        return None;
-                    }
+                    // `A key` names the latest intent, so an earlier one is settled by now.
+                    assert!(!earlier.is_required, "an acknowledged operation is passed over");
                     following.done |= 1 << other;
                 }
             }
         }
         for (cell, edit) in &step.edits {
-            self.edit(*cell, edit, &mut following.cells)?;
+            if !change(edit, &mut following.cells[*cell], &self.search.goals[*cell]) {
+                return None;
+            }
         }
         Some(following)
-    }
-
-    /// Changes a cell; nothing if the goal cannot be met any more.
-    fn edit(&self, cell: usize, edit: &Edit, cells: &mut [Cell]) -> Option<()> {
-        match (&mut cells[cell], edit) {
-            (Cell::Token(token), Edit::Token(new)) => *token = *new,
-            (Cell::Amount(amount), Edit::Amount(new)) => *amount = *new,
-            (Cell::Amount(amount), Edit::Add(more)) => *amount = amount.saturating_add(*more),
-            (Cell::List(list), Edit::List(new)) => list.clone_from(new),
-            (Cell::List(list), Edit::Append(element)) => list.push(*element),
-            (Cell::Matched(count), Edit::Append(element)) => {
-                let Goal::List(goal) = &self.search.goals[cell] else { return None };
-                if goal.get(*count) != Some(element) {
-                    return None;
-                }
-                *count += 1;
-            }
-            (cell, edit) => unreachable!("{edit:?} is no edit of {cell:?}"),
-        }
-        Some(())
     }
 
     fn is_goal(&self, cells: &[Cell]) -> bool {
@@ -364,4 +363,22 @@ impl<'a> Sweep<'a> {
             (cell, goal) => unreachable!("{goal:?} is no goal of {cell:?}"),
         })
     }
+}
+
+/// Changes a cell, and says whether the goal can still be met.
+fn change(edit: &Edit, cell: &mut Cell, goal: &Goal) -> bool {
+    match (cell, edit) {
+        (Cell::Token(token), Edit::Token(new)) => *token = *new,
+        (Cell::Amount(amount), Edit::Amount(new)) => *amount = *new,
+        (Cell::Amount(amount), Edit::Add(more)) => *amount = amount.saturating_add(*more),
+        (Cell::List(list), Edit::List(new)) => list.clone_from(new),
+        (Cell::List(list), Edit::Append(element)) => list.push(*element),
+        (Cell::Matched(count), Edit::Append(element)) => {
+            let is_next = matches!(goal, Goal::List(goal) if goal.get(*count) == Some(element));
+            *count += 1;
+            return is_next;
+        }
+        (cell, edit) => unreachable!("{edit:?} is no edit of {cell:?}"),
+    }
+    true
 }

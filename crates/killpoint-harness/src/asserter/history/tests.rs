@@ -136,6 +136,7 @@ fn each_addition_counts_once() {
     kill("I #1 n + 1", json!({}), json!({"n": 0}), "held");
     kill("I #1 n + 1|A #1|I #2 n = 7|A #2|I #3 n + 1|A #3", sum(1), sum(8), "held");
     kill("I #1 n + 1|A #1|I #2 n = 7|A #2|I #3 n + 1|A #3", sum(1), sum(9), "duplicated");
+    kill("I #1 n + 1|A #1|I #2 n = 7|A #2|I #3 n + 1|A #3", sum(1), sum(7), "lost");
 }
 
 #[test]
@@ -227,6 +228,18 @@ fn lines_before_the_start_tell_how_the_store_came_about() {
     let decided = History::after_crash(&journal, start, initial).expect("fits");
     let late = store(json!({"k": "2", "n": 2}));
     assert_ne!(decided.judge(&late, end, Promise::Kill).verdict, Verdict::Held);
+}
+
+#[test]
+fn what_a_later_acknowledgement_superseded_before_the_start_does_not_come_back() {
+    let text = "I k 1\nI k 2\nA k\nI #1 k = 3\nF #1\n";
+    let journal = Journal::parse(text.as_bytes()).expect("right");
+    let length = text.len() as u64;
+    let history = History::new(&journal, length, store(json!({"k": "2"}))).expect("fits");
+    let judge = |value| history.judge(&store(json!({"k": value})), length, Promise::Kill).verdict;
+    assert_eq!(judge("2"), Verdict::Held);
+    assert_eq!(judge("1"), Verdict::Violated(Class::Lost));
+    assert_eq!(judge("3"), Verdict::Violated(Class::Wrong));
 }
 
 #[test]

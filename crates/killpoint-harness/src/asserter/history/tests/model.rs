@@ -133,7 +133,7 @@ impl World {
             );
         }
         world.upto = world.lines.len() - usize::from(cut[0] % 4).min(world.lines.len());
-        world.start = usize::from(cut[1] / 3 % 6).saturating_sub(2).min(world.upto);
+        world.start = usize::from(cut[1] / 3 % 10).saturating_sub(3).min(world.upto);
         world
     }
 
