@@ -1,0 +1,192 @@
+//! Explore: every crash point of a command, judged, confirmed and replayable.
+//!
+//! The stages, each a room of its own: `prepare` (what is tested, where), `recordings` (the control
+//! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
+//! `findings` (one defect is one finding), `strikes` (live kills that confirm them).
+
+pub mod findings;
+pub mod judging;
+pub mod options;
+pub mod plan;
+pub mod prepare;
+pub mod recordings;
+pub mod replay;
+pub mod strikes;
+
+pub use options::Options;
+pub use prepare::ExploreError;
+
+use crate::asserter::checker::{Expectation, judge};
+use crate::environment::local::Local;
+use crate::store::{EventLog, RunFolder};
+use judging::Judged;
+use killpoint_model::event::Event;
+use killpoint_model::report::Report;
+use killpoint_model::verdict::{Outcome, Reason, Verdict};
+use prepare::Prepared;
+use std::time::{Duration, Instant};
+
+/// What a run does now, for whoever watches.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// `recording`, `judging`, `confirming`.
+    pub stage: &'static str,
+    /// How much of it is done.
+    pub done: u64,
+    /// Out of how much.
+    pub total: u64,
+    /// How long the stage has taken.
+    pub elapsed: Duration,
+}
+
+/// Told about progress.
+pub type Watch<'a> = &'a mut dyn FnMut(&Progress);
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Explored {
+    /// Its folder.
+    pub folder: RunFolder,
+    /// Its report.
+    pub report: Report,
+}
+
+/// The log of a run and the report that grows with it.
+#[derive(Debug)]
+pub struct Journalist {
+    log: EventLog,
+    report: Report,
+}
+
+impl Journalist {
+    /// Starts a run's log.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn start(folder: &RunFolder) -> Result<Self, crate::store::StoreError> {
+        Ok(Journalist { log: EventLog::create(folder)?, report: Report::empty() })
+    }
+
+    /// Writes an event down.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn tell(&mut self, event: Event) -> Result<(), crate::store::StoreError> {
+        self.log.append(&event)?;
+        self.report.apply(&event);
+        Ok(())
+    }
+
+    /// Makes everything so far durable.
+    ///
+    /// # Errors
+    /// If the log cannot be synced.
+    pub fn sync(&mut self) -> Result<(), crate::store::StoreError> {
+        self.log.sync()
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    fn stage(&mut self, name: &str, since: Instant) -> Result<(), crate::store::StoreError> {
+        self.tell(Event::Stage { name: name.to_owned(), seconds: since.elapsed().as_secs_f64() })
+    }
+}
+
+/// Explores a command.
+///
+/// # Errors
+/// If the options make no sense, the machine does not allow it, or the run's folder cannot be
+/// written. What is found is no error.
+pub fn explore(options: &Options, watch: Watch<'_>) -> Result<Explored, ExploreError> {
+    let Prepared { local, folder, mut journalist, roots } = prepare::prepare(options, watch)?;
+    let outcome = run(options, &local, &mut journalist, watch)?;
+    prepare::check_untouched(&folder, &roots, &mut journalist)?;
+    let (result, explanation) = conclude(outcome, journalist.report());
+    journalist.tell(Event::RunEnded { result, explanation })?;
+    let Journalist { report, .. } = journalist;
+    crate::report::write_all(&folder, &report)?;
+    if let Some(path) = &options.write_baseline {
+        findings::write_baseline(path, &report)?;
+    }
+    folder.remove_older(options.keep)?;
+    let _ = std::fs::remove_dir(folder.join("scratch"));
+    Ok(Explored { folder, report })
+}
+
+/// How far a run came.
+enum Reached {
+    /// The control did not hold.
+    Baseline(String),
+    /// There was nothing to strike.
+    Nothing(String),
+    /// To its end.
+    End,
+}
+
+fn run(
+    options: &Options,
+    local: &Local,
+    journalist: &mut Journalist,
+    watch: Watch<'_>,
+) -> Result<Reached, ExploreError> {
+    let since = Instant::now();
+    let recorded = match recordings::record(options, local, journalist, watch)? {
+        recordings::Control::Held(recorded) => *recorded,
+        recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
+    };
+    journalist.stage("recorded", since)?;
+    let since = Instant::now();
+    let plan = plan::plan(options, local, &recorded, journalist)?;
+    if plan.points == 0 {
+        let text = "the command changed nothing in its state: there is no point to strike at";
+        return Ok(Reached::Nothing(text.to_owned()));
+    }
+    let judged = judging::judge_all(options, local, &recorded, &plan, journalist, watch)?;
+    journalist.stage("judged", since)?;
+    let since = Instant::now();
+    let defects = findings::group(&recorded, &plan, &judged);
+    strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
+    journalist.stage("confirmed", since)?;
+    Ok(Reached::End)
+}
+
+fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
+    match reached {
+        Reached::Baseline(why) => (Outcome::BaselineFailed, why),
+        Reached::Nothing(why) => (Outcome::Vacuous, why),
+        Reached::End if !report.findings.is_empty() => (Outcome::Violated, String::new()),
+        Reached::End if !report.unknown.is_empty() => (Outcome::Unknown, String::new()),
+        Reached::End if report.not_covered.iter().any(|gap| gap.needed) => (
+            Outcome::Unknown,
+            "what holds was judged, but a file that recovery may need is not covered".to_owned(),
+        ),
+        Reached::End => (Outcome::Pass, String::new()),
+    }
+}
+
+/// Judges a reading of the control by the rule that is used for all others.
+fn judge_control(
+    reading: &crate::asserter::checker::Reading,
+    expectation: &Expectation,
+    journal_length: u64,
+) -> Result<(), String> {
+    let promise = crate::asserter::history::Promise::Kill;
+    let judgement = judge(reading, expectation, journal_length, promise);
+    match judgement.verdict {
+        Verdict::Held => Ok(()),
+        _ => Err(judgement.detail),
+    }
+}
+
+/// The worst verdict of several states.
+pub(crate) fn worst<'a>(judged: impl Iterator<Item = &'a Judged>) -> Verdict {
+    judged.map(|judged| judged.judgement.verdict.clone()).max().unwrap_or(Verdict::Held)
+}
+
+/// Why something is unknown, as an event.
+pub(crate) fn unknown(reason: Reason, detail: impl Into<String>) -> Event {
+    Event::Unknown { reason, detail: detail.into() }
+}

@@ -1,0 +1,94 @@
+//! What `explore` is asked to do.
+
+use crate::asserter::checker::Checker;
+use killpoint_model::seed::Seed;
+use killpoint_model::{CrashModel, Profile};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The options of a run. [`Options::new`] has the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+    /// State directories; none to find out.
+    pub state: Vec<PathBuf>,
+    /// An ack journal from before, to start from.
+    pub journal: Option<PathBuf>,
+    /// Intents of a one-shot command, acknowledged by exit status 0.
+    pub intents: Vec<String>,
+    /// Whether a plain acknowledgement promises survival of a power cut.
+    pub acks_survive_power_loss: bool,
+    /// Who reads states.
+    pub checker: Checker,
+    /// The crash models.
+    pub models: Vec<CrashModel>,
+    /// The file system whose promises the power-loss models keep.
+    pub profile: Profile,
+    /// How many recordings are made.
+    pub recordings: u32,
+    /// How many judges work side by side.
+    pub jobs: usize,
+    /// Where random choices come from.
+    pub seed: Seed,
+    /// Where `.killpoint` lies.
+    pub out: PathBuf,
+    /// Begin with empty state directories.
+    pub from_empty: bool,
+    /// Time-out of one run of the command.
+    pub timeout: Duration,
+    /// Environment variables whose values finding files may keep.
+    pub keep_environment: Vec<String>,
+    /// Findings that do not fail the run.
+    pub baseline: Option<PathBuf>,
+    /// Where to write the findings of this run as a baseline.
+    pub write_baseline: Option<PathBuf>,
+    /// How many runs are kept.
+    pub keep: usize,
+    /// Live kills for each finding.
+    pub confirmations: u32,
+    /// How many held points are killed live as well.
+    pub live_sample: usize,
+    /// Keep tracer and target on one processor.
+    pub pin: bool,
+    /// Forbid namespaces, as a hardened container does.
+    pub redirect: bool,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Options {
+    /// The defaults for a command, in this process's working directory and environment.
+    pub fn new<T: Into<OsString>>(command: impl IntoIterator<Item = T>) -> Self {
+        let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        Options {
+            command: command.into_iter().map(Into::into).collect(),
+            state: Vec::new(),
+            journal: None,
+            intents: Vec::new(),
+            acks_survive_power_loss: false,
+            checker: Checker::BuiltIn,
+            models: vec![CrashModel::Kill, CrashModel::TornWrite],
+            profile: Profile::Ext4,
+            recordings: 2,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            seed: Seed(42),
+            out: directory.join(".killpoint"),
+            from_empty: false,
+            timeout: Duration::from_secs(60),
+            keep_environment: Vec::new(),
+            baseline: None,
+            write_baseline: None,
+            keep: 20,
+            confirmations: 1,
+            live_sample: 5,
+            pin: true,
+            redirect: false,
+            directory,
+            environment: std::env::vars_os().collect(),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! What is tested, where, and whether that can be done at all.
+
+use super::{Journalist, Options, Watch};
+use crate::asserter::checker::{Checker, ControlError};
+use crate::asserter::journal::{Journal, JournalError, OneShot};
+use crate::environment::local::{Local, LocalError, snapshot_name};
+use crate::store::{RunFolder, StoreError};
+use killpoint_engine::arena::{self, Containment};
+use killpoint_engine::image::{Image, ScanError};
+use killpoint_engine::materialise::{MaterialiseError, Materialised};
+use killpoint_engine::record::Root;
+use killpoint_engine::recording::RecordingError;
+use killpoint_engine::spawn::{Launch, ProgramError, find_program};
+use killpoint_model::event::Event;
+use killpoint_model::report::{NotCovered, Setting};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why a run could not be made. What a run finds is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum ExploreError {
+    /// No command was given.
+    #[error("no command was given: write it after `--`, as in `killpoint explore -- ./save.py`")]
+    NoCommand,
+    /// The program is not there.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A state directory cannot be used.
+    #[error("the state directory {path} {problem}")]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// It cannot be read.
+    #[error("the state cannot be copied; run killpoint as a user who may read it")]
+    Scan(#[from] ScanError),
+    /// The copy failed.
+    #[error("the state cannot be copied")]
+    Copy(#[from] MaterialiseError),
+    /// The journal is no journal.
+    #[error("{path}")]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: JournalError,
+    },
+    /// A file that was named cannot be read.
+    #[error("cannot read {path}")]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that was named makes no sense.
+    #[error("{path}: {problem}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// An intent is wrong.
+    #[error(transparent)]
+    Intent(#[from] crate::asserter::journal::OneShotError),
+    /// Options that do not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// The run's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A worker.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// A recording.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// The control.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+impl ExploreError {
+    /// Whether the user can mend it by another command line or machine set-up, rather than us.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, ExploreError::Recording(_) | ExploreError::Local(LocalError::Worker(_)))
+    }
+}
+
+/// What later stages work on.
+pub struct Prepared {
+    /// The target and its surroundings.
+    pub local: Local,
+    /// The run's folder.
+    pub folder: RunFolder,
+    /// Its log.
+    pub journalist: Journalist,
+    /// The real state directories.
+    pub roots: Vec<PathBuf>,
+}
+
+/// Checks everything that can be checked before anything is touched, then makes the run's folder.
+///
+/// # Errors
+/// The first thing that is not as it must be.
+pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreError> {
+    let launch = launch(options)?;
+    let journal = starting_journal(options)?;
+    let one_shot = OneShot::from_intents(&options.intents)?;
+    if options.jobs == 0 || options.recordings < 2 {
+        return Err(ExploreError::Usage(
+            "--jobs must be at least 1 and --recordings at least 2".to_owned(),
+        ));
+    }
+    super::findings::read_baseline(options)?;
+    let mut paths = state_paths(options)?;
+    let folder = RunFolder::create(&options.out.join("runs"))?;
+    let mut journalist = Journalist::start(&folder)?;
+    let (containment, why_weaker) = containment(options, &folder);
+    let views = views(options);
+    let mut discovered = Vec::new();
+    if paths.is_empty() {
+        discovered = super::recordings::discover(
+            options, &folder, containment, &views, &launch, watch,
+        )?;
+        paths.clone_from(&discovered);
+    }
+    let roots = label(&paths);
+    let bytes = copy_initial(options, &folder, &paths)?;
+    let mut journal_start = journal;
+    journal_start.extend_from_slice(one_shot.intents.as_bytes());
+    let local = Local {
+        scratch_bytes: scratch_bytes(bytes),
+        folder: folder.clone(),
+        containment,
+        views,
+        launch,
+        roots,
+        checker: options.checker.clone(),
+        journal: journal_start,
+        acknowledgements: one_shot.acknowledgements.into_bytes(),
+        target_timeout: options.timeout,
+        checker_timeout: Duration::from_secs(30),
+        quiet: Duration::from_millis(250),
+        pin: options.pin.then(last_processor).flatten(),
+        threads_max: 2_000,
+    };
+    start_log(options, &local, &mut journalist, why_weaker)?;
+    for path in discovered {
+        let text = format!("the command writes to {}: explored as its state", path.display());
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(Prepared { local, folder, journalist, roots: paths })
+}
+
+fn launch(options: &Options) -> Result<Launch, ExploreError> {
+    let name = options.command.first().ok_or(ExploreError::NoCommand)?;
+    let path_variable =
+        options.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+    let program = find_program(name, path_variable.map(OsString::as_os_str), &options.directory)?;
+    let mut environment = options.environment.clone();
+    environment.retain(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL");
+    // Random hashing changes the order of writes from run to run; only where nobody chose.
+    if !environment.iter().any(|(name, _)| name == "PYTHONHASHSEED") {
+        environment.push(("PYTHONHASHSEED".into(), "0".into()));
+    }
+    let directory = options.directory.clone();
+    Ok(Launch { program, arguments: options.command.clone(), environment, directory })
+}
+
+fn starting_journal(options: &Options) -> Result<Vec<u8>, ExploreError> {
+    let Some(path) = &options.journal else { return Ok(Vec::new()) };
+    let path = options.directory.join(path);
+    let mut bytes =
+        fs::read(&path).map_err(|source| ExploreError::Input { path: path.clone(), source })?;
+    let parsed = Journal::parse(&bytes).map_err(|source| ExploreError::Journal { path, source })?;
+    if parsed.unsealed.is_some() {
+        bytes.extend_from_slice(crate::asserter::journal::SEAL);
+    }
+    Ok(bytes)
+}
+
+/// The state directories, absolute, checked.
+fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for given in &options.state {
+        let bad = |problem: &str| ExploreError::State {
+            path: given.clone(),
+            problem: problem.to_owned(),
+        };
+        let path = fs::canonicalize(options.directory.join(given)).map_err(|error| {
+            bad(&match error.kind() {
+                io::ErrorKind::NotFound => "does not exist: make it, empty if need be".to_owned(),
+                _ => format!("cannot be used: {error}"),
+            })
+        })?;
+        if !path.is_dir() {
+            return Err(bad("is not a directory: name the directory that holds the file"));
+        }
+        if path.parent().is_none() {
+            return Err(bad("is the root of the file system: name the directory that is written"));
+        }
+        if let Some(other) =
+            paths.iter().find(|other| path.starts_with(other) || other.starts_with(&path))
+        {
+            return Err(bad(&format!("and {} lie in one another: name the outer", other.display())));
+        }
+        let out = options.directory.join(&options.out);
+        if out.starts_with(&path) {
+            return Err(bad("holds the folder of the runs: put that elsewhere with --out DIR"));
+        }
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn label(paths: &[PathBuf]) -> Vec<Root> {
+    let name = |path: &Path| {
+        killpoint_model::address::escape(
+            std::os::unix::ffi::OsStrExt::as_bytes(path.file_name().unwrap_or_default()),
+        )
+    };
+    let mut roots: Vec<Root> = Vec::new();
+    for path in paths {
+        let mut prefix = String::new();
+        if paths.len() > 1 {
+            prefix = name(path);
+            for number in 2.. {
+                if !roots.iter().any(|root| root.prefix == prefix) {
+                    break;
+                }
+                prefix = format!("{}-{number}", name(path));
+            }
+        }
+        roots.push(Root { path: path.clone(), prefix });
+    }
+    roots
+}
+
+/// Copies the state as it is now into the folder of the run; its size in bytes.
+fn copy_initial(
+    options: &Options,
+    folder: &RunFolder,
+    paths: &[PathBuf],
+) -> Result<u64, ExploreError> {
+    let mut bytes = 0;
+    for (index, path) in paths.iter().enumerate() {
+        let image = Image::scan(std::slice::from_ref(path))?;
+        let image = if options.from_empty { image.emptied() } else { image };
+        bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
+        let copy = folder.join(&snapshot_name(index));
+        fs::create_dir_all(&copy).map_err(|source| StoreError::Io {
+            action: "make the directory",
+            path: copy.clone(),
+            source,
+        })?;
+        Materialised::create(vec![copy], &image)?;
+    }
+    Ok(bytes)
+}
+
+/// A worker holds the state, its changes, and what a checker makes of it.
+fn scratch_bytes(state: u64) -> u64 {
+    const LEAST: u64 = 1 << 30;
+    (state * 8).max(LEAST)
+}
+
+fn containment(options: &Options, folder: &RunFolder) -> (Containment, Option<String>) {
+    if options.redirect {
+        return (Containment::Redirect, Some("asked for".to_owned()));
+    }
+    arena::probe(folder.path(), &folder.join("scratch"))
+}
+
+/// Where programs like to write: seen copy-on-write.
+fn views(options: &Options) -> Vec<PathBuf> {
+    let mut views = vec![options.directory.clone()];
+    for (name, value) in &options.environment {
+        let name = name.to_string_lossy();
+        if name == "HOME" || name == "TMPDIR" || (name.starts_with("XDG_") && name.ends_with("_HOME")) {
+            views.push(PathBuf::from(value));
+        }
+    }
+    views.extend(["/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from));
+    views
+}
+
+/// The last processor that this process may use: the first is the busiest.
+fn last_processor() -> Option<usize> {
+    let set = rustix::thread::sched_getaffinity(None).ok()?;
+    (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|processor| set.is_set(*processor))
+}
+
+fn start_log(
+    options: &Options,
+    local: &Local,
+    journalist: &mut Journalist,
+    why_weaker: Option<String>,
+) -> Result<(), ExploreError> {
+    let text = |value: &OsStr| value.to_string_lossy().into_owned();
+    let variable = |name: &str| {
+        let found = options.environment.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| text(value)).filter(|value| !value.is_empty())
+    };
+    let setting = Setting {
+        command: options.command.iter().map(|part| text(part)).collect(),
+        state: local.roots.iter().map(|root| root.path.display().to_string()).collect(),
+        models: options.models.clone(),
+        profile: options.profile,
+        acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
+        scope: "all".to_owned(),
+        oracle: match &local.checker {
+            Checker::Command(command) | Checker::Stream(command) => command.clone(),
+            Checker::BuiltIn => "built-in".to_owned(),
+        },
+        mechanism: mechanism_text(local),
+        containment: containment_text(local.containment),
+        seed: options.seed.to_string(),
+        jobs: u32::try_from(options.jobs).unwrap_or(u32::MAX),
+    };
+    journalist.tell(Event::RunStarted {
+        run: local.folder.id().to_owned(),
+        killpoint: env!("CARGO_PKG_VERSION").to_owned(),
+        started: jiff::Timestamp::now().to_string(),
+        commit: variable("GITHUB_SHA").or_else(|| variable("CI_COMMIT_SHA")),
+        job_url: variable("CI_JOB_URL"),
+        setting: Box::new(setting),
+    })?;
+    if local.containment == Containment::Redirect {
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: "*".to_owned(),
+            reason: format!(
+                "no namespaces ({}): the state is a copy at another path, and what the command \
+                 writes elsewhere is not contained",
+                why_weaker.unwrap_or_default()
+            ),
+            needed: false,
+        }))?;
+    }
+    Ok(())
+}
+
+fn mechanism_text(local: &Local) -> String {
+    match local.pin {
+        Some(processor) => format!(
+            "ptrace with a seccomp filter (the default: the target itself does every call), tracer \
+             and target together on processor {processor}"
+        ),
+        None => "ptrace with a seccomp filter (the default: the target itself does every call)"
+            .to_owned(),
+    }
+}
+
+fn containment_text(containment: Containment) -> String {
+    match containment {
+        Containment::Namespaces { user: false } => {
+            "mount, PID, IPC and network namespaces".to_owned()
+        }
+        Containment::Namespaces { user: true } => {
+            "user, mount, PID, IPC and network namespaces".to_owned()
+        }
+        Containment::Redirect => "none: the state is a copy at another path".to_owned(),
+    }
+}
+
+/// Says so if the real state changed while the run used copies of it.
+///
+/// # Errors
+/// If the log cannot be written.
+pub fn check_untouched(
+    folder: &RunFolder,
+    roots: &[PathBuf],
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
+    for (index, root) in roots.iter().enumerate() {
+        let copy = folder.join(&snapshot_name(index));
+        let before = Image::scan(&[copy])?;
+        let Ok(now) = Image::scan(std::slice::from_ref(root)) else { continue };
+        for difference in killpoint_engine::compare::between(&before, &now).into_iter().take(20) {
+            if difference.path == "." {
+                continue;
+            }
+            journalist.tell(Event::NotCovered(NotCovered {
+                file: difference.path,
+                reason: format!(
+                    "{} in {}: changed during the run by a process outside the target's tree, whose \
+                     writes are not seen",
+                    difference.what,
+                    root.display()
+                ),
+                needed: true,
+            }))?;
+        }
+    }
+    Ok(())
+}
