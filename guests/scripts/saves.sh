@@ -1,4 +1,5 @@
 # Shared by the shell guests: each value lies in a file of its own, replaced atomically by children (sync, mv).
+# A child that fails or is killed ends the shell; what it did is not acknowledged.
 
 state=${KILLPOINT_STATE:-${!#}}
 journal=${KILLPOINT_JOURNAL:-/dev/null}
@@ -6,10 +7,10 @@ mkdir -p "$state"
 
 save() {
     echo "I $1 $2" >>"$journal"
-    printf '%s' "$2" >"$state/$1.tmp"
-    sync "$state/$1.tmp"
-    mv -f "$state/$1.tmp" "$state/$1"
-    sync "$state"
+    printf '%s' "$2" >"$state/$1.tmp" || exit 1
+    sync "$state/$1.tmp" || exit 1
+    mv -f "$state/$1.tmp" "$state/$1" || exit 1
+    sync "$state" || exit 1
     echo "A! $1" >>"$journal"
 }
 

@@ -59,7 +59,7 @@ pub fn every_operation(state: &Path) -> io::Result<()> {
     let mut file = File::create_new(at("contents"))?;
     file.write_all(&[b'a'; 5_000])?;
     file.write_all_at(b"in the middle", 4_090)?;
-    file.write_vectored(&[IoSlice::new(b"one "), IoSlice::new(b"two ")])?;
+    rustix::io::writev(&file, &[IoSlice::new(b"one "), IoSlice::new(b"two ")])?;
     file.seek(SeekFrom::Start(20_000))?;
     file.write_all(b"after a hole")?;
     let mut twin = file.try_clone()?;
