@@ -87,6 +87,11 @@ impl Worker {
         &mut self.channel
     }
 
+    /// The way to talk to it, to wait for.
+    pub fn channel_ref(&self) -> &Channel {
+        &self.channel
+    }
+
     /// Kills it and everything in it, and waits until it is gone.
     pub fn kill(&mut self) {
         if self.reaped {

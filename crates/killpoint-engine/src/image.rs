@@ -54,7 +54,6 @@ pub struct Image {
     roots: Vec<FileId>,
 }
 
-
 /// Why directories could not be scanned.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}")]

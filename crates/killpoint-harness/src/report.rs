@@ -13,7 +13,7 @@ pub mod words;
 mod sample;
 
 use killpoint_model::Class;
-use killpoint_model::report::Finding;
+use killpoint_model::report::{Finding, Report};
 
 /// The findings in the order in which a person should read them: those that any kill shows before
 /// those that need a power loss, then the gravest class, the mildest model, the first point.
@@ -42,4 +42,18 @@ fn gravity(class: Class) -> u8 {
         Class::SloMissed => 10,
         Class::RecoveryNotShown => 11,
     }
+}
+
+/// Writes every format into the folder of a run.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_all(
+    folder: &crate::store::RunFolder,
+    report: &Report,
+) -> Result<(), crate::store::StoreError> {
+    folder.write("report.json", json::document(report).as_bytes())?;
+    folder.write("report.html", html::page(report).as_bytes())?;
+    folder.write("junit.xml", junit::document(report).as_bytes())?;
+    Ok(())
 }

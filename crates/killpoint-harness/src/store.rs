@@ -249,11 +249,8 @@ pub fn parse_events(mut text: impl BufRead, path: &Path) -> Result<Vec<Event>, S
             break; // the end, or a line that a crash cut short
         }
         bytes.pop();
-        let broken = |problem: String| StoreError::Broken {
-            path: path.to_owned(),
-            line: number,
-            problem,
-        };
+        let broken =
+            |problem: String| StoreError::Broken { path: path.to_owned(), line: number, problem };
         if bytes.len() > LINE_BYTES_MAX {
             return Err(broken("the line is too long to be an event".to_owned()));
         }

@@ -1,2 +1,26 @@
 //! The command line: flags in, exit code out.
-fn main() {}
+
+mod arguments;
+mod commands;
+
+use clap::Parser;
+use killpoint_model::Outcome;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Pass };
+            return ExitCode::from(outcome.exit_code());
+        }
+    };
+    match commands::run(arguments) {
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
+        Err(error) => {
+            eprintln!("killpoint: {:#}", error.error);
+            ExitCode::from(error.outcome.exit_code())
+        }
+    }
+}

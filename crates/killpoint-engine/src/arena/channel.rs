@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,13 @@ impl<T> Received<T> {
     }
 }
 
+/// To wait for several channels at once.
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Channel {
     pub(super) fn pair() -> io::Result<(Self, Self)> {
         let (ours, theirs) = UnixStream::pair()?;
@@ -61,11 +68,6 @@ impl Channel {
 
     pub(super) fn descriptor(&self) -> i32 {
         self.0.as_raw_fd()
-    }
-
-    /// To wait for several channels at once.
-    pub fn as_stream(&self) -> impl AsFd {
-        self.0.as_fd()
     }
 
     /// Whether the other side is gone.

@@ -1,14 +1,12 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
-use super::oracle::{
-    Crash, CrashState, Digest, Follower, Kind, Learner, Litter, Oracle, Present,
-};
+use super::oracle::{Crash, CrashState, Digest, Follower, Kind, Learner, Litter, Oracle, Present};
 use killpoint_engine::image::{Content, Image, Inode};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_model::Profile;
 use killpoint_model::operation::{FileId, FileKind, Name};
 use killpoint_model::verdict::Judgement;
-use killpoint_model::Profile;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;

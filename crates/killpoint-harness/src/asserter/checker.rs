@@ -94,11 +94,8 @@ pub fn read_once(
     mut fresh: impl FnMut() -> io::Result<()>,
 ) -> io::Result<Reading> {
     for attempt in 1..=2 {
-        let finished = spawn::run(
-            &surroundings.launch(command),
-            surroundings.timeout,
-            OUTPUT_BYTES_MAX,
-        );
+        let finished =
+            spawn::run(&surroundings.launch(command), surroundings.timeout, OUTPUT_BYTES_MAX);
         spawn::end_all();
         let finished = match finished {
             Ok(finished) => finished,
@@ -110,9 +107,9 @@ pub fn read_once(
             String::from_utf8_lossy(&bytes[from..]).trim().to_owned()
         };
         return Ok(match finished.exit {
-            Exit::Status(0) if finished.cut => Reading::NotRun(format!(
-                "the checker printed more than {OUTPUT_BYTES_MAX} bytes"
-            )),
+            Exit::Status(0) if finished.cut => {
+                Reading::NotRun(format!("the checker printed more than {OUTPUT_BYTES_MAX} bytes"))
+            }
             Exit::Status(0) => {
                 Reading::Printed(String::from_utf8_lossy(&finished.output).into_owned())
             }
@@ -201,7 +198,9 @@ pub fn judge(
             let said = said.lines().last().unwrap_or_default();
             let detail = match said.is_empty() {
                 true => format!("The store does not open: the checker ended with {how}."),
-                false => format!("The store does not open: the checker ended with {how}, saying \"{said}\"."),
+                false => format!(
+                    "The store does not open: the checker ended with {how}, saying \"{said}\"."
+                ),
             };
             return Judgement::violated(Class::Unopenable, detail);
         }

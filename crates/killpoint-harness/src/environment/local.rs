@@ -1,7 +1,7 @@
 //! This machine: launches targets and judges in arenas of their own.
 
-use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use crate::asserter::built_in::BuiltIn;
+use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use crate::store::RunFolder;
 use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Plan, Worker};
 use killpoint_engine::compare::{self, Difference};
@@ -43,6 +43,8 @@ pub struct Local {
     pub checker: Checker,
     /// The journal at the start of the workload: what was there, and intents.
     pub journal: Vec<u8>,
+    /// Where in the journal the lines of this workload begin.
+    pub intents_start: u64,
     /// What is appended to the journal when the command exits with status 0.
     pub acknowledgements: Vec<u8>,
     /// For one run of the target.
@@ -182,7 +184,10 @@ impl Local {
         })?;
         drain.drain()?;
         if recorded.ending.exit == Exit::Status(0) && !self.acknowledgements.is_empty() {
-            fs::OpenOptions::new().append(true).open(&journal)?.write_all(&self.acknowledgements)?;
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&journal)?
+                .write_all(&self.acknowledgements)?;
         }
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
@@ -242,12 +247,7 @@ impl Local {
 
     /// Makes an image real in the scratch space and mounts it over the paths of the state. Returns
     /// the roots as the target sees them.
-    fn mount_copy(
-        &self,
-        arena: &Arena,
-        name: &str,
-        image: &Image,
-    ) -> Result<Vec<Root>, Problem> {
+    fn mount_copy(&self, arena: &Arena, name: &str, image: &Image) -> Result<Vec<Root>, Problem> {
         let directories = self.make_directories(arena, name)?;
         Materialised::create(directories.clone(), image)?;
         let mut roots = Vec::new();
@@ -377,14 +377,13 @@ impl JudgeWorker {
     /// If the worker is gone or failed.
     pub fn answer(&mut self, limit: Duration) -> Result<Answer, LocalError> {
         let received = self.worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let answer: Result<Answer, String> =
-            received.expect_message().map_err(ArenaError::from)?;
+        let answer: Result<Answer, String> = received.expect_message().map_err(ArenaError::from)?;
         answer.map_err(LocalError::Worker)
     }
 
     /// To wait for several workers at once.
-    pub fn channel(&mut self) -> &Channel {
-        self.worker.channel()
+    pub fn channel(&self) -> &Channel {
+        self.worker.channel_ref()
     }
 }
 
@@ -419,9 +418,8 @@ impl Local {
         let mut walk = Walk::start(&path, initial.clone(), models.clone())?;
         let mut bench = Bench::new(self, arena, &initial, journal)?;
         if self.checker == Checker::BuiltIn {
-            let built_in = BuiltIn::learn(&path, &initial, true, &mut |image| {
-                bench.place(arena, image)
-            })?;
+            let built_in =
+                BuiltIn::learn(&path, &initial, true, &mut |image| bench.place(arena, image))?;
             bench.take_off_if_laid(arena)?;
             bench.built_in = Some(built_in);
         }

@@ -19,6 +19,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How long reading one state may take.
+const CHECKER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing may move, after the command has ended, until what it left is ended, too.
+const QUIET: Duration = Duration::from_millis(250);
+/// Most threads of a target.
+const THREADS_MAX: usize = 2_000;
+
 /// Why a run could not be made. What a run finds is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum ExploreError {
@@ -126,30 +133,20 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     let views = views(options);
     let mut discovered = Vec::new();
     if paths.is_empty() {
-        discovered = super::recordings::discover(
-            options, &folder, containment, &views, &launch, watch,
-        )?;
+        discovered =
+            super::recordings::discover(options, &folder, containment, &views, &launch, watch)?;
         paths.clone_from(&discovered);
     }
     let roots = label(&paths);
     let bytes = copy_initial(options, &folder, &paths)?;
+    let intents_start = journal.len() as u64;
     let mut journal_start = journal;
     journal_start.extend_from_slice(one_shot.intents.as_bytes());
     let local = Local {
         scratch_bytes: scratch_bytes(bytes),
-        folder: folder.clone(),
-        containment,
-        views,
-        launch,
-        roots,
-        checker: options.checker.clone(),
-        journal: journal_start,
         acknowledgements: one_shot.acknowledgements.into_bytes(),
-        target_timeout: options.timeout,
-        checker_timeout: Duration::from_secs(30),
-        quiet: Duration::from_millis(250),
-        pin: options.pin.then(last_processor).flatten(),
-        threads_max: 2_000,
+        containment,
+        ..local(options, &folder, roots, &journal_start, intents_start)?
     };
     start_log(options, &local, &mut journalist, why_weaker)?;
     for path in discovered {
@@ -209,7 +206,10 @@ fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
         if let Some(other) =
             paths.iter().find(|other| path.starts_with(other) || other.starts_with(&path))
         {
-            return Err(bad(&format!("and {} lie in one another: name the outer", other.display())));
+            return Err(bad(&format!(
+                "and {} lie in one another: name the outer",
+                other.display()
+            )));
         }
         let out = options.directory.join(&options.out);
         if out.starts_with(&path) {
@@ -222,9 +222,9 @@ fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
 
 fn label(paths: &[PathBuf]) -> Vec<Root> {
     let name = |path: &Path| {
-        killpoint_model::address::escape(
-            std::os::unix::ffi::OsStrExt::as_bytes(path.file_name().unwrap_or_default()),
-        )
+        killpoint_model::address::escape(std::os::unix::ffi::OsStrExt::as_bytes(
+            path.file_name().unwrap_or_default(),
+        ))
     };
     let mut roots: Vec<Root> = Vec::new();
     for path in paths {
@@ -265,6 +265,37 @@ fn copy_initial(
     Ok(bytes)
 }
 
+/// The target of an earlier run, for a replay of its findings.
+///
+/// # Errors
+/// If the program is not here.
+pub(super) fn local(
+    options: &Options,
+    folder: &RunFolder,
+    roots: Vec<Root>,
+    journal: &[u8],
+    intents_start: u64,
+) -> Result<Local, ExploreError> {
+    let (containment, _) = containment(options, folder);
+    Ok(Local {
+        folder: folder.clone(),
+        containment,
+        scratch_bytes: scratch_bytes(0),
+        views: views(options),
+        launch: launch(options)?,
+        roots,
+        checker: options.checker.clone(),
+        journal: journal.to_vec(),
+        intents_start,
+        acknowledgements: Vec::new(),
+        target_timeout: options.timeout,
+        checker_timeout: CHECKER_TIMEOUT,
+        quiet: QUIET,
+        pin: options.pin.then(last_processor).flatten(),
+        threads_max: THREADS_MAX,
+    })
+}
+
 /// A worker holds the state, its changes, and what a checker makes of it.
 fn scratch_bytes(state: u64) -> u64 {
     const LEAST: u64 = 1 << 30;
@@ -283,7 +314,10 @@ fn views(options: &Options) -> Vec<PathBuf> {
     let mut views = vec![options.directory.clone()];
     for (name, value) in &options.environment {
         let name = name.to_string_lossy();
-        if name == "HOME" || name == "TMPDIR" || (name.starts_with("XDG_") && name.ends_with("_HOME")) {
+        if name == "HOME"
+            || name == "TMPDIR"
+            || (name.starts_with("XDG_") && name.ends_with("_HOME"))
+        {
             views.push(PathBuf::from(value));
         }
     }

@@ -43,9 +43,7 @@ impl StreamChecker {
         match self.ask(surroundings) {
             Ok(Some(answer)) => match (answer.store, answer.error) {
                 (Some(store), None) => Reading::Printed(store.to_string()),
-                (_, Some(error)) => {
-                    Reading::Refused { how: "an error".to_owned(), said: error }
-                }
+                (_, Some(error)) => Reading::Refused { how: "an error".to_owned(), said: error },
                 (None, None) => Reading::NotRun(
                     "the stream checker's answer has neither \"store\" nor \"error\"".to_owned(),
                 ),

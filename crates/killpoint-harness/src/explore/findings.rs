@@ -1,0 +1,195 @@
+//! Findings: violated states that show one defect are one finding.
+
+use super::judging::Judged;
+use super::plan::{Plan, State};
+use super::recordings::Recorded;
+use super::{ExploreError, Options};
+use crate::diagnose::{Diagnosis, Failure, History, diagnose};
+use crate::store::StoreError;
+use killpoint_engine::states::StateName;
+use killpoint_model::report::{Finding, Report};
+use killpoint_model::verdict::{Class, Verdict};
+use killpoint_model::{Address, CrashModel};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// Version of the baseline file.
+const BASELINE_VERSION: u32 = 1;
+
+/// Violated states that show one defect.
+#[derive(Clone, Debug)]
+pub struct Defect {
+    /// Why and how to mend it.
+    pub diagnosis: Diagnosis,
+    /// How the promise is broken.
+    pub class: Class,
+    /// The mildest model that shows it.
+    pub model: CrashModel,
+    /// Every model that shows it.
+    pub models: BTreeSet<CrashModel>,
+    /// The points that show it under [`Defect::model`].
+    pub points: BTreeSet<u64>,
+    /// Index in the plan of the state that is shown and confirmed, and its name there.
+    pub example: (usize, StateName),
+}
+
+/// Gathers the violated states of a run into defects, in order of model and point.
+pub fn group(recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<Defect> {
+    let mut history = History::default();
+    for operation in &plan.operations {
+        history.push(operation);
+    }
+    let mut defects: BTreeMap<(Class, String, String), Defect> = BTreeMap::new();
+    for (index, (state, judged)) in plan.states.iter().zip(judged).enumerate() {
+        let Verdict::Violated(class) = judged.judgement.verdict else { continue };
+        for name in &state.at {
+            let failure = Failure {
+                point: name.point,
+                model: name.model,
+                variant: &name.variant,
+                class,
+                files: &[],
+            };
+            let diagnosis = diagnose(&history, &failure);
+            let key =
+                (class, diagnosis.cause.to_string(), diagnosis.file.clone().unwrap_or_default());
+            let defect = defects.entry(key).or_insert_with(|| Defect {
+                diagnosis: diagnosis.clone(),
+                class,
+                model: name.model,
+                models: BTreeSet::new(),
+                points: BTreeSet::new(),
+                example: (index, name.clone()),
+            });
+            defect.add(index, name, diagnosis, recorded, plan);
+        }
+    }
+    let mut defects: Vec<Defect> = defects.into_values().collect();
+    defects.sort_by(|a, b| (a.model, a.example.1.point).cmp(&(b.model, b.example.1.point)));
+    defects
+}
+
+impl Defect {
+    fn add(
+        &mut self,
+        index: usize,
+        name: &StateName,
+        diagnosis: Diagnosis,
+        recorded: &Recorded,
+        plan: &Plan,
+    ) {
+        self.models.insert(name.model);
+        if name.model < self.model {
+            self.model = name.model;
+            self.points.clear();
+            self.example = (index, name.clone());
+            self.diagnosis = diagnosis;
+        } else if name.model == self.model && !self.has_stable_example(recorded, plan) {
+            self.example = (index, name.clone());
+            self.diagnosis = diagnosis;
+        }
+        if name.model == self.model {
+            self.points.insert(name.point);
+        }
+    }
+
+    fn has_stable_example(&self, recorded: &Recorded, plan: &Plan) -> bool {
+        !recorded.unstable.contains(&address_at(plan, self.example.1.point))
+    }
+}
+
+/// The address of a point; `end` after the last operation.
+pub fn address_at(plan: &Plan, point: u64) -> Address {
+    let index = usize::try_from(point - 1).unwrap_or(usize::MAX);
+    plan.operations.get(index).map_or(Address::End, |operation| operation.address.clone())
+}
+
+/// The address of a point with the real names of its files.
+pub fn shown_at(plan: &Plan, point: u64) -> String {
+    let index = usize::try_from(point - 1).unwrap_or(usize::MAX);
+    match plan.operations.get(index).map(|operation| (&operation.address, &operation.shown)) {
+        Some((Address::Call { kind, ordinal, .. }, shown)) => {
+            format!("{}#{ordinal}", killpoint_model::address::shape(*kind, shown))
+        }
+        _ => "end".to_owned(),
+    }
+}
+
+/// The nearest points before and after a defect's example at which its model holds.
+pub fn neighbours(
+    defect: &Defect,
+    plan: &Plan,
+    judged: &[Judged],
+) -> (Option<Address>, Option<Address>) {
+    let mut verdicts: BTreeMap<u64, bool> = BTreeMap::new();
+    for (state, judged) in plan.states.iter().zip(judged) {
+        let held = judged.judgement.verdict == Verdict::Held;
+        for name in state.at.iter().filter(|name| name.model == defect.model) {
+            *verdicts.entry(name.point).or_insert(true) &= held;
+        }
+    }
+    let point = defect.example.1.point;
+    let holds = |(point, held): (&u64, &bool)| held.then_some(*point);
+    let before = verdicts.range(..point).rev().find_map(holds);
+    let after = verdicts.range(point + 1..).find_map(holds);
+    (before.map(|point| address_at(plan, point)), after.map(|point| address_at(plan, point)))
+}
+
+/// The nearest earlier state that held under the kill model: what the finding is shown against.
+pub fn held_before<'a>(plan: &'a Plan, judged: &[Judged], point: u64) -> Option<&'a State> {
+    plan.states
+        .iter()
+        .zip(judged)
+        .filter(|(state, judged)| {
+            state.name.point < point
+                && !state.name.model.is_power_loss()
+                && judged.judgement.verdict == Verdict::Held
+        })
+        .map(|(state, _)| state)
+        .next_back()
+}
+
+#[derive(Serialize, Deserialize)]
+struct Baseline {
+    version: u32,
+    findings: Vec<String>,
+}
+
+/// The findings that do not fail the run.
+///
+/// # Errors
+/// If the file cannot be read or is no baseline.
+pub fn read_baseline(options: &Options) -> Result<BTreeSet<String>, ExploreError> {
+    let Some(path) = &options.baseline else { return Ok(BTreeSet::new()) };
+    let path = options.directory.join(path);
+    let text = fs::read_to_string(&path)
+        .map_err(|source| ExploreError::Input { path: path.clone(), source })?;
+    let malformed = |problem: String| ExploreError::Malformed { path: path.clone(), problem };
+    let baseline: Baseline = serde_json::from_str(&text).map_err(|error| {
+        malformed(format!("no baseline ({error}); --write-baseline FILE makes one"))
+    })?;
+    if baseline.version != BASELINE_VERSION {
+        return Err(malformed(format!(
+            "a baseline of version {}, not {BASELINE_VERSION}; write it anew with --write-baseline",
+            baseline.version
+        )));
+    }
+    Ok(baseline.findings.into_iter().collect())
+}
+
+/// Writes the findings of a run, new and known, as a baseline.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_baseline(path: &Path, report: &Report) -> Result<(), ExploreError> {
+    let findings: BTreeSet<String> =
+        report.findings.iter().chain(&report.known).map(Finding::key).collect();
+    let baseline = Baseline { version: BASELINE_VERSION, findings: findings.into_iter().collect() };
+    let mut text = serde_json::to_string_pretty(&baseline).expect("plain data");
+    text.push('\n');
+    fs::write(path, text).map_err(|source| {
+        ExploreError::Store(StoreError::Io { action: "write", path: path.to_owned(), source })
+    })
+}

@@ -1,0 +1,255 @@
+//! Judges every distinct state, in workers side by side.
+
+use super::plan::{Plan, State};
+use super::recordings::Recorded;
+use super::{ExploreError, Journalist, Options, Progress, Watch};
+use crate::asserter::checker::{Reading, judge, judge_second};
+use crate::asserter::history::Promise;
+use crate::environment::local::{Answer, JudgeWorker, Local, LocalError, Question};
+use killpoint_model::CrashModel;
+use killpoint_model::event::Event;
+use killpoint_model::verdict::{Judgement, Reason, Verdict};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// Answers that are not awaited longer than this many checker time-outs.
+const PATIENCE: u32 = 6;
+
+/// A judged state.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Its verdict.
+    pub judgement: Judgement,
+    /// What the checker said, bounded.
+    pub output: String,
+}
+
+/// What acknowledgements promise under a model.
+pub fn promise(model: CrashModel, options: &Options) -> Promise {
+    match model.is_power_loss() {
+        true => Promise::PowerLoss { plain_acks_count: options.acks_survive_power_loss },
+        false => Promise::Kill,
+    }
+}
+
+/// Judges all states of a plan; the result has one entry for each, in the same order.
+///
+/// # Errors
+/// If no worker can be made, or the log cannot be written.
+pub fn judge_all(
+    options: &Options,
+    local: &Local,
+    recorded: &Recorded,
+    plan: &Plan,
+    journalist: &mut Journalist,
+    watch: Watch<'_>,
+) -> Result<Vec<Judged>, ExploreError> {
+    let mut pool = Pool::start(options, local, recorded, plan)?;
+    let since = Instant::now();
+    let total = plan.states.len() as u64;
+    let mut judged: Vec<Option<Judged>> = vec![None; plan.states.len()];
+    let mut done = 0;
+    while let Some((index, answer)) = pool.next(plan)? {
+        let state = &plan.states[index];
+        let result = judged_from(&answer, state, recorded, options);
+        done += 1;
+        journalist.tell(Event::Judged {
+            trial: index as u64 + 1,
+            state: state.digest.clone(),
+            at: state.by_model(),
+            judgement: result.judgement.clone(),
+        })?;
+        if result.judgement.verdict == Verdict::Held
+            && let Ok(Answer { reading, again: Some(again) }) = &answer
+        {
+            let second = judge_second(reading, again);
+            journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
+            if second.verdict != Verdict::Held {
+                let text = format!(
+                    "the recovered store of {} reads differently the second time: {}",
+                    state.name.point, second.detail
+                );
+                journalist.tell(Event::Note { text })?;
+            }
+        }
+        judged[index] = Some(result);
+        if done % 16 == 0 || done == total {
+            watch(&Progress { stage: "judging", done, total, elapsed: since.elapsed() });
+        }
+    }
+    let judged: Vec<Judged> =
+        judged.into_iter().map(|judged| judged.expect("every state was answered")).collect();
+    tell_points(plan, &judged, journalist)?;
+    Ok(judged)
+}
+
+fn judged_from(
+    answer: &Result<Answer, String>,
+    state: &State,
+    recorded: &Recorded,
+    options: &Options,
+) -> Judged {
+    match answer {
+        Err(problem) => Judged {
+            judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
+            output: String::new(),
+        },
+        Ok(answer) => Judged {
+            judgement: judge(
+                &answer.reading,
+                &recorded.expectation,
+                state.journal_length,
+                promise(state.name.model, options),
+            ),
+            output: shown_output(&answer.reading),
+        },
+    }
+}
+
+/// What a finding shows of a checker's output.
+pub fn shown_output(reading: &Reading) -> String {
+    const SHOWN_MAX: usize = 2_000;
+    let text = match reading {
+        Reading::Printed(text) => text,
+        Reading::Refused { said, .. } => said,
+        Reading::NotRun(text) => text,
+        Reading::Hung(_) | Reading::Judged(_) => return String::new(),
+    };
+    text.chars().take(SHOWN_MAX).collect()
+}
+
+/// Counts, for each model, the points with a violated or an unknown state.
+fn tell_points(
+    plan: &Plan,
+    judged: &[Judged],
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
+    let mut violated: BTreeMap<CrashModel, BTreeSet<u64>> = BTreeMap::new();
+    let mut unknown: BTreeMap<CrashModel, BTreeSet<u64>> = BTreeMap::new();
+    for (state, judged) in plan.states.iter().zip(judged) {
+        let set = match judged.judgement.verdict {
+            Verdict::Held => continue,
+            Verdict::Unknown(_) => &mut unknown,
+            Verdict::Violated(_) => &mut violated,
+        };
+        for name in &state.at {
+            set.entry(name.model).or_default().insert(name.point);
+        }
+    }
+    for model in plan.counts.keys() {
+        let violated = violated.remove(model).unwrap_or_default();
+        let unknown = unknown.remove(model).unwrap_or_default();
+        journalist.tell(Event::PointVerdicts {
+            model: *model,
+            violated: violated.len() as u64,
+            unknown: unknown.difference(&violated).count() as u64,
+        })?;
+    }
+    Ok(())
+}
+
+/// Workers, each with at most one question.
+struct Pool<'a> {
+    local: &'a Local,
+    recording: &'a str,
+    plan: &'a Plan,
+    workers: Vec<(JudgeWorker, Option<(usize, Instant)>)>,
+    next: usize,
+    patience: Duration,
+}
+
+impl<'a> Pool<'a> {
+    fn start(
+        options: &Options,
+        local: &'a Local,
+        recorded: &'a Recorded,
+        plan: &'a Plan,
+    ) -> Result<Self, ExploreError> {
+        let mut pool = Pool {
+            local,
+            recording: &recorded.name,
+            plan,
+            workers: Vec::new(),
+            next: 0,
+            patience: local.checker_timeout * PATIENCE + Duration::from_secs(60),
+        };
+        for _ in 0..options.jobs.min(plan.states.len()) {
+            let worker = local.judge_worker(pool.recording, &plan.models)?;
+            pool.workers.push((worker, None));
+        }
+        Ok(pool)
+    }
+
+    /// The next answer, from whichever worker has one; none when all are answered. The text is why
+    /// there is no answer.
+    fn next(
+        &mut self,
+        plan: &Plan,
+    ) -> Result<Option<(usize, Result<Answer, String>)>, ExploreError> {
+        for place in 0..self.workers.len() {
+            if self.workers[place].1.is_none() && self.next < plan.states.len() {
+                let index = self.next;
+                self.next += 1;
+                let question = question(&plan.states[index]);
+                if self.workers[place].0.ask(&question).is_err() {
+                    self.workers[place].0 =
+                        self.local.judge_worker(self.recording, &self.plan.models)?;
+                    self.workers[place].0.ask(&question)?;
+                }
+                self.workers[place].1 = Some((index, Instant::now()));
+            }
+        }
+        if self.workers.iter().all(|(_, asked)| asked.is_none()) {
+            return Ok(None);
+        }
+        let place = self.wait()?;
+        let (worker, asked) = &mut self.workers[place];
+        let (index, _) = asked.take().expect("only who was asked answers");
+        let answer = match worker.answer(Duration::ZERO.max(Duration::from_millis(100))) {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let text = crate::environment::local::chain(&error);
+                // What it was doing is lost; the next state gets a new worker.
+                *worker = self.local.judge_worker(self.recording, &self.plan.models)?;
+                Err(text)
+            }
+        };
+        Ok(Some((index, answer)))
+    }
+
+    /// Which worker has an answer, or has been silent for too long.
+    fn wait(&mut self) -> Result<usize, LocalError> {
+        loop {
+            let asked: Vec<usize> =
+                (0..self.workers.len()).filter(|place| self.workers[*place].1.is_some()).collect();
+            let mut polled = Vec::new();
+            for place in &asked {
+                polled.push(PollFd::from_borrowed_fd(
+                    self.workers[*place].0.channel().as_fd(),
+                    PollFlags::IN,
+                ));
+            }
+            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            let ready = match poll(&mut polled, Some(&second)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => None,
+                Ok(_) => polled.iter().position(|fd| !fd.revents().is_empty()),
+                Err(error) => return Err(LocalError::Worker(error.to_string())),
+            };
+            if let Some(position) = ready {
+                return Ok(asked[position]);
+            }
+            let late = asked.iter().find(|place| {
+                self.workers[**place].1.is_some_and(|(_, since)| since.elapsed() > self.patience)
+            });
+            if let Some(place) = late {
+                return Ok(*place);
+            }
+        }
+    }
+}
+
+fn question(state: &State) -> Question {
+    Question { state: state.name.clone(), journal_length: state.journal_length, again: true }
+}

@@ -1,0 +1,190 @@
+//! Which crash states there are, and which of them are distinct.
+
+use super::recordings::Recorded;
+use super::{ExploreError, Journalist, Options};
+use crate::asserter::checker::Expectation;
+use crate::environment::local::{Local, snapshot_name};
+use killpoint_engine::image::Image;
+use killpoint_engine::states::{
+    DIRECTORY_OPERATIONS_MAX, Models, StateName, WRITES_MAX, Walk, is_point,
+};
+use killpoint_model::event::{Event, PlannedCount};
+use killpoint_model::{CrashModel, Operation};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+/// A distinct crash state: equal bytes, modes, acknowledgements and undecided intents are one.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// How it is built; the first of all that are equal.
+    pub name: StateName,
+    /// Digest of all that makes it distinct, hexadecimal.
+    pub digest: String,
+    /// Length of the journal there.
+    pub journal_length: u64,
+    /// Every way to name it, in order of the points.
+    pub at: Vec<StateName>,
+}
+
+/// What is to be judged.
+#[derive(Debug)]
+pub struct Plan {
+    /// The models and the profile.
+    pub models: Models,
+    /// The distinct states, in order of their first points.
+    pub states: Vec<State>,
+    /// Entries of in-state calls.
+    pub points: u64,
+    /// The operations without their data, for whoever explains.
+    pub operations: Vec<Operation>,
+    /// How many points each model has.
+    pub counts: BTreeMap<CrashModel, PlannedCount>,
+    /// The point at which a model's last state was added.
+    last_point: BTreeMap<CrashModel, u64>,
+}
+
+impl State {
+    /// The models and the points at which they allow this state.
+    pub fn by_model(&self) -> Vec<(CrashModel, Vec<u64>)> {
+        let mut by_model: BTreeMap<CrashModel, Vec<u64>> = BTreeMap::new();
+        for name in &self.at {
+            let points = by_model.entry(name.model).or_default();
+            if points.last() != Some(&name.point) {
+                points.push(name.point);
+            }
+        }
+        by_model.into_iter().collect()
+    }
+}
+
+/// The images of the initial state, from the folder of the run.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn initial_image(local: &Local) -> Result<Image, ExploreError> {
+    let paths: Vec<PathBuf> =
+        (0..local.roots.len()).map(|index| local.folder.join(&snapshot_name(index))).collect();
+    Ok(Image::scan(&paths)?)
+}
+
+/// Goes over the recording once and finds every distinct state.
+///
+/// # Errors
+/// If the recording cannot be read or the log cannot be written.
+pub fn plan(
+    options: &Options,
+    local: &Local,
+    recorded: &Recorded,
+    journalist: &mut Journalist,
+) -> Result<Plan, ExploreError> {
+    let models = Models { models: options.models.clone(), profile: options.profile };
+    let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
+    let mut walk = Walk::start(&path, initial_image(local)?, models.clone())?;
+    let mut plan = Plan {
+        models,
+        states: Vec::new(),
+        points: 0,
+        operations: Vec::new(),
+        counts: BTreeMap::new(),
+        last_point: BTreeMap::new(),
+    };
+    let mut known: HashMap<blake3::Hash, usize> = HashMap::new();
+    loop {
+        if let Some(operation) = walk.operation() {
+            plan.points += u64::from(is_point(operation));
+            plan.operations.push(operation.clone());
+        }
+        for name in walk.variants() {
+            plan.add(name, &walk, recorded, &mut known);
+        }
+        if !walk.step()? {
+            break;
+        }
+    }
+    journalist.tell(Event::Planned {
+        points: plan.points,
+        unstable: recorded.unstable.len() as u64,
+        models: plan.counts.iter().map(|(model, count)| (*model, *count)).collect(),
+        bounds: bounds(options, recorded, &plan),
+    })?;
+    Ok(plan)
+}
+
+impl Plan {
+    fn add(
+        &mut self,
+        name: StateName,
+        walk: &Walk,
+        recorded: &Recorded,
+        known: &mut HashMap<blake3::Hash, usize>,
+    ) {
+        let count = self.counts.entry(name.model).or_default();
+        count.states += 1;
+        let journal_length = walk.journal_length();
+        let digest = digest(&walk.build(&name), &name, recorded, journal_length);
+        let index = *known.entry(digest).or_insert_with(|| {
+            self.states.push(State {
+                name: name.clone(),
+                digest: digest.to_hex()[..32].to_owned(),
+                journal_length,
+                at: Vec::new(),
+            });
+            self.states.len() - 1
+        });
+        if self.last_point.insert(name.model, name.point) != Some(name.point) {
+            count.points += 1;
+        }
+        self.states[index].at.push(name);
+    }
+}
+
+fn digest(
+    image: &Image,
+    name: &StateName,
+    recorded: &Recorded,
+    journal_length: u64,
+) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(image.digest().as_bytes());
+    match &recorded.expectation {
+        Expectation::Journal(history) => {
+            hasher.update(&history.pending(journal_length).0);
+            hasher.update(&[u8::from(name.model.is_power_loss())]);
+        }
+        Expectation::BuiltIn => {
+            // The built-in oracle looks at what was already complete at the point.
+            hasher.update(&[u8::from(name.model.is_power_loss())]);
+        }
+        Expectation::Between { .. } => {}
+    }
+    hasher.finalize()
+}
+
+fn bounds(options: &Options, recorded: &Recorded, plan: &Plan) -> Vec<String> {
+    let orders = match recorded.same_order {
+        true => "the recorded order of operations",
+        false => {
+            "one recorded order of operations (it varied between recordings; --recordings N makes \
+             more)"
+        }
+    };
+    let mut bounds = vec![format!(
+        "every crash point of {orders}, and every state that the named models allow there"
+    )];
+    if plan.counts.contains_key(&CrashModel::TornWrite) {
+        bounds.push(
+            "torn-write: each write cut at the first, middle and last multiple of 4,096 of the \
+             file's offset inside it"
+                .to_owned(),
+        );
+    }
+    if options.models.iter().any(|model| model.is_power_loss()) {
+        bounds.push(format!(
+            "power loss: profile {}; prefix and data at every cut, the other models before barriers, \
+             after acknowledgements and at the end; at most {WRITES_MAX} writes and \
+             {DIRECTORY_OPERATIONS_MAX} directory operations at a cut, the latest; no pairs of faults",
+            options.profile
+        ));
+    }
+    bounds
+}

@@ -1,0 +1,363 @@
+//! The control and its repetitions: what the undisturbed command does, and which of it is the same
+//! every time.
+
+use super::{ExploreError, Journalist, Options, Progress, Watch, judge_control};
+use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
+use crate::asserter::history::{History, Store};
+use crate::asserter::journal::Journal;
+use crate::environment::local::{Local, Trial, TrialResult};
+use crate::store::RunFolder;
+use killpoint_engine::arena::Containment;
+use killpoint_engine::recording::{Exit, Reader, Record};
+use killpoint_engine::spawn::Launch;
+use killpoint_model::Address;
+use killpoint_model::event::{Event, TimelineRow};
+use killpoint_model::report::NotCovered;
+use killpoint_model::verdict::Reason;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Operations that the timeline of a report has.
+const TIMELINE_ROWS_MAX: usize = 2_000;
+/// Recordings made to find out which names are the same every time.
+const NAMING_RECORDINGS_MAX: u32 = 4;
+
+/// The recording that everything is judged by, and what the others say about it.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Its name in the folder of the run.
+    pub name: String,
+    /// Its addresses, in order; position 1 is index 0.
+    pub addresses: Vec<Address>,
+    /// Addresses that not every recording had.
+    pub unstable: BTreeSet<Address>,
+    /// Whether all recordings had their addresses in the same order.
+    pub same_order: bool,
+    /// Names that every recording gave birth to.
+    pub stable: BTreeSet<String>,
+    /// The journal, whole.
+    pub journal: Journal,
+    /// Length of the journal at the start of the workload.
+    pub start: u64,
+    /// What readings are held against.
+    pub expectation: Expectation,
+    /// The store before the workload, for live kills' own histories.
+    pub initial: Option<Store>,
+    /// How the workload ended.
+    pub result: TrialResult,
+}
+
+/// Whether there is something to go on from.
+#[derive(Debug)]
+pub enum Control {
+    /// The undisturbed workload did what it should.
+    Held(Box<Recorded>),
+    /// It did not, and why.
+    Failed(String),
+}
+
+/// Records the command as often as was asked, and judges the undisturbed runs.
+///
+/// # Errors
+/// If a worker fails or the log cannot be written.
+pub fn record(
+    options: &Options,
+    local: &Local,
+    journalist: &mut Journalist,
+    watch: Watch<'_>,
+) -> Result<Control, ExploreError> {
+    let since = Instant::now();
+    let total = u64::from(options.recordings);
+    let mut tell = |done: u64| {
+        watch(&Progress { stage: "recording", done, total, elapsed: since.elapsed() });
+    };
+    tell(0);
+    let first = run(local, journalist, 1, None, true)?;
+    if let Some(why) = workload_failure(&first) {
+        return Ok(Control::Failed(why));
+    }
+    tell(1);
+    let (journal, start, initial, expectation) = match expect(local, &first) {
+        Ok(expected) => expected,
+        Err(why) => return Ok(Control::Failed(why)),
+    };
+    if let Some(reading) = &first.after
+        && let Err(why) = judge_control(reading, &expectation, u64::MAX)
+    {
+        let why = format!("after the undisturbed workload the store is not as promised: {why}");
+        return Ok(Control::Failed(why));
+    }
+    note_gaps(&first, journalist)?;
+    let mut stable: BTreeSet<String> = first.ending.born.iter().cloned().collect();
+    let mut number = 1;
+    let mut chosen = first;
+    let mut name = "1".to_owned();
+    let mut addresses = read_addresses(local, &name)?;
+    let mut sets = vec![addresses.clone()];
+    while number < options.recordings {
+        number += 1;
+        let again = run(local, journalist, number, Some(stable.clone()), false)?;
+        if let Some(why) = workload_failure(&again) {
+            return Ok(Control::Failed(format!("recording {number}: {why}")));
+        }
+        note_gaps(&again, journalist)?;
+        let born: BTreeSet<String> = again.ending.born.iter().cloned().collect();
+        if born.is_superset(&stable) && born.is_subset(&stable) || number > NAMING_RECORDINGS_MAX {
+            sets.push(read_addresses(local, &number.to_string())?);
+            tell(u64::from(number));
+            continue;
+        }
+        // Names vary: record anew, with what is common to all so far, and compare with that.
+        stable = stable.intersection(&born).cloned().collect();
+        number += 1;
+        chosen = TrialResult {
+            before: chosen.before.clone(),
+            ..run(local, journalist, number, Some(stable.clone()), true)?
+        };
+        name = number.to_string();
+        addresses = read_addresses(local, &name)?;
+        let again_number = number + 1;
+        run(local, journalist, again_number, Some(stable.clone()), false)?;
+        sets = vec![addresses.clone(), read_addresses(local, &again_number.to_string())?];
+        number = number.max(options.recordings);
+    }
+    let (journal, start, initial, expectation) = match name.as_str() {
+        "1" => (journal, start, initial, expectation),
+        _ => match expect_from(local, &name, &chosen) {
+            Ok(expected) => expected,
+            Err(why) => return Ok(Control::Failed(why)),
+        },
+    };
+    let common = common(&sets);
+    let unstable: BTreeSet<Address> =
+        addresses.iter().filter(|address| !common.contains(*address)).cloned().collect();
+    let same_order = sets.iter().all(|other| *other == addresses);
+    tell_timeline(local, &name, &journal, journalist)?;
+    Ok(Control::Held(Box::new(Recorded {
+        name,
+        addresses,
+        unstable,
+        same_order,
+        stable,
+        journal,
+        start,
+        expectation,
+        initial,
+        result: chosen,
+    })))
+}
+
+type Expected = (Journal, u64, Option<Store>, Expectation);
+
+/// What the first recording says readings are to be held against.
+fn expect(local: &Local, first: &TrialResult) -> Result<Expected, String> {
+    expect_from(local, "1", first)
+}
+
+fn expect_from(local: &Local, name: &str, result: &TrialResult) -> Result<Expected, String> {
+    let journal = read_journal(local, name)?;
+    let intents = local.intents_start;
+    let promises = journal.lines().iter().any(|line| line.start >= intents);
+    let readings = (result.before.as_ref(), result.after.as_ref());
+    let (initial, expectation) = match (&local.checker, promises, readings) {
+        (Checker::BuiltIn, _, _) => (None, Expectation::BuiltIn),
+        (_, true, (Some(before), _)) => {
+            let store =
+                control_store(before, "before the workload").map_err(|error| error.to_string())?;
+            let history = History::new(&journal, intents, store.clone())
+                .map_err(|error| error.to_string())?;
+            (Some(store), Expectation::Journal(Box::new(history)))
+        }
+        (_, _, (before, after)) => (None, between(before, after)?),
+    };
+    Ok((journal, intents, initial, expectation))
+}
+
+/// Without a journal: keys with equal values at both ends, if the checker prints stores at all.
+fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectation, String> {
+    for (reading, when) in [(before, "before the workload"), (after, "after the workload")] {
+        match reading {
+            Some(Reading::Printed(_)) | None => {}
+            Some(other) => {
+                control_store(other, when).map_err(|error| error.to_string())?;
+            }
+        }
+    }
+    let store = |reading: Option<&Reading>| match reading {
+        Some(reading) => control_store(reading, "").ok(),
+        None => None,
+    };
+    let kept = match (store(before), store(after)) {
+        (Some(before), Some(after)) => {
+            Some(before.into_iter().filter(|(key, value)| after.get(key) == Some(value)).collect())
+        }
+        _ => None,
+    };
+    Ok(Expectation::Between { kept })
+}
+
+/// The journal that a recording left.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_journal(local: &Local, name: &str) -> Result<Journal, String> {
+    let path = local.folder.join(&format!("recordings/{name}.journal"));
+    let bytes =
+        fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Journal::parse(&bytes).map_err(|error| error.to_string())
+}
+
+fn run(
+    local: &Local,
+    journalist: &mut Journalist,
+    number: u32,
+    stable: Option<BTreeSet<String>>,
+    read: bool,
+) -> Result<TrialResult, ExploreError> {
+    let trial = Trial {
+        name: number.to_string(),
+        stable,
+        strike: None,
+        read_before: read && number == 1,
+        read_after: read,
+    };
+    let result = local.run(&trial)?;
+    let path = local.folder.join(&format!("recordings/{number}.rec"));
+    let digest = fs::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+    let acknowledged = read_journal(local, &number.to_string()).map_or(0, |journal| {
+        journal.acknowledged(u64::MAX) - journal.acknowledged(local.intents_start)
+    });
+    journalist.tell(Event::Recorded {
+        recording: number,
+        operations: result.operations,
+        acknowledged,
+        outside: result.ending.outside,
+        digest: digest.unwrap_or_default(),
+    })?;
+    for text in &result.notes {
+        if number == 1 {
+            journalist.tell(Event::Note { text: text.clone() })?;
+        }
+    }
+    Ok(result)
+}
+
+/// Why the undisturbed workload cannot serve as a control, if it cannot.
+fn workload_failure(result: &TrialResult) -> Option<String> {
+    let said = result.output.trim().lines().last().unwrap_or_default();
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    match result.ending.exit {
+        Exit::Status(0) => None,
+        Exit::Status(code) => Some(format!("the command ended with exit status {code}{said}")),
+        Exit::Signal(number) => Some(format!("the command was killed by signal {number}{said}")),
+        Exit::NotStarted(number) => Some(format!(
+            "the command could not be started: {}",
+            std::io::Error::from_raw_os_error(number)
+        )),
+        Exit::TimedOut => {
+            Some(format!("the command did not end in time; give it longer with --timeout{said}"))
+        }
+        Exit::Running => Some(match result.ending.gaps.iter().find(|(file, _)| file == "*") {
+            Some((_, reason)) => format!("the command was stopped: {reason}"),
+            None => "the command was stopped before it ended".to_owned(),
+        }),
+    }
+}
+
+fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), ExploreError> {
+    for (file, reason) in &result.ending.gaps {
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: file.clone(),
+            reason: reason.clone(),
+            needed: true,
+        }))?;
+    }
+    for difference in result.differences.iter().take(20) {
+        if result.ending.mapped.contains(&difference.path) {
+            continue;
+        }
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: difference.path.clone(),
+            reason: format!(
+                "the end state rebuilt from the recording differs from the real one: it {}",
+                difference.what
+            ),
+            needed: true,
+        }))?;
+    }
+    if result.ending.left_over > 0 {
+        let text = format!(
+            "{} processes were left when the command had ended and nothing moved any more",
+            result.ending.left_over
+        );
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(())
+}
+
+/// The addresses of a recording, in order.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_addresses(local: &Local, name: &str) -> Result<Vec<Address>, ExploreError> {
+    let mut reader = Reader::open(&local.folder.join(&format!("recordings/{name}.rec")))?;
+    let mut addresses = Vec::new();
+    while let Some(record) = reader.next_record()? {
+        if let Record::Operation(operation, _) = record {
+            addresses.push(operation.address);
+        }
+    }
+    Ok(addresses)
+}
+
+fn common(sets: &[Vec<Address>]) -> BTreeSet<Address> {
+    let mut sets = sets.iter().map(|set| set.iter().cloned().collect::<BTreeSet<_>>());
+    let first = sets.next().unwrap_or_default();
+    sets.fold(first, |common, set| common.intersection(&set).cloned().collect())
+}
+
+fn tell_timeline(
+    local: &Local,
+    name: &str,
+    journal: &Journal,
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
+    let mut reader = Reader::open(&local.folder.join(&format!("recordings/{name}.rec")))?;
+    let mut rows = Vec::new();
+    let mut omitted = 0;
+    while let Some(record) = reader.next_record()? {
+        let Record::Operation(operation, _) = record else { continue };
+        if rows.len() == TIMELINE_ROWS_MAX {
+            omitted += 1;
+            continue;
+        }
+        rows.push(TimelineRow {
+            ordinal: operation.ordinal,
+            acknowledged: journal.acknowledged(operation.journal_length),
+            address: operation.address,
+            shown: operation.shown.join(", "),
+            call: operation.call,
+            process: operation.process,
+            result: operation.result,
+        });
+    }
+    Ok(journalist.tell(Event::Timeline { rows, omitted })?)
+}
+
+/// Finds out where a command writes: the directories to take for its state.
+///
+/// # Errors
+/// If the command cannot be run, or writes nowhere.
+pub fn discover(
+    options: &Options,
+    _folder: &RunFolder,
+    _containment: Containment,
+    _views: &[PathBuf],
+    _launch: &Launch,
+    _watch: Watch<'_>,
+) -> Result<Vec<PathBuf>, ExploreError> {
+    let _ = (options, Duration::ZERO, Reason::NoOracle);
+    Err(ExploreError::Usage("name the state directory with --state DIR".to_owned()))
+}

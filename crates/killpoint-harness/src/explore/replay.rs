@@ -1,0 +1,367 @@
+//! Replay: one finding again, from what the folder of its run holds.
+
+use super::findings::{self, Defect, address_at};
+use super::judging::{Judged, promise};
+use super::plan::{Plan, initial_image};
+use super::prepare::ExploreError;
+use super::recordings::Recorded;
+use super::strikes::{Expected, strike, strike_at};
+use super::{Options, prepare};
+use crate::asserter::checker::{Checker, Expectation, judge};
+use crate::asserter::history::{History, Store};
+use crate::environment::local::{Local, Question};
+use crate::store::{RunFolder, StoreError};
+use killpoint_engine::image::{Content, Image};
+use killpoint_engine::record::Root;
+use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_model::report::{Confirmation, FileChange, Finding, REPORT_VERSION};
+use killpoint_model::verdict::Verdict;
+use killpoint_model::{Address, CrashModel, FileKind, Profile};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What every finding of a run needs to be replayed: `run.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunFile {
+    /// Version of the format.
+    pub version: u32,
+    command: Vec<OsString>,
+    directory: PathBuf,
+    roots: Vec<(PathBuf, String)>,
+    checker: Checker,
+    intents_start: u64,
+    journal: Vec<u8>,
+    recording: String,
+    stable: BTreeSet<String>,
+    same_order: bool,
+    initial: Option<Store>,
+    kept: Option<Store>,
+    has_journal: bool,
+    models: Vec<CrashModel>,
+    profile: Profile,
+    acks_survive_power_loss: bool,
+    timeout: Duration,
+    pin: bool,
+    redirect: bool,
+    /// Values of the variables that `--env` named.
+    environment: BTreeMap<String, String>,
+    /// Names of all others that the command had.
+    other_variables: Vec<String>,
+}
+
+impl RunFile {
+    pub(super) fn of(options: &Options, local: &Local, recorded: &Recorded) -> Self {
+        let kept = |name: &OsStr| options.keep_environment.iter().any(|kept| name == kept.as_str());
+        let text = |value: &OsStr| value.to_string_lossy().into_owned();
+        RunFile {
+            version: REPORT_VERSION,
+            command: options.command.clone(),
+            directory: options.directory.clone(),
+            roots: local.roots.iter().map(|r| (r.path.clone(), r.prefix.clone())).collect(),
+            checker: local.checker.clone(),
+            intents_start: local.intents_start,
+            journal: local.journal.clone(),
+            recording: recorded.name.clone(),
+            stable: recorded.stable.clone(),
+            same_order: recorded.same_order,
+            initial: recorded.initial.clone(),
+            kept: match &recorded.expectation {
+                Expectation::Between { kept } => kept.clone(),
+                _ => None,
+            },
+            has_journal: matches!(recorded.expectation, Expectation::Journal(_)),
+            models: options.models.clone(),
+            profile: options.profile,
+            acks_survive_power_loss: options.acks_survive_power_loss,
+            timeout: options.timeout,
+            pin: options.pin,
+            redirect: options.redirect,
+            environment: options
+                .environment
+                .iter()
+                .filter(|(name, _)| kept(name))
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+            other_variables: options
+                .environment
+                .iter()
+                .filter(|(name, _)| !kept(name))
+                .map(|(name, _)| text(name))
+                .collect(),
+        }
+    }
+
+    pub(super) fn write(&self, folder: &RunFolder) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(self).expect("plain data");
+        folder.write("run.json", &text).map(|_| ())
+    }
+}
+
+/// One finding of a run: `findings/<n>/finding.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FindingFile {
+    /// Version of the format.
+    pub version: u32,
+    /// The finding.
+    pub finding: Finding,
+    /// The state that shows it.
+    pub state: StateName,
+    /// Length of the journal there.
+    pub journal_length: u64,
+    /// The addresses before it.
+    pub before: Vec<Address>,
+}
+
+impl FindingFile {
+    pub(super) fn of(finding: &Finding, defect: &Defect, plan: &Plan) -> Self {
+        let (index, name) = &defect.example;
+        let length = usize::try_from(name.point - 1).unwrap_or(usize::MAX);
+        let before = plan.operations.iter().take(length).map(|operation| operation.address.clone());
+        FindingFile {
+            version: REPORT_VERSION,
+            finding: finding.clone(),
+            state: name.clone(),
+            journal_length: plan.states[*index].journal_length,
+            before: before.collect(),
+        }
+    }
+
+    pub(super) fn write(&self, folder: &RunFolder) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(self).expect("plain data");
+        folder.write(&format!("findings/{}/finding.json", self.finding.number), &text).map(|_| ())
+    }
+}
+
+/// The files that a defect's example leaves different, with what changed in them.
+///
+/// # Errors
+/// If the recording cannot be read.
+pub fn files_of(
+    local: &Local,
+    recorded: &Recorded,
+    plan: &Plan,
+    judged: &[Judged],
+    defect: &Defect,
+) -> Result<Vec<FileChange>, ExploreError> {
+    const FILES_MAX: usize = 20;
+    let name = &defect.example.1;
+    let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
+    let initial = initial_image(local)?;
+    let mut walk = Walk::start(&path, initial.clone(), plan.models.clone())?;
+    let before = match findings::held_before(plan, judged, name.point) {
+        Some(state) => {
+            walk.step_to(state.name.point)?;
+            walk.build(&state.name)
+        }
+        None => initial,
+    };
+    walk.step_to(name.point)?;
+    let after = walk.build(name);
+    let (before, after) = (contents(&before), contents(&after));
+    let paths: BTreeSet<&(usize, Vec<u8>)> = before.keys().chain(after.keys()).collect();
+    let mut changes = Vec::new();
+    for key in paths {
+        let (old, new) = (before.get(key), after.get(key));
+        let same = match (old, new) {
+            (Some(old), Some(new)) => old.equals(new),
+            _ => false,
+        };
+        if same || changes.len() == FILES_MAX {
+            continue;
+        }
+        let prefix = &local.roots[key.0].prefix;
+        let path = killpoint_model::address::escape(&key.1);
+        changes.push(FileChange {
+            path: if prefix.is_empty() { path } else { format!("{prefix}/{path}") },
+            size_before: old.map(Content::size),
+            size_after: new.map(Content::size),
+            difference: crate::difference::lines(old, new),
+        });
+    }
+    Ok(changes)
+}
+
+fn contents(image: &Image) -> BTreeMap<(usize, Vec<u8>), Content> {
+    let mut contents = BTreeMap::new();
+    image.walk(|(root, path), _, inode| {
+        if matches!(inode.kind, FileKind::Regular) {
+            contents.insert((root, path.to_vec()), inode.content.clone());
+        }
+    });
+    contents
+}
+
+/// What replaying gave.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The finding.
+    pub finding: Finding,
+    /// How often it showed again.
+    pub confirmation: Confirmation,
+    /// For each try that did not show it, why.
+    pub misses: Vec<String>,
+    /// Variables that the command had then and has not now.
+    pub missing_variables: Vec<String>,
+}
+
+/// Replays one finding of a run. `environment` is this process's; `directory` its working directory.
+///
+/// # Errors
+/// If the run's folder is not whole, or workers cannot be made here.
+pub fn replay(
+    folder: &RunFolder,
+    number: u32,
+    times: u32,
+    environment: Vec<(OsString, OsString)>,
+) -> Result<Replayed, ExploreError> {
+    let run: RunFile = read_json(&folder.join("run.json"))?;
+    let file: FindingFile = read_json(&folder.join(&format!("findings/{number}/finding.json")))?;
+    let mut options = Options::new(run.command.clone());
+    options.directory.clone_from(&run.directory);
+    options.environment = environment;
+    options.environment.retain(|(name, _)| !run.environment.contains_key(&*name.to_string_lossy()));
+    for (name, value) in &run.environment {
+        options.environment.push((name.into(), value.into()));
+    }
+    let missing_variables = run
+        .other_variables
+        .iter()
+        .filter(|name| !options.environment.iter().any(|(other, _)| other == name.as_str()))
+        .cloned()
+        .collect();
+    options.models.clone_from(&run.models);
+    options.profile = run.profile;
+    options.acks_survive_power_loss = run.acks_survive_power_loss;
+    options.timeout = run.timeout;
+    options.pin = run.pin;
+    options.redirect = run.redirect;
+    options.checker = run.checker.clone();
+    fs::create_dir_all(folder.join("scratch")).map_err(|source| StoreError::Io {
+        action: "make the directory",
+        path: folder.join("scratch"),
+        source,
+    })?;
+    let roots =
+        run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
+    let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let mut replayed = Replayed {
+        finding: file.finding.clone(),
+        confirmation: Confirmation::default(),
+        misses: Vec::new(),
+        missing_variables,
+    };
+    for attempt in 0..times {
+        replayed.confirmation.tries += 1;
+        match once(&options, &local, &run, &file, attempt)? {
+            Ok(()) => replayed.confirmation.hits += 1,
+            Err(why) => replayed.misses.push(why),
+        }
+    }
+    let _ = fs::remove_dir(folder.join("scratch"));
+    Ok(replayed)
+}
+
+fn once(
+    options: &Options,
+    local: &Local,
+    run: &RunFile,
+    file: &FindingFile,
+    attempt: u32,
+) -> Result<Result<(), String>, ExploreError> {
+    let wanted = Verdict::Violated(file.finding.class);
+    let expectation = expectation(local, run)?;
+    let judgement = match strike_at(&file.state, &file.finding.address) {
+        Some(at) if run.checker != Checker::BuiltIn => {
+            let expected = Expected {
+                before: &file.before,
+                stable: &run.stable,
+                same_order: run.same_order,
+                initial: run.initial.as_ref(),
+                expectation: &expectation,
+            };
+            let name = format!("replay-{}-{attempt}", std::process::id());
+            let strike = strike(local, &name, at, &expected)?;
+            for suffix in ["rec", "journal"] {
+                let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
+            }
+            match strike.exact {
+                Ok(()) => strike.judgement,
+                Err((reason, detail)) => return Ok(Err(format!("{reason}: {detail}"))),
+            }
+        }
+        _ => {
+            let models = Models { models: run.models.clone(), profile: run.profile };
+            let mut worker = local.judge_worker(&run.recording, &models)?;
+            let state = file.state.clone();
+            let journal_length = file.journal_length;
+            worker.ask(&Question { state, journal_length, again: false })?;
+            let answer = worker.answer(local.checker_timeout * 4 + Duration::from_secs(60))?;
+            let promise = promise(file.state.model, options);
+            judge(&answer.reading, &expectation, journal_length, promise)
+        }
+    };
+    Ok(match judgement.verdict == wanted {
+        true => Ok(()),
+        false => Err(format!("{}: {}", judgement.verdict, judgement.detail)),
+    })
+}
+
+fn expectation(local: &Local, run: &RunFile) -> Result<Expectation, ExploreError> {
+    if run.checker == Checker::BuiltIn {
+        return Ok(Expectation::BuiltIn);
+    }
+    if !run.has_journal {
+        return Ok(Expectation::Between { kept: run.kept.clone() });
+    }
+    let path = local.folder.join(&format!("recordings/{}.journal", run.recording));
+    let malformed = |problem: String| ExploreError::Malformed { path: path.clone(), problem };
+    let journal = super::recordings::read_journal(local, &run.recording).map_err(malformed)?;
+    let initial = run.initial.clone().unwrap_or_default();
+    let history = History::new(&journal, run.intents_start, initial)
+        .map_err(|error| malformed(error.to_string()))?;
+    Ok(Expectation::Journal(Box::new(history)))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ExploreError> {
+    let bytes =
+        fs::read(path).map_err(|source| ExploreError::Input { path: path.to_owned(), source })?;
+    serde_json::from_slice(&bytes).map_err(|error| ExploreError::Malformed {
+        path: path.to_owned(),
+        problem: format!("not written by this version of killpoint: {error}"),
+    })
+}
+
+/// Splits `RUN/N`: the folder of the run (a path, or an id below `runs`) and the finding's number.
+///
+/// # Errors
+/// If there is no such run, or no number.
+pub fn locate(text: &str, out: &Path) -> Result<(RunFolder, u32), ExploreError> {
+    let usage = || {
+        ExploreError::Usage(format!(
+            "`{text}` names no finding: write RUN/N, as in `killpoint replay 7f3a/1`"
+        ))
+    };
+    let (run, number) = text.rsplit_once('/').ok_or_else(usage)?;
+    let number = number.parse().map_err(|_| usage())?;
+    Ok((locate_run(run, out)?, number))
+}
+
+/// The folder of a run: a path, or an id below `runs`.
+///
+/// # Errors
+/// If there is none.
+pub fn locate_run(run: &str, out: &Path) -> Result<RunFolder, ExploreError> {
+    let below = out.join("runs").join(OsStr::from_bytes(run.as_bytes()));
+    let path = if below.join("events.jsonl").exists() { below } else { PathBuf::from(run) };
+    Ok(RunFolder::open(&path)?)
+}
+
+/// The address at a position, for messages.
+pub fn address_text(plan: &Plan, point: u64) -> String {
+    address_at(plan, point).to_string()
+}

@@ -1,0 +1,417 @@
+//! Live kills: each finding under `kill` is shown by really killing the program at its address, and
+//! a sample of the points that held is killed live as well.
+
+use super::findings::{self, Defect};
+use super::judging::{Judged, promise, shown_output};
+use super::plan::Plan;
+use super::recordings::Recorded;
+use super::replay::{FindingFile, RunFile};
+use super::{ExploreError, Journalist, Options, Progress, Watch, unknown};
+use crate::asserter::checker::{Checker, Expectation, Reading, judge};
+use crate::asserter::history::{History, Promise};
+use crate::asserter::journal::Journal;
+use crate::environment::local::{Local, Question, Trial};
+use killpoint_engine::record::StrikeAt;
+use killpoint_engine::states::{StateName, Variant};
+use killpoint_model::event::Event;
+use killpoint_model::report::{Confirmation, Finding};
+use killpoint_model::seed::Generator;
+use killpoint_model::verdict::{Judgement, Reason, Verdict};
+use killpoint_model::{Address, CrashModel};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How often a strike that did not fire or met another history is tried again.
+pub const RETRIES_MAX: u32 = 3;
+
+/// What a live kill showed.
+#[derive(Clone, Debug)]
+pub struct Strike {
+    /// Whether it fired at the address, after an equal history, and left the state of its own log.
+    pub exact: Result<(), (Reason, String)>,
+    /// The verdict on what it left; only meaningful where it was exact.
+    pub judgement: Judgement,
+}
+
+/// What live kills are compared with.
+#[derive(Debug)]
+pub struct Expected<'a> {
+    /// The addresses of the recording before the point, counted.
+    pub before: &'a [Address],
+    /// Names that every recording gave birth to.
+    pub stable: &'a std::collections::BTreeSet<String>,
+    /// Whether the order of the addresses is promised.
+    pub same_order: bool,
+    /// The store before the workload.
+    pub initial: Option<&'a crate::asserter::history::Store>,
+    /// What readings are held against.
+    pub expectation: &'a Expectation,
+}
+
+/// Kills the target once at an address and judges what it left.
+///
+/// # Errors
+/// If the worker fails.
+pub fn strike(
+    local: &Local,
+    name: &str,
+    at: StrikeAt,
+    expected: &Expected<'_>,
+) -> Result<Strike, ExploreError> {
+    let trial = Trial {
+        name: name.to_owned(),
+        stable: Some(expected.stable.clone()),
+        strike: Some(at.clone()),
+        read_before: false,
+        read_after: true,
+    };
+    let result = local.run(&trial)?;
+    let strike = |exact, judgement| Strike { exact, judgement };
+    let nothing = Judgement::held();
+    let addresses = super::recordings::read_addresses(local, name)?;
+    if !result.ending.struck {
+        let text = format!("no call of this run had the address {}", at.address);
+        return Ok(strike(Err((Reason::NotFired, text)), nothing));
+    }
+    // A write that was let in part of the way stands in the log as its last operation.
+    let before = match at.after_bytes {
+        Some(_) => &addresses[..addresses.len().saturating_sub(1)],
+        None => &addresses[..],
+    };
+    if !same_history(before, expected) {
+        let text = format!(
+            "{} operations came before {}, and they are not those of the recording",
+            before.len(),
+            at.address
+        );
+        return Ok(strike(Err((Reason::Diverged, text)), nothing));
+    }
+    let unexpected = result
+        .differences
+        .iter()
+        .find(|difference| !result.ending.mapped.contains(&difference.path));
+    if let Some(difference) = unexpected {
+        let text = format!(
+            "the killed state is not the one that its own log says: {} {}",
+            difference.path, difference.what
+        );
+        return Ok(strike(Err((Reason::Diverged, text)), nothing));
+    }
+    let judgement = match &result.after {
+        Some(reading) => judge_live(local, name, reading, expected),
+        None => Judgement::unknown(Reason::NoOracle, "nothing read the state"),
+    };
+    Ok(strike(Ok(()), judgement))
+}
+
+fn judge_live(local: &Local, name: &str, reading: &Reading, expected: &Expected<'_>) -> Judgement {
+    let Expectation::Journal(_) = expected.expectation else {
+        return judge(reading, expected.expectation, u64::MAX, Promise::Kill);
+    };
+    // Values in a journal may differ from run to run, so this run's own journal decides.
+    let path = local.folder.join(&format!("recordings/{name}.journal"));
+    let own = std::fs::read(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| Journal::parse(&bytes).map_err(|error| error.to_string()))
+        .and_then(|journal| {
+            let initial = expected.initial.cloned().unwrap_or_default();
+            History::new(&journal, local.intents_start, initial).map_err(|error| error.to_string())
+        });
+    match own {
+        Ok(history) => {
+            let expectation = Expectation::Journal(Box::new(history));
+            judge(reading, &expectation, u64::MAX, Promise::Kill)
+        }
+        Err(problem) => Judgement::unknown(Reason::JudgeFailed, problem),
+    }
+}
+
+fn same_history(live: &[Address], expected: &Expected<'_>) -> bool {
+    if live == expected.before {
+        return true;
+    }
+    if expected.same_order || live.len() != expected.before.len() {
+        return false;
+    }
+    let count = |addresses: &[Address]| {
+        let mut counts: BTreeMap<Address, u32> = BTreeMap::new();
+        for address in addresses {
+            *counts.entry(address.clone()).or_insert(0) += 1;
+        }
+        counts
+    };
+    count(live) == count(expected.before)
+}
+
+fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
+    let length = usize::try_from(point - 1).unwrap_or(usize::MAX).min(recorded.addresses.len());
+    Expected {
+        before: &recorded.addresses[..length],
+        stable: &recorded.stable,
+        same_order: recorded.same_order,
+        initial: recorded.initial.as_ref(),
+        expectation: &recorded.expectation,
+    }
+}
+
+/// Where a state that a kill can leave is struck; none for power loss.
+pub fn strike_at(name: &StateName, address: &Address) -> Option<StrikeAt> {
+    let address = address.clone();
+    match (name.model, &name.variant) {
+        (CrashModel::Kill, _) => Some(StrikeAt { address, after_bytes: None }),
+        (CrashModel::TornWrite, Variant::Bytes(bytes)) => {
+            Some(StrikeAt { address, after_bytes: Some(*bytes) })
+        }
+        _ => None,
+    }
+}
+
+struct Stage<'a, 'w> {
+    options: &'a Options,
+    local: &'a Local,
+    recorded: &'a Recorded,
+    plan: &'a Plan,
+    journalist: &'a mut Journalist,
+    watch: Watch<'w>,
+    since: Instant,
+    done: u64,
+    total: u64,
+    number: u32,
+}
+
+/// Confirms every defect, kills a sample of held points, writes the findings.
+///
+/// # Errors
+/// If a worker fails, or the run's folder cannot be written.
+#[expect(clippy::too_many_arguments, reason = "what the stages before have made")]
+pub fn confirm(
+    options: &Options,
+    local: &Local,
+    recorded: &Recorded,
+    plan: &Plan,
+    judged: &[Judged],
+    defects: Vec<Defect>,
+    journalist: &mut Journalist,
+    watch: Watch<'_>,
+) -> Result<(), ExploreError> {
+    let known = findings::read_baseline(options)?;
+    RunFile::of(options, local, recorded).write(&local.folder)?;
+    let sample = sample(options, recorded, plan, judged);
+    let total = (defects.len() + sample.len()) as u64;
+    let since = Instant::now();
+    let mut stage = Stage {
+        options,
+        local,
+        recorded,
+        plan,
+        journalist,
+        watch,
+        since,
+        done: 0,
+        total,
+        number: 0,
+    };
+    for (index, defect) in defects.into_iter().enumerate() {
+        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let confirmed = stage.confirm_defect(&defect, judged)?;
+        let finding = finding(number, &defect, plan, judged, confirmed, local);
+        let mut finding = finding;
+        finding.files = super::replay::files_of(local, recorded, plan, judged, &defect)?;
+        FindingFile::of(&finding, &defect, plan).write(&local.folder)?;
+        let known = known.contains(&finding.key());
+        stage.journalist.tell(Event::Found { finding: Box::new(finding), known })?;
+    }
+    for point in sample {
+        stage.check_held(point)?;
+    }
+    Ok(())
+}
+
+/// Held points to kill live: seeded, spread over the run.
+fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<u64> {
+    if options.checker == Checker::BuiltIn || !options.models.contains(&CrashModel::Kill) {
+        return Vec::new();
+    }
+    let mut held: Vec<u64> = plan
+        .states
+        .iter()
+        .zip(judged)
+        .filter(|(_, judged)| judged.judgement.verdict == Verdict::Held)
+        .flat_map(|(state, _)| &state.at)
+        .filter(|name| name.model == CrashModel::Kill)
+        .map(|name| name.point)
+        .filter(|point| !recorded.unstable.contains(&findings::address_at(plan, *point)))
+        .collect();
+    held.sort_unstable();
+    let mut generator = Generator::new(options.seed);
+    let chosen = generator.sample(held.len(), options.live_sample);
+    chosen.into_iter().map(|index| held[index]).collect()
+}
+
+impl Stage<'_, '_> {
+    fn progress(&mut self) {
+        self.done += 1;
+        (self.watch)(&Progress {
+            stage: "confirming",
+            done: self.done,
+            total: self.total,
+            elapsed: self.since.elapsed(),
+        });
+    }
+
+    /// One live kill, logged before and after, tried again where it met nothing.
+    fn strike(
+        &mut self,
+        at: &StrikeAt,
+        point: u64,
+        wanted: &Verdict,
+    ) -> Result<bool, ExploreError> {
+        let mut last = (Reason::NotFired, String::new());
+        for attempt in 1..=RETRIES_MAX {
+            let address = at.address.clone();
+            self.journalist.tell(Event::StrikePlanned { address: address.clone(), attempt })?;
+            self.journalist.sync()?;
+            self.number += 1;
+            let name = format!("strike-{}", self.number);
+            let strike = strike(self.local, &name, at.clone(), &expected(self.recorded, point))?;
+            let _ = std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.rec")));
+            let _ =
+                std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.journal")));
+            let (agreed, reason, detail) = match strike.exact {
+                Ok(()) => {
+                    let agreed = strike.judgement.verdict == *wanted;
+                    let detail = match agreed {
+                        true => String::new(),
+                        false => format!(
+                            "a live kill at {} gives {}, the rebuilt state {wanted}",
+                            at.address, strike.judgement.verdict
+                        ),
+                    };
+                    (agreed, (!agreed).then_some(Reason::Diverged), detail)
+                }
+                Err((reason, detail)) => (false, Some(reason), detail),
+            };
+            last = (reason.unwrap_or(Reason::Diverged), detail.clone());
+            // Only the last try decides whether the run has an unknown.
+            let counted = if attempt == RETRIES_MAX { reason } else { None };
+            self.journalist.tell(Event::Struck {
+                address,
+                attempt,
+                agreed,
+                reason: counted,
+                detail,
+            })?;
+            if agreed {
+                return Ok(true);
+            }
+        }
+        let _ = last;
+        Ok(false)
+    }
+
+    fn confirm_defect(
+        &mut self,
+        defect: &Defect,
+        judged: &[Judged],
+    ) -> Result<Confirmation, ExploreError> {
+        let (index, name) = &defect.example;
+        let address = findings::address_at(self.plan, name.point);
+        let mut confirmation = Confirmation::default();
+        let live = strike_at(name, &address).filter(|_| self.options.checker != Checker::BuiltIn);
+        for _ in 0..self.options.confirmations {
+            confirmation.tries += 1;
+            let hit = match &live {
+                Some(at) => self.strike(at, name.point, &judged[*index].judgement.verdict)?,
+                None => self.judge_again(*index, name, &judged[*index].judgement)?,
+            };
+            confirmation.hits += u32::from(hit);
+        }
+        self.progress();
+        Ok(confirmation)
+    }
+
+    /// A state that no kill leaves is rebuilt and judged again, by another worker.
+    fn judge_again(
+        &mut self,
+        index: usize,
+        name: &StateName,
+        first: &Judgement,
+    ) -> Result<bool, ExploreError> {
+        let mut worker = self.local.judge_worker(&self.recorded.name, &self.plan.models)?;
+        let journal_length = self.plan.states[index].journal_length;
+        worker.ask(&Question { state: name.clone(), journal_length, again: false })?;
+        let limit = self.local.checker_timeout * 4 + Duration::from_secs(60);
+        let answer = worker.answer(limit)?;
+        let promise = promise(name.model, self.options);
+        let again = judge(&answer.reading, &self.recorded.expectation, journal_length, promise);
+        let agreed = again.verdict == first.verdict;
+        if !agreed {
+            let text = format!(
+                "the state at position {} under {} was {} and is {} when judged again",
+                name.point, name.model, first.verdict, again.verdict
+            );
+            self.journalist.tell(unknown(Reason::Diverged, text))?;
+        }
+        Ok(agreed)
+    }
+
+    fn check_held(&mut self, point: u64) -> Result<(), ExploreError> {
+        let address = findings::address_at(self.plan, point);
+        let at = StrikeAt { address, after_bytes: None };
+        self.strike(&at, point, &Verdict::Held)?;
+        self.progress();
+        Ok(())
+    }
+}
+
+fn finding(
+    number: u32,
+    defect: &Defect,
+    plan: &Plan,
+    judged: &[Judged],
+    confirmed: Confirmation,
+    local: &Local,
+) -> Finding {
+    let (index, name) = &defect.example;
+    let (holds_before, holds_after) = findings::neighbours(defect, plan, judged);
+    let example = &judged[*index];
+    Finding {
+        number,
+        address: findings::address_at(plan, name.point),
+        ordinal: name.point,
+        shown: findings::shown_at(plan, name.point),
+        model: defect.model,
+        models: defect.models.iter().copied().collect(),
+        class: defect.class,
+        points: defect.points.len() as u64,
+        points_of: plan.counts.get(&defect.model).map_or(0, |count| count.points),
+        detail: example.judgement.detail.clone(),
+        variant: variant_text(&name.variant, plan),
+        confirmed,
+        cause: defect.diagnosis.sentence.clone(),
+        fix: defect.diagnosis.fix.clone(),
+        holds_before,
+        holds_after,
+        replay: format!("killpoint replay {}/{number}", local.folder.id()),
+        output: example.output.clone(),
+        files: Vec::new(),
+    }
+}
+
+fn variant_text(variant: &Variant, plan: &Plan) -> String {
+    let at = |ordinal: &u64| findings::shown_at(plan, *ordinal);
+    match variant {
+        Variant::Only => String::new(),
+        Variant::Bytes(bytes) => format!("cut after {bytes} bytes"),
+        Variant::Write(ordinal) => format!("{} lost", at(ordinal)),
+        Variant::WriteBytes(ordinal, bytes) => format!("{} cut after {bytes} bytes", at(ordinal)),
+        Variant::File(_) => "one file's unsynced data lost".to_owned(),
+        Variant::From(ordinal) => format!("directory operations from {} on undone", at(ordinal)),
+        Variant::Without(ordinal) => format!("{} undone", at(ordinal)),
+    }
+}
+
+/// What the checker said, for a finding.
+pub fn output_of(reading: &Reading) -> String {
+    shown_output(reading)
+}

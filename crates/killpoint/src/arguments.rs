@@ -1,0 +1,166 @@
+//! Flags. Help texts, completions and man pages come from these definitions.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use killpoint_model::seed::Seed;
+use killpoint_model::{CrashModel, Profile};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Kills a program at every point where a crash can hurt it, starts it again, and proves whether the
+/// data it promised to keep is still there.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Judge every crash point of a command.
+    Explore(Box<Explore>),
+    /// Show one finding of a run again.
+    Replay(Replay),
+    /// Draw the report of a run again.
+    Report(Report),
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// `report.json`.
+    Json,
+}
+
+/// Whether acknowledgements promise survival of a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Acks {
+    /// `A` promises survival of a kill, `A!` of a power cut.
+    Kill,
+    /// Every `A` promises survival of a power cut.
+    PowerLoss,
+}
+
+/// Flags of `explore`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint explore -- task 1 done
+  killpoint explore --state data --check './check.sh' -- ./save.py
+  killpoint explore --state data --check ./check.sh --model kill,power-loss --profile ext4 -- ./save.py
+
+Exit codes: 0 pass, 1 violated, 2 bad usage or input, 3 unknown, 4 vacuous, 5 aborted,
+6 baseline failed, 70 internal error, 130 interrupted.")]
+pub struct Explore {
+    /// A directory that the command keeps its data in; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    pub state: Vec<PathBuf>,
+    /// An ack journal from before, to start from.
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// What a one-shot command is about to do, `key value`; exit status 0 acknowledges it.
+    #[arg(long, value_name = "KEY VALUE")]
+    pub intent: Vec<String>,
+    /// What a plain acknowledgement promises to survive.
+    #[arg(long, value_enum, default_value = "kill")]
+    pub acks: Acks,
+    /// A shell command that reopens the store and prints one JSON object, key to value.
+    #[arg(long, value_name = "CMD", conflicts_with = "check_stream")]
+    pub check: Option<String>,
+    /// The same as a program that stays alive: it reads `{"state": DIR, "id": N}` lines and answers
+    /// `{"id": N, "store": {...}}`.
+    #[arg(long, value_name = "CMD")]
+    pub check_stream: Option<String>,
+    /// Crash models, comma-separated: kill, torn-write, prefix, size, data, file-lost, dir-lost,
+    /// one-lost, torn-block; power-loss stands for all from prefix on.
+    #[arg(long, value_name = "MODEL,...", default_value = "kill,torn-write", value_parser = CrashModel::parse_list)]
+    pub model: ModelList,
+    /// The file system whose promises the power-loss models keep: strict, ext4, xfs, btrfs.
+    #[arg(long, default_value = "ext4")]
+    pub profile: Profile,
+    /// How many times the undisturbed command is recorded (at least 2).
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub recordings: u32,
+    /// How many judges work side by side [default: the number of processors].
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Where random choices come from.
+    #[arg(long, default_value = "cc8-v1:42")]
+    pub seed: Seed,
+    /// Where the folder of the run is made.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Begin with empty state directories: the first start of the program.
+    #[arg(long)]
+    pub from_empty: bool,
+    /// Time-out of one run of the command, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
+    /// An environment variable whose value finding files may keep.
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// Findings in this file do not fail the run.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write the findings of this run as a baseline.
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+    /// How many runs are kept; the oldest are removed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub keep: usize,
+    /// Live kills for each finding.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub confirm: u32,
+    /// Let the target move between processors while it is recorded.
+    #[arg(long)]
+    pub no_pin: bool,
+    /// Do without namespaces, as in a hardened container: the state is a copy at another path.
+    #[arg(long)]
+    pub no_namespaces: bool,
+    /// The command and its arguments; `{state}` stands for the first state directory.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// So that clap takes the list for one value.
+pub type ModelList = Vec<CrashModel>;
+
+/// Flags of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  killpoint replay 7f3a/1 --times 20
+
+Exits 0 when every try showed the finding again, 1 when none or only some did.")]
+pub struct Replay {
+    /// The finding: the run's id or folder, a slash, the finding's number.
+    #[arg(value_name = "RUN/N")]
+    pub finding: String,
+    /// How often.
+    #[arg(long, value_name = "T", default_value_t = 1)]
+    pub times: u32,
+    /// Where the folders of runs lie.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  killpoint report 7f3a --format json")]
+pub struct Report {
+    /// The run's id or folder.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Where the folders of runs lie.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+}

@@ -1,0 +1,173 @@
+//! What the subcommands do: options out of flags, outcome out of results.
+
+use crate::arguments::{Acks, Arguments, Command, Explore, Format, Replay, Report};
+use anyhow::anyhow;
+use killpoint_harness::asserter::checker::Checker;
+use killpoint_harness::explore::replay::{locate, locate_run, replay};
+use killpoint_harness::explore::{ExploreError, Options, Progress, explore};
+use killpoint_harness::report::console::{Style, progress_line, summary};
+use killpoint_harness::report::json;
+use killpoint_harness::store::{RunFolder, read_events};
+use killpoint_model::Outcome;
+use killpoint_model::report::Report as Findings;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Why a command could not be carried out, and what to exit with.
+#[derive(Debug)]
+pub struct Failure {
+    /// The chain of causes.
+    pub error: anyhow::Error,
+    /// The exit code's outcome.
+    pub outcome: Outcome,
+}
+
+impl From<ExploreError> for Failure {
+    fn from(error: ExploreError) -> Self {
+        let outcome = if error.is_usage() { Outcome::Usage } else { Outcome::InternalError };
+        Failure { error: error.into(), outcome }
+    }
+}
+
+impl From<killpoint_harness::store::StoreError> for Failure {
+    fn from(error: killpoint_harness::store::StoreError) -> Self {
+        Failure { error: error.into(), outcome: Outcome::Usage }
+    }
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// With the outcome to exit with.
+pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
+    match arguments.command {
+        Command::Explore(flags) => run_explore(*flags),
+        Command::Replay(flags) => run_replay(&flags),
+        Command::Report(flags) => run_report(&flags),
+    }
+}
+
+fn options(flags: Explore) -> Options {
+    let mut options = Options::new(flags.command);
+    options.state = flags.state;
+    options.journal = flags.journal;
+    options.intents = flags.intent;
+    options.acks_survive_power_loss = flags.acks == Acks::PowerLoss;
+    options.checker = match (flags.check, flags.check_stream) {
+        (Some(command), _) => Checker::Command(command),
+        (None, Some(command)) => Checker::Stream(command),
+        (None, None) => Checker::BuiltIn,
+    };
+    options.models = flags.model;
+    options.profile = flags.profile;
+    options.recordings = flags.recordings;
+    options.jobs = flags.jobs.unwrap_or(options.jobs);
+    options.seed = flags.seed;
+    options.out = options.directory.join(flags.out);
+    options.from_empty = flags.from_empty;
+    options.timeout = Duration::from_secs(flags.timeout);
+    options.keep_environment = flags.env;
+    options.baseline = flags.baseline;
+    options.write_baseline = flags.write_baseline;
+    options.keep = flags.keep;
+    options.confirmations = flags.confirm;
+    options.pin = !flags.no_pin;
+    options.redirect = flags.no_namespaces;
+    options
+}
+
+fn run_explore(flags: Explore) -> Result<Outcome, Failure> {
+    let format = flags.format;
+    let options = options(flags);
+    let mut progress = Live::new(format == Format::Human);
+    let explored = explore(&options, &mut |step| progress.show(step));
+    progress.clear();
+    let explored = explored?;
+    print_report(&explored.report, &explored.folder, format);
+    Ok(explored.report.result)
+}
+
+fn print_report(report: &Findings, folder: &RunFolder, format: Format) {
+    let text = match format {
+        Format::Json => json::document(report),
+        Format::Human => {
+            let page = shown_path(&folder.join("report.html"));
+            let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let style = if colours { Style::coloured() } else { Style::plain() };
+            summary(report, style.with_page(&page))
+        }
+    };
+    // A reader that has gone away is no reason to fail.
+    let _ = stdout().write_all(text.as_bytes());
+}
+
+/// A path as short as it can be, from here.
+fn shown_path(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// A line on the terminal that tells how far a run has come; nothing where there is none.
+struct Live {
+    on: bool,
+    last: Option<Instant>,
+}
+
+impl Live {
+    fn new(wanted: bool) -> Self {
+        Live { on: wanted && stderr().is_terminal(), last: None }
+    }
+
+    fn show(&mut self, step: &Progress) {
+        const INTERVAL: Duration = Duration::from_millis(100);
+        let due = self.last.is_none_or(|last| last.elapsed() >= INTERVAL);
+        if self.on && due && step.elapsed >= Duration::from_millis(500) {
+            self.last = Some(Instant::now());
+            let line = progress_line(step.stage, step.done, step.total, step.elapsed);
+            let _ = write!(stderr(), "\r\x1b[2K{line}");
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.on && self.last.is_some() {
+            let _ = write!(stderr(), "\r\x1b[2K");
+        }
+    }
+}
+
+fn run_replay(flags: &Replay) -> Result<Outcome, Failure> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let (folder, number) = locate(&flags.finding, &here.join(&flags.out))?;
+    let environment = std::env::vars_os().collect();
+    let replayed = replay(&folder, number, flags.times, environment)?;
+    let finding = &replayed.finding;
+    println!("  {} {} under {}", finding.class, finding.shown, finding.model);
+    println!("  {}", finding.detail);
+    println!("  hit {} of {}", replayed.confirmation.hits, replayed.confirmation.tries);
+    for miss in &replayed.misses {
+        println!("  missed: {miss}");
+    }
+    if replayed.confirmation.hits < replayed.confirmation.tries {
+        if !replayed.missing_variables.is_empty() {
+            let names = replayed.missing_variables.join(", ");
+            println!("  not set here, but then: {names}");
+        }
+        return Ok(Outcome::Violated);
+    }
+    Ok(Outcome::Pass)
+}
+
+fn run_report(flags: &Report) -> Result<Outcome, Failure> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let folder = locate_run(&flags.run, &here.join(&flags.out))?;
+    let events = read_events(&folder)?;
+    if events.is_empty() {
+        let error = anyhow!("the event log of run {} has no events", folder.id());
+        return Err(Failure { error, outcome: Outcome::Usage });
+    }
+    let report = Findings::from_events(&events);
+    killpoint_harness::report::write_all(&folder, &report)?;
+    print_report(&report, &folder, flags.format);
+    Ok(report.result)
+}
