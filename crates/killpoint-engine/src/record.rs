@@ -8,7 +8,7 @@ use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
 use crate::intercept::{self, Call, Entry, Limits, Observer};
 use crate::naming::{Label, Namespace};
-use crate::recording::{Ending, RecordingError, Writer};
+use crate::recording::{Ending, Exit, RecordingError, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
 use classify::Pending;
 use killpoint_model::Address;
@@ -17,7 +17,7 @@ use mapped::MappedFiles;
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub struct Request {
     pub snapshot: Vec<PathBuf>,
     /// The ack journal, which exists.
     pub journal: PathBuf,
+    /// What is appended to the journal when the first process ends with exit status 0.
+    pub acknowledgements: Vec<u8>,
     /// Where the recording is written.
     pub recording: PathBuf,
     /// Names that every recording before gave birth to; none for the first.
@@ -357,6 +359,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
         if let Some(error) = self.error {
             return Err(error.into());
         }
+        if ended.exit == Exit::Status(0) && !ended.struck {
+            acknowledge(request)?;
+        }
         let ending = Ending {
             exit: ended.exit,
             struck: ended.struck,
@@ -371,6 +376,15 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.writer.finish(ending.clone())?;
         Ok(Recorded { ending, operations: self.ordinal, image: self.image })
     }
+}
+
+/// Exit status 0 of a one-shot command acknowledges what it was meant to do.
+fn acknowledge(request: &Request) -> Result<(), RecordError> {
+    let append = || -> io::Result<()> {
+        let mut journal = File::options().append(true).open(&request.journal)?;
+        journal.write_all(&request.acknowledgements)
+    };
+    append().map_err(|source| RecordError::Journal { path: request.journal.clone(), source })
 }
 
 impl<C: FnMut() -> bool> Observer for Recorder<C> {

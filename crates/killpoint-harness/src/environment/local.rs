@@ -8,7 +8,7 @@ use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
-use killpoint_engine::recording::{Ending, Exit};
+use killpoint_engine::recording::Ending;
 use killpoint_engine::spawn::{Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
 use serde::{Deserialize, Serialize};
@@ -169,6 +169,7 @@ impl Local {
             roots,
             snapshot,
             journal: journal.clone(),
+            acknowledgements: self.acknowledgements.clone(),
             recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
             stable: trial.stable.clone(),
             strike: trial.strike.clone(),
@@ -183,12 +184,6 @@ impl Local {
             channel.is_closed()
         })?;
         drain.drain()?;
-        if recorded.ending.exit == Exit::Status(0) && !self.acknowledgements.is_empty() {
-            fs::OpenOptions::new()
-                .append(true)
-                .open(&journal)?
-                .write_all(&self.acknowledgements)?;
-        }
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;

@@ -132,8 +132,15 @@ pub fn record(
     };
     let common = common(&sets);
     let unstable: BTreeSet<Address> =
-        addresses.iter().filter(|address| !common.contains(*address)).cloned().collect();
-    let same_order = sets.iter().all(|other| *other == addresses);
+        addresses
+        .iter()
+        .filter(|address| is_call(address) && !common.contains(*address))
+        .cloned()
+        .collect();
+    let calls = |set: &[Address]| -> Vec<Address> {
+        set.iter().filter(|address| is_call(address)).cloned().collect()
+    };
+    let same_order = sets.iter().all(|other| calls(other) == calls(&addresses));
     tell_timeline(local, &name, &journal, journalist)?;
     Ok(Control::Held(Box::new(Recorded {
         name,
@@ -310,6 +317,11 @@ pub fn read_addresses(local: &Local, name: &str) -> Result<Vec<Address>, Explore
         }
     }
     Ok(addresses)
+}
+
+/// Whether an address is that of a call: stores into a mapping are seen at a stop by chance.
+pub fn is_call(address: &Address) -> bool {
+    !matches!(address, Address::Call { kind, .. } if !kind.is_point())
 }
 
 fn common(sets: &[Vec<Address>]) -> BTreeSet<Address> {
