@@ -107,14 +107,6 @@ fn the_root_of_the_file_system_is_no_state_directory() {
 }
 
 #[test]
-fn the_state_may_not_hold_the_folder_of_the_runs() {
-    let world = World::new();
-    let mut command = world.killpoint();
-    command.args(["explore", "--state", "state", "--out", "state/out"]);
-    refused(&world, with_true(&mut command), &["--out"]);
-}
-
-#[test]
 fn an_unreadable_state_directory_is_named() {
     let world = World::new();
     let inner = world.state().join("secret");

@@ -1,5 +1,6 @@
 //! The whole binary: guests, real programs, bad input, and what is left when it is killed.
 
+mod architecture;
 mod bad_input;
 mod cases;
 mod containment;
@@ -8,3 +9,4 @@ mod log;
 mod report;
 mod self_checks;
 mod support;
+mod taskwarrior;

@@ -105,3 +105,15 @@ fn the_same_command_twice_gives_the_same_findings_and_counts() {
         assert_eq!(run(), run(), "{name}");
     }
 }
+
+#[test]
+fn runs_that_are_kept_inside_the_state_are_no_part_of_it() {
+    let world = World::new();
+    let guest = guests_directory().join("save-atomic");
+    for _ in 0..2 {
+        let mut command = world.killpoint();
+        command.args(["explore", "--state", "state", "--out", "state/runs", "--format", "json"]);
+        command.args(["--check", &format!("{} check", guest.display()), "--"]).arg(&guest);
+        explored(&mut command).expect_silence();
+    }
+}
