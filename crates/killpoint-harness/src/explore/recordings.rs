@@ -126,8 +126,7 @@ pub fn record(
         },
     };
     let common = common(&sets);
-    let unstable: BTreeSet<Address> =
-        addresses
+    let unstable: BTreeSet<Address> = addresses
         .iter()
         .filter(|address| is_call(address) && !common.contains(*address))
         .cloned()
@@ -224,6 +223,7 @@ fn run(
         strike: None,
         read_before: read && number == 1,
         read_after: read,
+        built_in: None,
     };
     let result = local.run(&trial)?;
     let path = local.folder.join(&format!("recordings/{number}.rec"));
