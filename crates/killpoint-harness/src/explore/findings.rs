@@ -131,10 +131,20 @@ pub fn neighbours(
         }
     }
     let point = defect.example.1.point;
-    let holds = |(point, held): (&u64, &bool)| held.then_some(*point);
-    let before = verdicts.range(..point).rev().find_map(holds);
-    let after = verdicts.range(point + 1..).find_map(holds);
-    (before.map(|point| address_at(plan, point)), after.map(|point| address_at(plan, point)))
+    held_neighbours(plan, point, verdicts.keys(), |other| verdicts[&other])
+}
+
+/// The nearest of the points before and after one that hold.
+pub fn held_neighbours<'a>(
+    plan: &Plan,
+    point: u64,
+    points: impl DoubleEndedIterator<Item = &'a u64> + Clone,
+    holds: impl Fn(u64) -> bool,
+) -> (Option<Address>, Option<Address>) {
+    let before = points.clone().rev().find(|other| **other < point && holds(**other));
+    let after = points.clone().find(|other| **other > point && holds(**other));
+    let address = |other: &u64| address_at(plan, *other);
+    (before.map(address), after.map(address))
 }
 
 /// The nearest earlier state that held under the kill model: what the finding is shown against.

@@ -4,7 +4,7 @@ use super::discovery::{Discovery, discover, without_out};
 use super::{Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
-use crate::environment::local::{Local, LocalError, snapshot_name};
+use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment};
 use killpoint_engine::image::{Image, ScanError};
@@ -255,7 +255,7 @@ fn copy_initial(
         let image = scan_state(options, path)?;
         let image = if options.from_empty { image.emptied() } else { image };
         bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         fs::create_dir_all(&copy).map_err(|source| StoreError::Io {
             action: "make the directory",
             path: copy.clone(),
@@ -300,6 +300,7 @@ pub(super) fn local(
         journal: journal.to_vec(),
         intents_start,
         acknowledgements: Vec::new(),
+        snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
         checker_timeout: CHECKER_TIMEOUT,
         quiet: QUIET,
@@ -360,7 +361,7 @@ fn start_log(
         models: options.models.clone(),
         profile: options.profile,
         acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
-        scope: "all".to_owned(),
+        scope: options.scope.name().to_owned(),
         oracle: match &local.checker {
             Checker::Command(command) | Checker::Stream(command) => command.clone(),
             Checker::BuiltIn => "built-in".to_owned(),
@@ -426,7 +427,7 @@ pub fn check_untouched(
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     for (index, root) in roots.iter().enumerate() {
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };

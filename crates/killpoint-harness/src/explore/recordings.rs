@@ -40,6 +40,8 @@ pub struct Recorded {
     pub expectation: Expectation,
     /// The store before the workload, for live kills' own histories.
     pub initial: Option<Store>,
+    /// The store after the undisturbed workload.
+    pub after: Option<Store>,
     /// How the workload ended.
     pub result: TrialResult,
 }
@@ -146,6 +148,7 @@ pub fn record(
         start,
         expectation,
         initial,
+        after: chosen.after.as_ref().and_then(|reading| control_store(reading, "").ok()),
         result: chosen,
     })))
 }
