@@ -1,0 +1,339 @@
+//! Causes of what a power cut leaves: only what was synced is certain.
+
+use super::history::History;
+use super::paths::{self, Role, Store};
+use super::scene::Scene;
+use super::{Cause, Diagnosis, advice, kill};
+use killpoint_engine::states::Variant;
+use killpoint_model::operation::{FileId, OperationKind};
+use killpoint_model::{Class, CrashModel};
+
+/// Most operations looked at for one failure.
+const LOOKED_AT_MAX: u64 = 64;
+
+/// The first rule that the log bears out.
+pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let point = scene.failure.point;
+    match (scene.failure.model, scene.failure.variant) {
+        (CrashModel::Prefix, _) => prefix(scene),
+        (_, Variant::Write(position) | Variant::WriteBytes(position, _)) => {
+            let file = scene.history.entry(*position)?.file?;
+            unsynced(scene, file, point)
+        }
+        (_, Variant::File(file)) => unsynced(scene, FileId(*file), point),
+        (_, Variant::From(position)) => undone_from(scene, *position),
+        (_, Variant::Without(position)) => name_lost(scene, *position),
+        _ => contents_lost(scene),
+    }
+}
+
+/// All after the last barrier is lost: as after a kill there, or for want of a further barrier.
+fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let barrier = history.last_barrier(point);
+    let lost = || lost_between(scene, barrier + 1, point);
+    // What ends a journal is looked at first: it decides what the rest is worth.
+    if let Some(position) = lost().find(|position| ends_journal(history, *position))
+        && scene.failure.class != Class::AckedNotDurable
+    {
+        return name_lost(scene, position);
+    }
+    if let Some(found) = lost().find_map(|position| change_lost(scene, position)) {
+        return Some(found);
+    }
+    kill::halfway(scene, barrier + 1)
+        .or_else(|| kill::overwritten(scene, barrier + 1))
+        .or_else(|| lost().find_map(|position| name_lost(scene, position)))
+}
+
+/// Positions of changes in a range, those of files that differ first; bounded.
+fn lost_between<'s>(scene: &'s Scene<'_>, from: u64, to: u64) -> impl Iterator<Item = u64> + 's {
+    let history = scene.history;
+    let to = to.min(history.operations() + 1);
+    let positions = move || {
+        let early = from..to.min(from.saturating_add(LOOKED_AT_MAX));
+        let late = to.saturating_sub(LOOKED_AT_MAX).max(early.end)..to;
+        early.chain(late)
+    };
+    let changed = move |differs: bool| {
+        positions().filter(move |position| {
+            let entry = history.entry(*position).filter(|entry| entry.changes);
+            entry.and_then(|entry| entry.file).is_some_and(|file| scene.differs(file) == differs)
+        })
+    };
+    changed(true).chain(changed(false))
+}
+
+/// A change after the last barrier that should have been followed by one.
+fn change_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let file = history.entry(position)?.file?;
+    let passes = matches!(scene.role(file), Role::Lock | Role::Temporary);
+    if passes || history.is_passing(file, scene.failure.point) {
+        return None;
+    }
+    unsynced(scene, file, scene.failure.point)
+        .or_else(|| name_lost(scene, position).filter(|_| is_name_change(history, position)))
+}
+
+fn is_name_change(history: &History, position: u64) -> bool {
+    use OperationKind::{Link, Mkdir, OpenCreate, Rename, Rmdir, Symlink, Unlink};
+    let kind = history.entry(position).and_then(|entry| entry.kind);
+    matches!(kind, Some(Link | Mkdir | OpenCreate | Rename | Rmdir | Symlink | Unlink))
+}
+
+/// Whether an operation removes or cuts a file that is replayed on opening.
+fn ends_journal(history: &History, position: u64) -> bool {
+    let Some(entry) = history.entry(position) else { return false };
+    let ends = matches!(
+        entry.kind,
+        Some(OperationKind::Unlink | OperationKind::Truncate | OperationKind::OpenTruncate)
+    );
+    let path = entry.file.and_then(|file| history.path_at(file, position));
+    ends && path.is_some_and(|path| Role::of(path) == Role::Journal)
+}
+
+/// `data` and `size`: unsynced contents are lost, names are kept.
+fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let point = scene.failure.point;
+    let near = lost_between(scene, point.saturating_sub(LOOKED_AT_MAX).max(1), point);
+    let near = near.filter_map(|position| scene.history.entry(position)?.file);
+    let differing = scene.files().filter(|file| scene.differs(*file));
+    let mut seen: Vec<FileId> = Vec::new();
+    for file in differing.chain(near) {
+        if seen.contains(&file) {
+            continue;
+        }
+        seen.push(file);
+        if let Some(found) = unsynced(scene, file, point) {
+            return Some(found);
+        }
+    }
+    kill::halfway(scene, point).or_else(|| kill::overwritten(scene, point))
+}
+
+/// Why the contents of a file were not on disk at a point; none if they were.
+fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let written = history.file(file)?.last_unsynced(point)?.at;
+    if history.last_sync(file, point).is_some_and(|synced| synced > written) {
+        return None;
+    }
+    data_before_journal(scene, file, written, point)
+        .or_else(|| renamed_early(scene, file, written, point))
+        .or_else(|| sync_comes_later(scene, file, written, point))
+        .or_else(|| other_file_synced(scene, file, written, point))
+        .or_else(|| never_synced(scene, file, written, point))
+}
+
+fn data_before_journal(
+    scene: &Scene<'_>,
+    journal: FileId,
+    written: u64,
+    point: u64,
+) -> Option<Diagnosis> {
+    let history = scene.history;
+    let journal_path = history.path_at(journal, point)?;
+    let (Store::SqliteJournal(database) | Store::SqliteWal(database)) =
+        Store::of(history, journal_path)
+    else {
+        return None;
+    };
+    let file = history.file_under(&database, point)?;
+    let first = history.last_sync(journal, point).unwrap_or(0).max(written);
+    let changed = history.file(file)?.next_change(first).filter(|change| change.at < point)?.at;
+    let sentence = format!(
+        "{} changes {database} before {journal_path} is synced: {} is followed by no fsync of it \
+         until {}.",
+        history.text(changed),
+        history.text(written),
+        history.text(point)
+    );
+    let fix = advice::journal_first(history, journal_path, &database);
+    Some(scene.diagnosis(Cause::DataBeforeJournal, Some(database), sentence, fix))
+}
+
+fn renamed_early(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let placed = history.placed_between(file, written, point)?;
+    let path = history.path_at(file, placed.saturating_add(1))?;
+    let before = history.path_at(file, written.saturating_add(1)).unwrap_or(path);
+    let sentence = format!(
+        "{} puts the file under the name {path} although no fsync of it has followed {}.",
+        history.text(placed),
+        history.text(written)
+    );
+    let fix = advice::sync_before_rename(history, before, path);
+    Some(scene.diagnosis(Cause::RenamedBeforeFsync, Some(path.to_owned()), sentence, fix))
+}
+
+/// A sync follows in the same save, so the sync is not what is missing: the way of writing is.
+fn sync_comes_later(
+    scene: &Scene<'_>,
+    file: FileId,
+    written: u64,
+    point: u64,
+) -> Option<Diagnosis> {
+    let history = scene.history;
+    let synced = history.next_sync(file, point)?;
+    if history.entry(synced)?.round != history.entry(written)?.round {
+        return None;
+    }
+    let span = history.file(file)?.span_before(point)?;
+    if history.last_sync(file, point).is_some_and(|synced| synced > span.end) {
+        return None;
+    }
+    // Asked about its last operation, the span answers as it does under a kill.
+    kill::halfway(scene, span.end).or_else(|| kill::overwritten(scene, span.end))
+}
+
+/// Another regular file was synced after the write, which had nothing to be synced.
+fn other_file_synced(
+    scene: &Scene<'_>,
+    file: FileId,
+    written: u64,
+    point: u64,
+) -> Option<Diagnosis> {
+    let history = scene.history;
+    let until = point.min(written.saturating_add(LOOKED_AT_MAX));
+    let position = (written.saturating_add(1)..until).find(|position| {
+        let Some(entry) = history.entry(*position) else { return false };
+        let is_sync = matches!(entry.kind, Some(OperationKind::Fsync | OperationKind::Fdatasync));
+        let Some(other) = entry.file.filter(|other| is_sync && *other != file) else {
+            return false;
+        };
+        let Some(track) = history.file(other) else { return false };
+        // A directory has no changes of contents, and its sync is not a mistake.
+        let Some(last) = track.last_change(*position) else { return false };
+        history.last_sync(other, *position).is_some_and(|synced| synced > last.at)
+    })?;
+    let path = history.path_at(file, point)?;
+    let other = history.path_at(history.entry(position)?.file?, position)?;
+    let sentence = format!(
+        "{} syncs {other}, which had no unsynced change; {} is followed by no fsync of {path}.",
+        history.text(position),
+        history.text(written)
+    );
+    let fix = format!("fsync {path} instead of {other}: {}", {
+        advice::sync_before_promise(history, path)
+    });
+    Some(scene.diagnosis(Cause::OtherFileSynced, Some(path.to_owned()), sentence, fix))
+}
+
+fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let path = history.path_at(file, point)?;
+    let write = history.text(written);
+    let until = history.text(point);
+    let grew = history.file(file)?.last_unsynced(point)?.grew;
+    let fix = advice::sync_before_promise(history, path);
+    let (cause, sentence) = match (scene.failure.class, scene.failure.model) {
+        (Class::Lost | Class::AckedNotDurable, _) => {
+            let sentence = format!(
+                "{write} is followed by no fsync of {path} until {until}{}.",
+                promised_since(history, written, point)
+            );
+            (Cause::AcknowledgedBeforeFsync, sentence)
+        }
+        (_, CrashModel::TornBlock) => {
+            let sentence = format!(
+                "Until {until}, no fsync of {path} follows {}, so that the disk may have it in \
+                 part.",
+                lost_write(scene, written)
+            );
+            (Cause::UnsyncedWriteTorn, sentence)
+        }
+        (_, CrashModel::Size) if grew => {
+            let sentence = format!(
+                "{write} makes {path} larger; until {until} no fsync follows, so that zeros may \
+                 stand where its bytes should be."
+            );
+            (Cause::ExtendedWithoutSync, sentence)
+        }
+        _ => {
+            let sentence = format!(
+                "Until {until}, no fsync of {path} follows {}, so that later operations may be on \
+                 disk without it.",
+                lost_write(scene, written)
+            );
+            (Cause::UnsyncedWritesReordered, sentence)
+        }
+    };
+    let fix = match cause {
+        Cause::UnsyncedWriteTorn => format!("{fix}; and {}", advice::record(path)),
+        _ => fix,
+    };
+    Some(scene.diagnosis(cause, Some(path.to_owned()), sentence, fix))
+}
+
+/// The write that the state lacks, by its address.
+fn lost_write(scene: &Scene<'_>, written: u64) -> String {
+    let position = match scene.failure.variant {
+        Variant::Write(position) | Variant::WriteBytes(position, _) => *position,
+        _ => written,
+    };
+    scene.history.text(position)
+}
+
+/// What the journal promised between a write and the point.
+fn promised_since(history: &History, written: u64, point: u64) -> String {
+    let (before, now) = (history.journal(written), history.journal(point));
+    match history.acknowledged_between(before, now) {
+        Some(0) => String::new(),
+        Some(1) => ", and an operation was acknowledged in between".to_owned(),
+        Some(count) => format!(", and {count} operations were acknowledged in between"),
+        None if now > before => {
+            format!(", and the ack journal grew from {before} to {now} bytes in between")
+        }
+        None => String::new(),
+    }
+}
+
+/// Directory operations from one on are undone; the one that concerns a differing file counts.
+fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let undone = || lost_between(scene, position, point).filter(|p| is_name_change(history, *p));
+    let journal = undone().find(|position| ends_journal(history, *position));
+    let lasting = undone().find(|position| {
+        let file = history.entry(*position).and_then(|entry| entry.file);
+        file.is_some_and(|file| !history.is_passing(file, position.saturating_add(1)))
+    });
+    name_lost(scene, journal.or(lasting).unwrap_or(position))
+}
+
+/// A name operation that is not durable, or the end of a journal.
+fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let entry = history.entry(position)?;
+    let file = entry.file?;
+    let removes = matches!(entry.kind, Some(OperationKind::Unlink | OperationKind::Rmdir));
+    let when = if removes { position } else { position.saturating_add(1) };
+    let path = history.path_at(file, when)?;
+    let (operation, until) = (history.text(position), history.text(point));
+    if ends_journal(history, position) {
+        let sentence = format!(
+            "{operation} ends {path}, and nothing makes that durable until {until}: the next start \
+             may find it again."
+        );
+        let fix = advice::end_of_journal(history, path);
+        let file = Some(path.to_owned());
+        return Some(scene.diagnosis(Cause::JournalEndNotDurable, file, sentence, fix));
+    }
+    if !is_name_change(history, position) {
+        return None;
+    }
+    let directory = history.directory_of(path);
+    let synced = directory.and_then(|directory| history.last_sync(directory, point));
+    let sentence = match synced.is_some_and(|synced| synced > position) {
+        true => format!("{operation} may still be undone by a power cut at {until}."),
+        false => {
+            let name = match paths::parent(path) {
+                "" => "the state directory".to_owned(),
+                parent => parent.to_owned(),
+            };
+            format!("{operation} is followed by no fsync of {name} until {until}.")
+        }
+    };
+    let fix = advice::sync_directory(history, path);
+    Some(scene.diagnosis(Cause::DirectoryNotSynced, Some(path.to_owned()), sentence, fix))
+}
