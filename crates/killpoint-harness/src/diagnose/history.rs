@@ -52,6 +52,13 @@ impl Stay {
     }
 }
 
+/// Which of the two names of a rename is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    From,
+    To,
+}
+
 /// The time in which nothing stood under a path, between an old file and its successor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Absence {
@@ -99,6 +106,7 @@ pub struct History {
     syncs_of_all: Vec<u64>,
     barriers: Vec<u64>,
     passing: Vec<(u64, PathId, usize)>,
+    round_starts: Vec<u64>,
 }
 
 impl History {
@@ -138,6 +146,9 @@ impl History {
         let position = self.operations() + 1;
         let entry = self.entry_of(operation);
         let round = entry.round;
+        if self.entries.last().is_none_or(|last| last.round < round) {
+            self.round_starts.push(position);
+        }
         self.entries.push(entry);
         for effect in &operation.effects {
             self.apply(operation, effect, position, round);
@@ -183,22 +194,24 @@ impl History {
     }
 
     /// The path of a name, as the operation shows it or by the path of its directory.
-    fn path_of_name(&mut self, operation: &Operation, name: &Name) -> PathId {
+    fn path_of_name(&mut self, operation: &Operation, name: &Name, side: Side) -> PathId {
         let last = escape(&name.bytes);
-        let shown = operation.shown.iter().find(|shown| paths::file_name(shown) == last);
-        let text = match (shown, self.directories.get(&name.directory)) {
-            (Some(shown), None) => {
+        let known = self.directories.get(&name.directory);
+        let joined = known.map(|directory| paths::join(directory, &last));
+        let mut shown = operation.shown.iter().filter(|shown| paths::file_name(shown) == last);
+        let shown = match (shown.next(), shown.next(), side) {
+            (Some(first), Some(_), Side::From) => Some(first),
+            (_, Some(second), Side::To) => Some(second),
+            (only, _, _) => only,
+        };
+        let text = match (shown, joined) {
+            // What comes in as a whole directory is shown by the directory alone.
+            (_, Some(joined)) if operation.effects.len() > 1 => joined,
+            (Some(shown), _) => {
                 self.directories.insert(name.directory, paths::parent(shown).to_owned());
                 shown.clone()
             }
-            (shown, Some(directory)) => {
-                let joined = paths::join(directory, &last);
-                match shown {
-                    Some(shown) if operation.shown.len() == 1 => shown.clone(),
-                    _ => joined,
-                }
-            }
-            (None, None) => last,
+            (None, joined) => joined.unwrap_or(last),
         };
         let id = self.path_id(&text);
         self.path_mut(id).directory = Some(name.directory);
@@ -229,26 +242,31 @@ impl History {
                 self.created(operation, (*file, name.as_ref(), kind), position, round);
             }
             Effect::Link { file, name } => {
-                let id = self.path_of_name(operation, name);
+                let id = self.path_of_name(operation, name, Side::To);
                 self.arrive(id, *file, (position, Arrival::Placed), round);
             }
             Effect::Unlink { file, name } => {
-                let id = self.path_of_name(operation, name);
+                let id = self.path_of_name(operation, name, Side::From);
                 self.depart(id, *file, (position, Departure::Unlinked));
             }
             Effect::Rename { file, from, to, .. } => {
                 if let Some(from) = from {
-                    let id = self.path_of_name(operation, from);
+                    let id = self.path_of_name(operation, from, Side::From);
                     self.depart(id, *file, (position, Departure::Renamed));
                 }
                 if let Some(to) = to {
-                    let id = self.path_of_name(operation, to);
+                    let id = self.path_of_name(operation, to, Side::To);
+                    if let Some(directory) = self.directories.get_mut(file) {
+                        directory.clone_from(&self.paths[id.0 as usize].text);
+                    }
                     self.arrive(id, *file, (position, Arrival::Placed), round);
                 }
             }
             Effect::Exchange { first, second } => {
-                for ((name, _), (_, file)) in [(first, second), (second, first)] {
-                    let id = self.path_of_name(operation, name);
+                for ((name, _), (_, file), side) in
+                    [(first, second, Side::From), (second, first, Side::To)]
+                {
+                    let id = self.path_of_name(operation, name, side);
                     self.arrive(id, *file, (position, Arrival::Placed), round);
                 }
             }
@@ -274,7 +292,7 @@ impl History {
         }
         self.files.insert(file, track);
         let Some(name) = name else { return };
-        let id = self.path_of_name(operation, name);
+        let id = self.path_of_name(operation, name, Side::To);
         if matches!(kind, FileKind::Directory) {
             let text = self.path(id).text.clone();
             self.directories.insert(file, text);
@@ -337,7 +355,8 @@ impl History {
         if arrival.1 == Arrival::Created {
             self.passing.push((arrival.0, id, stay));
         }
-        let track = self.files.entry(file).or_insert_with(|| FileTrack::new(None));
+        let size = self.sizes.get(&file).copied();
+        let track = self.files.entry(file).or_insert_with(|| FileTrack::new(size));
         track.paths.push((arrival.0, id));
         if arrival.1 == Arrival::Placed {
             track.settle();
@@ -367,7 +386,8 @@ impl History {
                 path.stays.push(Stay { file, arrival, departure: Some(departure) });
             }
         }
-        let track = self.files.entry(file).or_insert_with(|| FileTrack::new(None));
+        let size = self.sizes.get(&file).copied();
+        let track = self.files.entry(file).or_insert_with(|| FileTrack::new(size));
         if track.paths.is_empty() {
             track.paths.push((0, id));
         }
@@ -389,6 +409,11 @@ impl History {
         let shown: Vec<String> = entry.shown.iter().map(|id| self.path(*id).text.clone()).collect();
         let role = entry.role.as_deref().map(|role| format!("@{role}")).unwrap_or_default();
         format!("{}#{}{role}", shape(kind, &shown), entry.number)
+    }
+
+    /// The first operation of the round of an operation.
+    pub(super) fn round_start(&self, position: u64) -> Option<u64> {
+        self.round_starts.get(self.entry(position)?.round as usize).copied()
     }
 
     /// Length of the ack journal at a point; after the last operation, what it was at the last.

@@ -9,6 +9,9 @@ use killpoint_engine::states::Variant;
 use killpoint_model::operation::{FileId, OperationKind};
 use killpoint_model::{Class, CrashModel};
 
+/// Most operations looked at in one direction.
+const LOOKED_AT_MAX: usize = 64;
+
 /// The first rule that the log bears out.
 pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     let class = scene.failure.class;
@@ -29,7 +32,7 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         return Some(found);
     }
     if scene.failure.model == CrashModel::TornWrite {
-        return torn_record(scene);
+        return torn_temporary(scene).or_else(|| torn_record(scene));
     }
     let never_opens = matches!(class, Class::Unopenable | Class::Bricked);
     if never_opens && let Some(found) = lock_left(scene) {
@@ -46,21 +49,28 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
 
 /// A file that is neither old nor new, or a name that stands for nothing, at a point.
 pub(super) fn halfway(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
-    let mut best: Option<((bool, u8, u64), Diagnosis)> = None;
-    for file in scene.files() {
-        let likelier = !scene.differs(file);
-        for (rank, start, found) in
-            [absent(scene, file, point), in_span(scene, file, point)].into_iter().flatten()
-        {
-            let order = (likelier, rank, start);
-            if best.as_ref().is_none_or(|(least, _)| order < *least) {
-                best = Some((order, found));
-            }
-        }
-    }
-    best.map(|(_, found)| found)
+    let ranked = scene.files().flat_map(|file| {
+        let unlikelier = !scene.differs(file);
+        ranked(scene, file, point)
+            .map(move |(rank, start, found)| ((unlikelier, rank, start), found))
+    });
+    ranked.min_by_key(|(order, _)| *order).map(|(_, found)| found)
 }
 
+/// The same for one file.
+pub(super) fn file_halfway(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    let ranked = ranked(scene, file, point);
+    ranked.min_by_key(|(rank, start, _)| (*rank, *start)).map(|(.., found)| found)
+}
+
+fn ranked(scene: &Scene<'_>, file: FileId, point: u64) -> impl Iterator<Item = Ranked> {
+    // What only serves the rest is seldom what is missed.
+    let penalty = if scene.role(file) == Role::Data { 0 } else { 10 };
+    let found = [absent(scene, file, point), in_span(scene, file, point)];
+    found.into_iter().flatten().map(move |(rank, start, found)| (rank + penalty, start, found))
+}
+
+/// The likeliest first, then the earliest.
 type Ranked = (u8, u64, Diagnosis);
 
 fn absent(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
@@ -115,7 +125,7 @@ fn in_span(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
             );
             (2, Cause::ShrunkAfterWrite, sentence)
         }
-        Way::Created if !history.is_passing(file, point) => {
+        Way::Created if !history.is_passing(file, point) && Role::of(path) == Role::Data => {
             let sentence = format!(
                 "{start} makes {path} under its final name, empty; its contents are complete only \
                  after {end}"
@@ -137,8 +147,15 @@ pub(super) fn overwritten(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
         let data = scene.role(file) != Role::Journal;
         (span.way == Way::Overwritten && data).then_some((!scene.differs(file), span.start, file))
     });
-    let (_, start, file) = spans.min()?;
-    let end = history.file(file)?.span_at(point)?.end;
+    let (.., file) = spans.min()?;
+    file_overwritten(scene, file, point)
+}
+
+/// The same for one file.
+pub(super) fn file_overwritten(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let span = history.file(file)?.span_at(point).filter(|span| span.way == Way::Overwritten)?;
+    let (start, end) = (span.start, span.end);
     let path = history.path_at(file, point)?;
     let (first, last) = (history.text(start), history.text(end));
     let sentence = match Store::of(history, path) {
@@ -150,6 +167,13 @@ pub(super) fn overwritten(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
     };
     let fix = advice::overwrite(history, path);
     Some(scene.diagnosis(Cause::OverwrittenInPlace, Some(path.to_owned()), sentence, fix))
+}
+
+/// A torn write to a file that only passes through: the file should have been passed over.
+fn torn_temporary(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let point = scene.failure.point;
+    let file = scene.history.entry(point)?.file?;
+    scene.history.is_passing(file, point).then(|| temporary_left(scene, false))?
 }
 
 fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
@@ -165,7 +189,9 @@ fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
     let over_old_bytes = history
         .file(entry.file?)
         .and_then(|track| track.span_before(point.saturating_add(1)))
-        .is_some_and(|span| span.way == Way::Overwritten && span.end >= point);
+        .is_some_and(|span| {
+            matches!(span.way, Way::Overwritten | Way::Shrunk) && span.end >= point
+        });
     let fix = match over_old_bytes {
         true => advice::overwrite(history, path),
         false => advice::record(path),
@@ -206,9 +232,9 @@ fn temporary_left(scene: &Scene<'_>, shown_as_data: bool) -> Option<Diagnosis> {
     let path = history.path_text(id);
     let (gone, how) = stay.departure?;
     let verb = if how == Departure::Renamed { "moves" } else { "removes" };
-    let taken = if shown_as_data { "and is taken for data" } else { "and is in the way" };
+    let taken = if shown_as_data { ", where it is taken for data" } else { "" };
     let sentence = format!(
-        "{} makes {path}, which {} {verb} only later; the crash leaves it behind, {taken}.",
+        "{} makes {path}, which {} {verb} only later; the crash leaves it behind{taken}.",
         history.text(stay.arrival.0),
         history.text(gone)
     );
@@ -242,10 +268,9 @@ fn replayed(scene: &Scene<'_>) -> Option<Diagnosis> {
 /// The operation from the point on that most likely marks something as done: the removal or
 /// truncation of a file, else the next change.
 fn marks_done(scene: &Scene<'_>, point: u64) -> Option<u64> {
-    const LOOKED_AT_MAX: u64 = 32;
     let history = scene.history;
     let near = || {
-        (point..point.saturating_add(LOOKED_AT_MAX))
+        (point..point.saturating_add(LOOKED_AT_MAX as u64))
             .map_while(|position| Some((position, history.entry(position)?)))
             .filter(|(_, entry)| entry.changes && entry.file.is_some())
     };
@@ -257,8 +282,7 @@ fn marks_done(scene: &Scene<'_>, point: u64) -> Option<u64> {
 }
 
 fn last_change_before(scene: &Scene<'_>, point: u64) -> Option<u64> {
-    const LOOKED_AT_MAX: u64 = 32;
-    let from = point.saturating_sub(LOOKED_AT_MAX).max(1);
+    let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
     (from..point)
         .rev()
         .find(|position| scene.history.entry(*position).is_some_and(|entry| entry.changes))
@@ -306,12 +330,15 @@ fn capitalised(text: &str) -> String {
 /// One file of a save is new, another still old.
 fn files_apart(scene: &Scene<'_>) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
-    let (done, first) = changed_in_round(scene, (1..point).rev()).last()?;
+    let start = history.round_start(point)?;
+    let (done, first) = changed_in_round(scene, start..point).next()?;
+    let nearest = point.saturating_sub(LOOKED_AT_MAX as u64).max(start);
     let changed: Vec<FileId> =
-        changed_in_round(scene, (1..point).rev()).map(|(_, file)| file).collect();
-    let (open, second) = changed_in_round(scene, point..u64::MAX)
-        .find(|(_, file)| *file != first && !changed.contains(file))
-        .or_else(|| changed_in_round(scene, point..u64::MAX).find(|(_, file)| *file != first))?;
+        changed_in_round(scene, nearest..point).map(|(_, file)| file).collect();
+    let still_old = |(_, file): &(u64, FileId)| *file != first && !changed.contains(file);
+    let after = || changed_in_round(scene, point..u64::MAX);
+    let (open, second) =
+        after().find(still_old).or_else(|| after().find(|(_, file)| *file != first))?;
     let first_path = history.path_at(first, done.saturating_add(1))?;
     let second_path = history.path_at(second, open.saturating_add(1))?;
     let sentence = format!(
@@ -329,10 +356,8 @@ fn changed_in_round(
     scene: &Scene<'_>,
     positions: impl Iterator<Item = u64>,
 ) -> impl Iterator<Item = (u64, FileId)> {
-    const LOOKED_AT_MAX: usize = 64;
     let history = scene.history;
-    let point = scene.failure.point.min(history.operations().max(1));
-    let round = history.entry(point).map(|entry| entry.round);
+    let round = history.entry(scene.failure.point).map(|entry| entry.round);
     positions
         .take(LOOKED_AT_MAX)
         .map_while(|position| Some((position, history.entry(position)?)))

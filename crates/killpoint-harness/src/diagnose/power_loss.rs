@@ -32,18 +32,31 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
     let barrier = history.last_barrier(point);
     let lost = || lost_between(scene, barrier + 1, point);
-    // What ends a journal is looked at first: it decides what the rest is worth.
-    if let Some(position) = lost().find(|position| ends_journal(history, *position))
-        && scene.failure.class != Class::AckedNotDurable
-    {
-        return name_lost(scene, position);
-    }
-    if let Some(found) = lost().find_map(|position| change_lost(scene, position)) {
+    // What is left is what a kill after the barrier leaves.
+    let as_killed = kill::halfway(scene, barrier + 1);
+    if let Some(found) = as_killed.filter(|found| found.file.as_deref().is_some_and(is_data)) {
         return Some(found);
     }
-    kill::halfway(scene, barrier + 1)
+    // A rollback journal that is still there decides what the rest is worth.
+    if let Some(position) = lost().find(|position| ends_journal(history, *position, is_rollback)) {
+        return name_lost(scene, position);
+    }
+    lost()
+        .find_map(|position| change_lost(scene, position))
         .or_else(|| kill::overwritten(scene, barrier + 1))
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
+}
+
+fn is_data(path: &str) -> bool {
+    Role::of(path) == Role::Data
+}
+
+fn is_journal(path: &str) -> bool {
+    Role::of(path) == Role::Journal
+}
+
+fn is_rollback(path: &str) -> bool {
+    path.ends_with("-journal")
 }
 
 /// Positions of changes in a range, those of files that differ first; bounded.
@@ -83,14 +96,14 @@ fn is_name_change(history: &History, position: u64) -> bool {
 }
 
 /// Whether an operation removes or cuts a file that is replayed on opening.
-fn ends_journal(history: &History, position: u64) -> bool {
+fn ends_journal(history: &History, position: u64, journal: fn(&str) -> bool) -> bool {
     let Some(entry) = history.entry(position) else { return false };
     let ends = matches!(
         entry.kind,
         Some(OperationKind::Unlink | OperationKind::Truncate | OperationKind::OpenTruncate)
     );
     let path = entry.file.and_then(|file| history.path_at(file, position));
-    ends && path.is_some_and(|path| Role::of(path) == Role::Journal)
+    ends && path.is_some_and(journal)
 }
 
 /// `data` and `size`: unsynced contents are lost, names are kept.
@@ -99,17 +112,20 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     let near = lost_between(scene, point.saturating_sub(LOOKED_AT_MAX).max(1), point);
     let near = near.filter_map(|position| scene.history.entry(position)?.file);
     let differing = scene.files().filter(|file| scene.differs(*file));
-    let mut seen: Vec<FileId> = Vec::new();
+    let mut files: Vec<FileId> = Vec::new();
     for file in differing.chain(near) {
-        if seen.contains(&file) {
-            continue;
-        }
-        seen.push(file);
-        if let Some(found) = unsynced(scene, file, point) {
-            return Some(found);
+        if !files.contains(&file) {
+            files.push(file);
         }
     }
-    kill::halfway(scene, point).or_else(|| kill::overwritten(scene, point))
+    // What only passes through is missed last.
+    let (lasting, passing): (Vec<FileId>, Vec<FileId>) = files.into_iter().partition(|file| {
+        let serves = matches!(scene.role(*file), Role::Lock | Role::Temporary);
+        !serves && !scene.history.is_passing(*file, point)
+    });
+    let files = lasting.into_iter().chain(passing);
+    let found = files.into_iter().find_map(|file| unsynced(scene, file, point));
+    found.or_else(|| kill::halfway(scene, point)).or_else(|| kill::overwritten(scene, point))
 }
 
 /// Why the contents of a file were not on disk at a point; none if they were.
@@ -119,20 +135,32 @@ fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
     if history.last_sync(file, point).is_some_and(|synced| synced > written) {
         return None;
     }
-    data_before_journal(scene, file, written, point)
+    kill::file_halfway(scene, file, point)
+        .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))
         .or_else(|| renamed_early(scene, file, written, point))
         .or_else(|| sync_comes_later(scene, file, written, point))
         .or_else(|| other_file_synced(scene, file, written, point))
         .or_else(|| never_synced(scene, file, written, point))
 }
 
-fn data_before_journal(
-    scene: &Scene<'_>,
-    journal: FileId,
-    written: u64,
-    point: u64,
-) -> Option<Diagnosis> {
-    let history = scene.history;
+/// The SQLite journal that a file is, or has beside it.
+fn journal_of(scene: &Scene<'_>, file: FileId) -> Option<FileId> {
+    let path = scene.path(file)?;
+    match Store::of(scene.history, path) {
+        Store::SqliteJournal(_) | Store::SqliteWal(_) => Some(file),
+        Store::SqliteDatabase { journal: true } => ["-journal", "-wal"]
+            .iter()
+            .find_map(|end| scene.history.file_under(&format!("{path}{end}"), scene.failure.point)),
+        _ => None,
+    }
+}
+
+fn data_before_journal(scene: &Scene<'_>, journal: FileId) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let written = history.file(journal)?.last_unsynced(point)?.at;
+    if history.last_sync(journal, point).is_some_and(|synced| synced > written) {
+        return None;
+    }
     let journal_path = history.path_at(journal, point)?;
     let (Store::SqliteJournal(database) | Store::SqliteWal(database)) =
         Store::of(history, journal_path)
@@ -140,8 +168,7 @@ fn data_before_journal(
         return None;
     };
     let file = history.file_under(&database, point)?;
-    let first = history.last_sync(journal, point).unwrap_or(0).max(written);
-    let changed = history.file(file)?.next_change(first).filter(|change| change.at < point)?.at;
+    let changed = history.file(file)?.next_change(written).filter(|change| change.at < point)?.at;
     let sentence = format!(
         "{} changes {database} before {journal_path} is synced: {} is followed by no fsync of it \
          until {}.",
@@ -184,7 +211,8 @@ fn sync_comes_later(
         return None;
     }
     // Asked about its last operation, the span answers as it does under a kill.
-    kill::halfway(scene, span.end).or_else(|| kill::overwritten(scene, span.end))
+    kill::file_halfway(scene, file, span.end)
+        .or_else(|| kill::file_overwritten(scene, file, span.end))
 }
 
 /// Another regular file was synced after the write, which had nothing to be synced.
@@ -293,7 +321,7 @@ fn promised_since(history: &History, written: u64, point: u64) -> String {
 fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
     let undone = || lost_between(scene, position, point).filter(|p| is_name_change(history, *p));
-    let journal = undone().find(|position| ends_journal(history, *position));
+    let journal = undone().find(|position| ends_journal(history, *position, is_journal));
     let lasting = undone().find(|position| {
         let file = history.entry(*position).and_then(|entry| entry.file);
         file.is_some_and(|file| !history.is_passing(file, position.saturating_add(1)))
@@ -310,7 +338,7 @@ fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let when = if removes { position } else { position.saturating_add(1) };
     let path = history.path_at(file, when)?;
     let (operation, until) = (history.text(position), history.text(point));
-    if ends_journal(history, position) {
+    if ends_journal(history, position, is_journal) {
         let sentence = format!(
             "{operation} ends {path}, and nothing makes that durable until {until}: the next start \
              may find it again."
