@@ -68,6 +68,8 @@ pub enum Cause {
     LockFileLeft,
     /// Acknowledged before the written file was synced.
     AcknowledgedBeforeFsync,
+    /// Written and not synced before the program went on.
+    WrittenWithoutFsync,
     /// A file was put under its name before its contents were synced.
     RenamedBeforeFsync,
     /// A name was made, moved or removed, and its directory not synced.
@@ -104,6 +106,7 @@ impl Cause {
             Cause::ReplayedTwice => "replayed-twice",
             Cause::LockFileLeft => "lock-file-left",
             Cause::AcknowledgedBeforeFsync => "acknowledged-before-fsync",
+            Cause::WrittenWithoutFsync => "written-without-fsync",
             Cause::RenamedBeforeFsync => "renamed-before-fsync",
             Cause::DirectoryNotSynced => "directory-not-synced",
             Cause::JournalEndNotDurable => "journal-end-not-durable",

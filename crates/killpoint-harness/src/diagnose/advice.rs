@@ -137,9 +137,9 @@ pub(super) fn passing(path: &str, becomes: Option<&str>) -> String {
     let name = paths::file_name(path);
     match becomes {
         Some(becomes) => format!(
-            "have the program skip or remove a left {name} when it starts, or write it outside of \
-             the directory that it reads before renaming it to {becomes}"
+            "have the program skip or remove files such as {name} when it starts, or write them \
+             outside of the directory that it reads before renaming them, here to {becomes}"
         ),
-        None => format!("have the program ignore or remove a left {name} when it starts"),
+        None => format!("have the program skip or remove files such as {name} when it starts"),
     }
 }

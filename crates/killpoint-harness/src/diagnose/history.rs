@@ -529,18 +529,25 @@ impl History {
         let latest = self.passing[..after].iter().rev().take(LOOKED_AT_MAX);
         latest.filter_map(move |(_, id, index)| {
             let stay = self.path(*id).stays[*index];
-            let leaves = stay.departure.is_some_and(|(_, how)| how != Departure::Replaced);
-            (stay.covers(point) && leaves).then_some((*id, stay))
+            (stay.covers(point) && self.leaves(&stay)).then_some((*id, stay))
         })
+    }
+
+    /// Whether a file leaves its path for good: removed, or moved to where it is wanted. One that is
+    /// kept as a backup was wanted before.
+    fn leaves(&self, stay: &Stay) -> bool {
+        let becomes = |gone: u64| self.path_at(stay.file, gone.saturating_add(1)).map(Role::of);
+        match stay.departure {
+            Some((_, Departure::Unlinked)) => true,
+            Some((gone, Departure::Renamed)) => becomes(gone) != Some(Role::Backup),
+            Some((_, Departure::Replaced)) | None => false,
+        }
     }
 
     /// Whether a file only ever passes through this path: made there and removed or moved away.
     pub(super) fn is_passing(&self, file: FileId, point: u64) -> bool {
         let stay = self.path_id_at(file, point).and_then(|id| self.stay_at(id, point));
-        stay.is_some_and(|stay| {
-            stay.arrival.1 == Arrival::Created
-                && stay.departure.is_some_and(|(_, how)| how != Departure::Replaced)
-        })
+        stay.is_some_and(|stay| stay.arrival.1 == Arrival::Created && self.leaves(stay))
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         return Some(found);
     }
     if class == Class::Extra
-        && let Some(found) = temporary_left(scene, true)
+        && let Some(found) = temporary_left(scene, scene.failure.point, true)
     {
         return Some(found);
     }
@@ -39,7 +39,7 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         return Some(found);
     }
     let misled = never_opens || matches!(class, Class::Hung | Class::Wrong | Class::Torn);
-    if misled && let Some(found) = temporary_left(scene, false) {
+    if misled && let Some(found) = temporary_left(scene, scene.failure.point, false) {
         return Some(found);
     }
     overwritten(scene, scene.failure.point)
@@ -173,7 +173,7 @@ pub(super) fn file_overwritten(scene: &Scene<'_>, file: FileId, point: u64) -> O
 fn torn_temporary(scene: &Scene<'_>) -> Option<Diagnosis> {
     let point = scene.failure.point;
     let file = scene.history.entry(point)?.file?;
-    scene.history.is_passing(file, point).then(|| temporary_left(scene, false))?
+    scene.history.is_passing(file, point).then(|| temporary_left(scene, point, false))?
 }
 
 fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
@@ -200,18 +200,16 @@ fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
 }
 
 /// Stays of files that only pass through and are there at the point, the likeliest first.
-fn passing(scene: &Scene<'_>, wanted: impl Fn(Role) -> bool) -> Option<(PathId, Stay)> {
+fn passing(scene: &Scene<'_>, point: u64, wanted: impl Fn(Role) -> bool) -> Option<(PathId, Stay)> {
     let history = scene.history;
-    let mut stays: Vec<(PathId, Stay)> = history
-        .passing(scene.failure.point)
-        .filter(|(id, _)| wanted(Role::of(history.path_text(*id))))
-        .collect();
+    let mut stays: Vec<(PathId, Stay)> =
+        history.passing(point).filter(|(id, _)| wanted(Role::of(history.path_text(*id)))).collect();
     stays.sort_by_key(|(_, stay)| !scene.differs(stay.file));
     stays.first().copied()
 }
 
 fn lock_left(scene: &Scene<'_>) -> Option<Diagnosis> {
-    let (id, stay) = passing(scene, |role| role == Role::Lock)?;
+    let (id, stay) = passing(scene, scene.failure.point, |role| role == Role::Lock)?;
     let history = scene.history;
     let path = history.path_text(id);
     let sentence = format!(
@@ -226,8 +224,13 @@ fn lock_left(scene: &Scene<'_>) -> Option<Diagnosis> {
     Some(scene.diagnosis(Cause::LockFileLeft, Some(path.to_owned()), sentence, fix))
 }
 
-fn temporary_left(scene: &Scene<'_>, shown_as_data: bool) -> Option<Diagnosis> {
-    let (id, stay) = passing(scene, |role| matches!(role, Role::Temporary | Role::Data))?;
+/// A file that only passes through and is there at the point.
+pub(super) fn temporary_left(
+    scene: &Scene<'_>,
+    point: u64,
+    shown_as_data: bool,
+) -> Option<Diagnosis> {
+    let (id, stay) = passing(scene, point, |role| matches!(role, Role::Temporary | Role::Data))?;
     let history = scene.history;
     let path = history.path_text(id);
     let (gone, how) = stay.departure?;

@@ -29,22 +29,30 @@ pub(super) enum Role {
     Journal,
     /// A lock or the number of a process.
     Lock,
-    /// A name for the time being.
+    /// A name for the time being, or nothing that anybody needs.
     Temporary,
+    /// An old copy, kept for a person or for the next start.
+    Backup,
 }
 
 impl Role {
     /// Judges a path by its last component.
     pub(super) fn of(path: &str) -> Role {
-        const JOURNAL: [&str; 6] = ["-journal", "-wal", ".wal", ".log", ".journal", "-shm"];
+        const JOURNAL: [&str; 5] = ["-journal", "-wal", ".wal", ".log", ".journal"];
         const TEMPORARY: [&str; 8] =
-            [".tmp", ".temp", ".part", ".new", ".generating", ".swp", ".partial", "~"];
+            [".tmp", ".temp", ".part", ".new", ".generating", ".swp", ".partial", "-shm"];
+        const BACKUP: [&str; 5] = [".bak", ".old", ".orig", ".backup", "~"];
         let name = file_name(path);
         let lower = name.to_ascii_lowercase();
         if is_lock(name, &lower) {
             Role::Lock
+        } else if matches!(name, "LOG" | "LOG.old") {
+            // What LevelDB and its descendants tell people; nothing reads it.
+            Role::Temporary
         } else if TEMPORARY.iter().any(|end| lower.ends_with(end)) || lower.contains(".tmp") {
             Role::Temporary
+        } else if BACKUP.iter().any(|end| lower.ends_with(end)) {
+            Role::Backup
         } else if JOURNAL.iter().any(|end| lower.ends_with(end)) {
             Role::Journal
         } else {
@@ -129,12 +137,17 @@ fn is_leveldb(history: &History, path: &str) -> bool {
 /// A path with the parts that differ from one save to the next written as `*`, so that the files
 /// of one defect have one name.
 pub(super) fn generalised(path: &str) -> String {
-    path.split('/').map(generalised_part).collect::<Vec<_>>().join("/")
+    let mut parent = "";
+    let parts =
+        path.split('/').map(|part| generalised_part(std::mem::replace(&mut parent, part), part));
+    parts.collect::<Vec<_>>().join("/")
 }
 
-fn generalised_part(part: &str) -> String {
-    let is_hash = part.len() >= 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_fan_out = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+fn generalised_part(parent: &str, part: &str) -> String {
+    let is_hex = part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hash = is_hex && part.len() >= 16;
+    let has_digit = part.bytes().any(|byte| byte.is_ascii_digit());
+    let is_fan_out = is_hex && part.len() == 2 && (has_digit || parent == "objects");
     if is_hash || is_fan_out {
         return "*".to_owned();
     }

@@ -3,6 +3,7 @@
 use super::history::History;
 use super::paths::{self, Role, Store};
 use super::scene::Scene;
+use super::span::Way;
 use super::{Cause, Diagnosis, advice, kill};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::{FileId, OperationKind};
@@ -14,6 +15,11 @@ const LOOKED_AT_MAX: u64 = 64;
 /// The first rule that the log bears out.
 pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     let point = scene.failure.point;
+    if scene.failure.class == Class::Extra
+        && let Some(found) = temporary_left(scene)
+    {
+        return Some(found);
+    }
     match (scene.failure.model, scene.failure.variant) {
         (CrashModel::Prefix, _) => prefix(scene),
         (_, Variant::Write(position) | Variant::WriteBytes(position, _)) => {
@@ -27,14 +33,32 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     }
 }
 
+/// A file for the time being that is there in the state.
+fn temporary_left(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let point = scene.failure.point;
+    match scene.failure.model {
+        CrashModel::Prefix => {
+            kill::temporary_left(scene, scene.history.last_barrier(point) + 1, true)
+        }
+        CrashModel::DirLost => None,
+        _ => kill::temporary_left(scene, point, true),
+    }
+}
+
 /// All after the last barrier is lost: as after a kill there, or for want of a further barrier.
 fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
     let barrier = history.last_barrier(point);
     let lost = || lost_between(scene, barrier + 1, point);
-    // What is left is what a kill after the barrier leaves.
-    let as_killed = kill::halfway(scene, barrier + 1);
-    if let Some(found) = as_killed.filter(|found| found.file.as_deref().is_some_and(is_data)) {
+    // What is left is what a kill after the barrier leaves, so a store that is not whole was not
+    // whole there. A loss may have come later.
+    let as_killed = || {
+        kill::halfway(scene, barrier + 1)
+            .filter(|found| found.file.as_deref().is_some_and(is_data))
+            .or_else(|| kill::overwritten(scene, barrier + 1))
+    };
+    let lost_promise = matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable);
+    if !lost_promise && let Some(found) = as_killed() {
         return Some(found);
     }
     // A rollback journal that is still there decides what the rest is worth.
@@ -42,8 +66,9 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
         return name_lost(scene, position);
     }
     lost()
-        .find_map(|position| change_lost(scene, position))
-        .or_else(|| kill::overwritten(scene, barrier + 1))
+        .find_map(|position| contents_of_change_lost(scene, position))
+        .or_else(|| lost().find_map(|position| name_of_change_lost(scene, position)))
+        .or_else(as_killed)
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
 }
 
@@ -77,16 +102,26 @@ fn lost_between<'s>(scene: &'s Scene<'_>, from: u64, to: u64) -> impl Iterator<I
     changed(true).chain(changed(false))
 }
 
-/// A change after the last barrier that should have been followed by one.
-fn change_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
-    let history = scene.history;
-    let file = history.entry(position)?.file?;
-    let passes = matches!(scene.role(file), Role::Lock | Role::Temporary);
-    if passes || history.is_passing(file, scene.failure.point) {
-        return None;
-    }
+/// A change after the last barrier whose file should have been synced.
+fn contents_of_change_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let file = scene.history.entry(position)?.file.filter(|file| !serves_only(scene, *file))?;
     unsynced(scene, file, scene.failure.point)
-        .or_else(|| name_lost(scene, position).filter(|_| is_name_change(history, position)))
+}
+
+/// A change of names after the last barrier that should have been followed by one.
+fn name_of_change_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let file = scene.history.entry(position)?.file?;
+    let counts = is_name_change(scene.history, position) && !serves_only(scene, file);
+    if counts { name_lost(scene, position) } else { None }
+}
+
+/// Whether a file is of no worth by itself: a lock, or one that only passes through.
+fn serves_only(scene: &Scene<'_>, file: FileId) -> bool {
+    match scene.role(file) {
+        Role::Lock | Role::Temporary => true,
+        Role::Journal => false,
+        Role::Data | Role::Backup => scene.history.is_passing(file, scene.failure.point),
+    }
 }
 
 fn is_name_change(history: &History, position: u64) -> bool {
@@ -119,10 +154,8 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
         }
     }
     // What only passes through is missed last.
-    let (lasting, passing): (Vec<FileId>, Vec<FileId>) = files.into_iter().partition(|file| {
-        let serves = matches!(scene.role(*file), Role::Lock | Role::Temporary);
-        !serves && !scene.history.is_passing(*file, point)
-    });
+    let (passing, lasting): (Vec<FileId>, Vec<FileId>) =
+        files.into_iter().partition(|file| serves_only(scene, *file));
     let files = lasting.into_iter().chain(passing);
     let found = files.into_iter().find_map(|file| unsynced(scene, file, point));
     found.or_else(|| kill::halfway(scene, point)).or_else(|| kill::overwritten(scene, point))
@@ -135,7 +168,10 @@ fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
     if history.last_sync(file, point).is_some_and(|synced| synced > written) {
         return None;
     }
-    kill::file_halfway(scene, file, point)
+    // Under `prefix` the state is not that of the point.
+    let in_place = scene.failure.model != CrashModel::Prefix;
+    let halfway = in_place.then(|| kill::file_halfway(scene, file, point)).flatten();
+    halfway
         .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))
         .or_else(|| renamed_early(scene, file, written, point))
         .or_else(|| sync_comes_later(scene, file, written, point))
@@ -184,6 +220,9 @@ fn renamed_early(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> O
     let history = scene.history;
     let placed = history.placed_between(file, written, point)?;
     let path = history.path_at(file, placed.saturating_add(1))?;
+    if Role::of(path) == Role::Backup {
+        return None;
+    }
     let before = history.path_at(file, written.saturating_add(1)).unwrap_or(path);
     let sentence = format!(
         "{} puts the file under the name {path} although no fsync of it has followed {}.",
@@ -202,8 +241,7 @@ fn sync_comes_later(
     point: u64,
 ) -> Option<Diagnosis> {
     let history = scene.history;
-    let synced = history.next_sync(file, point)?;
-    if history.entry(synced)?.round != history.entry(written)?.round {
+    if !is_synced_in_round(history, file, written, point) {
         return None;
     }
     let span = history.file(file)?.span_before(point)?;
@@ -212,7 +250,31 @@ fn sync_comes_later(
     }
     // Asked about its last operation, the span answers as it does under a kill.
     kill::file_halfway(scene, file, span.end)
+        .or_else(|| kill::file_overwritten(scene, file, point))
         .or_else(|| kill::file_overwritten(scene, file, span.end))
+        .or_else(|| overwritten_at_once(scene, file, span.end))
+}
+
+fn is_synced_in_round(history: &History, file: FileId, written: u64, point: u64) -> bool {
+    let round = |position| history.entry(position).map(|entry| entry.round);
+    history.next_sync(file, point).is_some_and(|synced| round(synced) == round(written))
+}
+
+/// Old bytes were overwritten by a single write, which the disk may have in part until its sync.
+fn overwritten_at_once(scene: &Scene<'_>, file: FileId, write: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let span = history.file(file)?.span_before(write.saturating_add(1))?;
+    if span.way != Way::Overwritten || Role::of(history.path_at(file, write)?) == Role::Journal {
+        return None;
+    }
+    let path = history.path_at(file, write)?;
+    let sentence = format!(
+        "{} overwrites {path} in place; until {} the disk may have it in part.",
+        history.text(write),
+        history.text(history.next_sync(file, write)?)
+    );
+    let fix = advice::overwrite(history, path);
+    Some(scene.diagnosis(Cause::OverwrittenInPlace, Some(path.to_owned()), sentence, fix))
 }
 
 /// Another regular file was synced after the write, which had nothing to be synced.
@@ -250,57 +312,47 @@ fn other_file_synced(
 
 fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Option<Diagnosis> {
     let history = scene.history;
-    let path = history.path_at(file, point)?;
-    let write = history.text(written);
+    // Moved away as a backup, it is still the file that was written.
+    let now = history.path_at(file, point)?;
+    let path = match Role::of(now) {
+        Role::Backup => history.path_at(file, written.saturating_add(1))?,
+        _ => now,
+    };
+    let write = history.text(lost_write(scene, written));
     let until = history.text(point);
+    let lost = matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable);
     let grew = history.file(file)?.last_unsynced(point)?.grew;
-    let fix = advice::sync_before_promise(history, path);
-    let (cause, sentence) = match (scene.failure.class, scene.failure.model) {
-        (Class::Lost | Class::AckedNotDurable, _) => {
-            let sentence = format!(
-                "{write} is followed by no fsync of {path} until {until}{}.",
-                promised_since(history, written, point)
-            );
-            (Cause::AcknowledgedBeforeFsync, sentence)
+    let (cause, result) = match scene.failure.model {
+        _ if lost => (Cause::AcknowledgedBeforeFsync, promised_since(history, written, point)),
+        _ if !is_synced_in_round(history, file, written, point) => {
+            (Cause::WrittenWithoutFsync, promised_since(history, written, point))
         }
-        (_, CrashModel::TornBlock) => {
-            let sentence = format!(
-                "Until {until}, no fsync of {path} follows {}, so that the disk may have it in \
-                 part.",
-                lost_write(scene, written)
-            );
-            (Cause::UnsyncedWriteTorn, sentence)
+        CrashModel::TornBlock => {
+            (Cause::UnsyncedWriteTorn, ", so that the disk may have it in part".to_owned())
         }
-        (_, CrashModel::Size) if grew => {
-            let sentence = format!(
-                "{write} makes {path} larger; until {until} no fsync follows, so that zeros may \
-                 stand where its bytes should be."
-            );
-            (Cause::ExtendedWithoutSync, sentence)
+        CrashModel::Size if grew => {
+            let zeros = ", so that zeros may stand where its bytes should be";
+            (Cause::ExtendedWithoutSync, zeros.to_owned())
         }
         _ => {
-            let sentence = format!(
-                "Until {until}, no fsync of {path} follows {}, so that later operations may be on \
-                 disk without it.",
-                lost_write(scene, written)
-            );
-            (Cause::UnsyncedWritesReordered, sentence)
+            let apart = ", so that later operations may be on disk without it";
+            (Cause::UnsyncedWritesReordered, apart.to_owned())
         }
     };
+    let sentence = format!("{write} is followed by no fsync of {path} until {until}{result}.");
     let fix = match cause {
-        Cause::UnsyncedWriteTorn => format!("{fix}; and {}", advice::record(path)),
-        _ => fix,
+        Cause::UnsyncedWriteTorn => advice::record(path),
+        _ => advice::sync_before_promise(history, path),
     };
     Some(scene.diagnosis(cause, Some(path.to_owned()), sentence, fix))
 }
 
-/// The write that the state lacks, by its address.
-fn lost_write(scene: &Scene<'_>, written: u64) -> String {
-    let position = match scene.failure.variant {
+/// The write that the state lacks.
+fn lost_write(scene: &Scene<'_>, written: u64) -> u64 {
+    match scene.failure.variant {
         Variant::Write(position) | Variant::WriteBytes(position, _) => *position,
         _ => written,
-    };
-    scene.history.text(position)
+    }
 }
 
 /// What the journal promised between a write and the point.

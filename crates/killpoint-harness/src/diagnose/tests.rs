@@ -282,7 +282,7 @@ fn temporary_files_taken_for_data_are_one_group() {
         "store/k1.tmp",
         "open(store/k1.tmp, create)#1 makes store/k1.tmp, which rename(store/k1.tmp, store/k1)#1 \
          moves only later; the crash leaves it behind, where it is taken for data.",
-        "before renaming it to store/k1",
+        "before renaming them, here to store/k1",
     );
     let groups = [2, 3, 5, 6].map(|point| log().killed(point, Class::Extra).group);
     assert!(groups.iter().all(|group| group == "store/*.tmp"), "{groups:?}");
@@ -490,36 +490,70 @@ fn an_fsync_of_a_file_without_changes_helps_no_other() {
 }
 
 #[test]
-fn unsynced_writes_are_torn_reordered_and_zero() {
-    let log = || Log::new().create("p.dat").write("p.dat", 0, 9_000);
-    let until = "no fsync of p.dat follows write(p.dat)#1";
+fn unsynced_writes_are_torn_reordered_and_zero_until_their_sync() {
+    let log = || Log::new().create("p.log").write("p.log", 0, 9_000).fsync("p.log");
+    let check = |found: Diagnosis, cause, result: &str, fix| {
+        let start = "write(p.log)#1 is followed by no fsync of p.log until fsync(p.log)#1";
+        check(&found, cause, "p.log", &format!("{start}, so that {result}."), fix);
+    };
     let torn = Variant::WriteBytes(2, 4_096);
-    let found = log().with_variant(3, CrashModel::TornBlock, &torn, Class::Torn);
     check(
-        &found,
+        log().with_variant(3, CrashModel::TornBlock, &torn, Class::Torn),
         Cause::UnsyncedWriteTorn,
-        "p.dat",
-        &format!("Until the end of the run, {until}, so that the disk may have it in part."),
-        "checksum",
+        "the disk may have it in part",
+        "its length and a checksum",
     );
-    let found = log().with_variant(3, CrashModel::OneLost, &Variant::Write(2), Class::Wrong);
     check(
-        &found,
+        log().with_variant(3, CrashModel::OneLost, &Variant::Write(2), Class::Wrong),
         Cause::UnsyncedWritesReordered,
-        "p.dat",
-        &format!(
-            "Until the end of the run, {until}, so that later operations may be on disk without it."
-        ),
-        "fsync p.dat",
+        "later operations may be on disk without it",
+        "fsync p.log",
     );
     check(
-        &log().at(3, CrashModel::Size, Class::Unopenable),
+        log().at(3, CrashModel::Size, Class::Unopenable),
         Cause::ExtendedWithoutSync,
-        "p.dat",
-        "write(p.dat)#1 makes p.dat larger; until the end of the run no fsync follows, so that \
-         zeros may stand where its bytes should be.",
-        "fsync p.dat",
+        "zeros may stand where its bytes should be",
+        "fsync p.log",
     );
+}
+
+#[test]
+fn a_write_that_no_sync_follows_is_one_defect_under_every_model() {
+    let log = || Log::new().create("p.dat").write("p.dat", 0, 9_000).acknowledge().intend();
+    let variants = [
+        (CrashModel::Size, Variant::Only),
+        (CrashModel::Data, Variant::Only),
+        (CrashModel::FileLost, Variant::File(2)),
+        (CrashModel::OneLost, Variant::Write(2)),
+        (CrashModel::TornBlock, Variant::WriteBytes(2, 4_096)),
+    ];
+    for (model, variant) in variants {
+        check(
+            &log().with_variant(3, model, &variant, Class::Unopenable),
+            Cause::WrittenWithoutFsync,
+            "p.dat",
+            "write(p.dat)#1 is followed by no fsync of p.dat until the end of the run.",
+            "fsync p.dat",
+        );
+    }
+}
+
+#[test]
+fn an_overwrite_in_place_is_at_risk_until_its_sync() {
+    let log = || {
+        let log = Log::new().create("db.json").write("db.json", 0, 90).fsync("db.json");
+        log.acknowledge().intend().write("db.json", 0, 120).fsync("db.json")
+    };
+    for model in [CrashModel::Size, CrashModel::Data] {
+        check(
+            &log().at(5, model, Class::Unopenable),
+            Cause::OverwrittenInPlace,
+            "db.json",
+            "write(db.json)#2 overwrites db.json in place; until fsync(db.json)#2 the disk may \
+             have it in part.",
+            "rename it over db.json",
+        );
+    }
 }
 
 #[test]
@@ -556,6 +590,7 @@ fn names_that_differ_from_save_to_save_are_one_group() {
         ("000123.log", "*.log"),
         ("tmp-4711-a.txt", "tmp-*-a.txt"),
         ("v2.db", "v2.db"),
+        ("db/a.json", "db/a.json"),
     ];
     for (path, group) in cases {
         assert_eq!(paths::generalised(path), group);
