@@ -165,7 +165,7 @@ fn run(
     let judged = judging::judge_all(options, local, &recorded, &plan, journalist, watch)?;
     journalist.stage("judged", since)?;
     let since = Instant::now();
-    let defects = findings::group(&recorded, &plan, &judged);
+    let defects = findings::group(local, &recorded, &plan, &judged)?;
     let findings =
         strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;

@@ -12,7 +12,7 @@ use crate::environment::local::{Local, Trial, snapshot_name};
 use crate::store::StoreError;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::recording::Exit;
-use killpoint_engine::states::Walk;
+use killpoint_engine::states::{StateName, Walk};
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Finding};
@@ -23,7 +23,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// Most recoveries that are recorded; the seed chooses, and the report says so.
-pub const RECOVERIES_MAX: usize = 12;
+pub const RECOVERIES_MAX: usize = 6;
 /// Recording recoveries ends after this long; the report says how far it came.
 const TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -72,7 +72,7 @@ pub fn explore(
         plan,
         command,
         number: first_number,
-        reported: BTreeSet::new(),
+        reported: known_shapes(plan, judged),
         recoveries: 0,
         states: 0,
     };
@@ -96,6 +96,18 @@ pub fn explore(
     );
     journalist.tell(Event::Note { text })?;
     Ok(())
+}
+
+/// What was found without a crash inside recovery is not found again.
+fn known_shapes(plan: &Plan, judged: &[Judged]) -> BTreeSet<(Class, String)> {
+    let mut shapes = BTreeSet::new();
+    for (state, judged) in plan.states.iter().zip(judged) {
+        if let Verdict::Violated(class) = judged.judgement.verdict {
+            let shape = |name: &StateName| (class, address_at(plan, name.point).shape());
+            shapes.extend(state.at.iter().map(shape));
+        }
+    }
+    shapes
 }
 
 struct Stage<'a> {

@@ -7,7 +7,7 @@ use super::recordings::{Recorded, is_call};
 use super::replay::{FindingFile, RunFile};
 use super::strikes::{RETRIES_MAX, Strike, expected, strike};
 use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
-use crate::diagnose::{Failure, History, diagnose};
+use crate::diagnose::{Cause, Failure, diagnose};
 use crate::environment::local::Local;
 use killpoint_engine::record::StrikeAt;
 use killpoint_engine::states::{StateName, Variant};
@@ -131,9 +131,8 @@ fn tell_findings(
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     let known = findings::read_baseline(options)?;
-    let mut history = History::default();
-    plan.operations.iter().for_each(|operation| history.push(operation));
-    let mut groups: BTreeMap<(Class, String, String), BTreeSet<u64>> = BTreeMap::new();
+    let history = findings::history(local, recorded, plan)?;
+    let mut groups: BTreeMap<(Class, Cause, String), BTreeSet<u64>> = BTreeMap::new();
     let explain = |point: u64, class: Class| {
         let (model, variant) = (CrashModel::Kill, &Variant::Only);
         diagnose(&history, &Failure { point, model, variant, class, files: &[] })
@@ -141,7 +140,7 @@ fn tell_findings(
     for (point, judgement) in judged {
         if let Verdict::Violated(class) = judgement.verdict {
             let diagnosis = explain(*point, class);
-            let key = (class, diagnosis.cause.to_string(), diagnosis.file.unwrap_or_default());
+            let key = (class, diagnosis.cause, diagnosis.group);
             groups.entry(key).or_default().insert(*point);
         }
     }
