@@ -408,7 +408,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
-            born: self.namespace.born().to_vec(),
+            named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;
         Ok(Recorded { ending, operations: self.ordinal, image: self.image })

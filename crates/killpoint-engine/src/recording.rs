@@ -35,8 +35,9 @@ pub struct Ending {
     pub mapped: Vec<String>,
     /// What was seen and is not covered: file and reason.
     pub gaps: Vec<(String, String)>,
-    /// Names in the state that were born during the run (path relative to the root), in order.
-    pub born: Vec<String>,
+    /// Names in the state (path relative to the root) that were born during the run, or that calls
+    /// gave in vain.
+    pub named: Vec<String>,
 }
 
 /// How a process ended.

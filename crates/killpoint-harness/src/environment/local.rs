@@ -137,11 +137,14 @@ impl Local {
     /// Over which directory the scratch space is mounted: an empty one that no program needs, so
     /// that it cannot lie inside a state directory; else one in the folder of the run.
     fn scratch(&self) -> PathBuf {
-        let unused = Path::new("/mnt");
-        let empty = fs::read_dir(unused).is_ok_and(|mut entries| entries.next().is_none());
-        match empty && self.containment != Containment::Redirect {
-            true => unused.to_owned(),
-            false => self.folder.join("scratch"),
+        const MOSTLY_EMPTY: [&str; 6] =
+            ["/mnt", "/media", "/srv", "/opt", "/usr/local/src", "/usr/src"];
+        let is_empty = |directory: &&str| {
+            fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+        };
+        match MOSTLY_EMPTY.iter().find(|directory| is_empty(directory)) {
+            Some(unused) if self.containment != Containment::Redirect => PathBuf::from(unused),
+            _ => self.folder.join("scratch"),
         }
     }
 

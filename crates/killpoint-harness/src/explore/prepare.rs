@@ -128,6 +128,8 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     }
     super::findings::read_baseline(options)?;
     let mut paths = state_paths(options)?;
+    // What cannot be read is said before the run's folder is made.
+    let mut images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;
     let mut journalist = Journalist::start(&folder)?;
     let (containment, why_weaker) = containment(options, &folder);
@@ -137,9 +139,10 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let nowhere = Local { containment, ..local(options, &folder, Vec::new(), &journal, 0)? };
         found = discover(options, &nowhere)?;
         paths.clone_from(&found.state);
+        images = scan_states(options, &paths)?;
     }
     let roots = label(&paths);
-    let bytes = copy_initial(options, &folder, &paths)?;
+    let bytes = copy_initial(&folder, &images)?;
     let intents_start = journal.len() as u64;
     let mut journal_start = journal;
     journal_start.extend_from_slice(one_shot.intents.as_bytes());
@@ -244,16 +247,20 @@ fn label(paths: &[PathBuf]) -> Vec<Root> {
     roots
 }
 
-/// Copies the state as it is now into the folder of the run; its size in bytes.
-fn copy_initial(
-    options: &Options,
-    folder: &RunFolder,
-    paths: &[PathBuf],
-) -> Result<u64, ExploreError> {
-    let mut bytes = 0;
-    for (index, path) in paths.iter().enumerate() {
+/// The state directories as they are now, or empty ones where the first start is asked for.
+fn scan_states(options: &Options, paths: &[PathBuf]) -> Result<Vec<Image>, ExploreError> {
+    let mut images = Vec::new();
+    for path in paths {
         let image = scan_state(options, path)?;
-        let image = if options.from_empty { image.emptied() } else { image };
+        images.push(if options.from_empty { image.emptied() } else { image });
+    }
+    Ok(images)
+}
+
+/// Copies the state into the folder of the run; its size in bytes.
+fn copy_initial(folder: &RunFolder, images: &[Image]) -> Result<u64, ExploreError> {
+    let mut bytes = 0;
+    for (index, image) in images.iter().enumerate() {
         bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
         let copy = folder.join(&snapshot_name(INITIAL, index));
         fs::create_dir_all(&copy).map_err(|source| StoreError::Io {
@@ -261,7 +268,7 @@ fn copy_initial(
             path: copy.clone(),
             source,
         })?;
-        Materialised::create(vec![copy], &image)?;
+        Materialised::create(vec![copy], image)?;
     }
     Ok(bytes)
 }
