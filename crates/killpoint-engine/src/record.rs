@@ -2,6 +2,7 @@
 
 mod classify;
 mod complete;
+pub mod discover;
 mod mapped;
 
 use crate::guest::{Descriptors, Guest, Identity};

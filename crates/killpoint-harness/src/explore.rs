@@ -1,9 +1,11 @@
 //! Explore: every crash point of a command, judged, confirmed and replayable.
 //!
-//! The stages, each a room of its own: `prepare` (what is tested, where), `recordings` (the control
+//! The stages, each a room of its own: `prepare` (what is tested, where), `discovery` (where the
+//! command writes, if nobody said), `recordings` (the control
 //! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
 //! `findings` (one defect is one finding), `strikes` (live kills that confirm them).
 
+pub mod discovery;
 pub mod findings;
 pub mod judging;
 pub mod options;
@@ -37,6 +39,13 @@ pub struct Progress {
     pub total: u64,
     /// How long the stage has taken.
     pub elapsed: Duration,
+}
+
+impl Progress {
+    /// A stage that has just begun and does not know how long it will be.
+    pub fn started(stage: &'static str) -> Self {
+        Progress { stage, done: 0, total: 0, elapsed: Duration::ZERO }
+    }
 }
 
 /// Told about progress.
@@ -103,7 +112,7 @@ impl Journalist {
 pub fn explore(options: &Options, watch: Watch<'_>) -> Result<Explored, ExploreError> {
     let Prepared { local, folder, mut journalist, roots } = prepare::prepare(options, watch)?;
     let outcome = run(options, &local, &mut journalist, watch)?;
-    prepare::check_untouched(&folder, &roots, &mut journalist)?;
+    prepare::check_untouched(options, &folder, &roots, &mut journalist)?;
     let (result, explanation) = conclude(outcome, journalist.report());
     journalist.tell(Event::RunEnded { result, explanation })?;
     let Journalist { report, .. } = journalist;

@@ -7,6 +7,7 @@ use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Pla
 use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
+use killpoint_engine::record::discover::{Discovered, discover};
 use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
 use killpoint_engine::recording::Ending;
 use killpoint_engine::spawn::{Drain, Launch, null};
@@ -121,10 +122,21 @@ impl Local {
         Plan {
             containment: self.containment,
             run: self.folder.path().to_owned(),
-            scratch: self.folder.join("scratch"),
+            scratch: self.scratch(),
             scratch_bytes: self.scratch_bytes,
             views: self.views.clone(),
             last_pid: 0,
+        }
+    }
+
+    /// Over which directory the scratch space is mounted: an empty one that no program needs, so
+    /// that it cannot lie inside a state directory; else one in the folder of the run.
+    fn scratch(&self) -> PathBuf {
+        let unused = Path::new("/mnt");
+        let empty = fs::read_dir(unused).is_ok_and(|mut entries| entries.next().is_none());
+        match empty && self.containment != Containment::Redirect {
+            true => unused.to_owned(),
+            false => self.folder.join("scratch"),
         }
     }
 
@@ -144,6 +156,55 @@ impl Local {
         let result: Result<TrialResult, String> =
             received.expect_message().map_err(ArenaError::from)?;
         result.map_err(LocalError::Worker)
+    }
+
+    /// Runs the target once to see where it writes.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub fn discover(&self) -> Result<Discovered, LocalError> {
+        let body = |arena: &mut Arena, channel: &mut Channel| {
+            let result = self.discover_inside(arena, channel).map_err(|text| text.0);
+            let _ = channel.send(&result);
+        };
+        let mut worker = arena::start(&self.plan(), body)?;
+        let limit = self.target_timeout + Duration::from_secs(60);
+        let received = worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
+        let result: Result<Discovered, String> =
+            received.expect_message().map_err(ArenaError::from)?;
+        result.map_err(LocalError::Worker)
+    }
+
+    fn discover_inside(
+        &self,
+        arena: &mut Arena,
+        channel: &mut Channel,
+    ) -> Result<Discovered, Problem> {
+        fs::write(arena.in_scratch("journal"), b"")?;
+        let seen = self.surroundings(arena);
+        let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
+        let error = output.try_clone()?;
+        let mut launch = self.resolved_launch(&seen);
+        launch.environment.retain(|(name, _)| name != "KILLPOINT_STATE");
+        let discovered = discover(
+            &launch,
+            Output { input: null()?, output, error },
+            arena.keeps_paths(),
+            self.target_timeout,
+            self.quiet,
+            || {
+                let _ = drain.drain();
+                channel.is_closed()
+            },
+        )?;
+        Ok(Discovered {
+            written: discovered
+                .written
+                .into_iter()
+                .filter(|path| !path.starts_with(arena.shown("")))
+                .collect(),
+            exit: discovered.exit,
+        })
     }
 
     fn run_inside(
@@ -249,6 +310,7 @@ impl Local {
         for (index, (root, directory)) in self.roots.iter().zip(&directories).enumerate() {
             let path = self.seen_root(arena, name, index);
             if arena.keeps_paths() {
+                self.make_mount_point(&path)?;
                 arena.bind(directory, &path).map_err(|error| {
                     Problem(format!("cannot mount over {}: {error}", path.display()))
                 })?;
@@ -256,6 +318,18 @@ impl Local {
             roots.push(Root { path, prefix: root.prefix.clone() });
         }
         Ok(roots)
+    }
+
+    /// A state directory that is not here: made in a copy-on-write view, never in the real place.
+    fn make_mount_point(&self, path: &Path) -> Result<(), Problem> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        if !self.views.iter().any(|view| path.starts_with(view)) {
+            let text = format!("{} does not exist here: make it, empty if need be", path.display());
+            return Err(Problem(text));
+        }
+        Ok(fs::create_dir_all(path)?)
     }
 
     fn make_directories(&self, arena: &Arena, name: &str) -> Result<Vec<PathBuf>, Problem> {
@@ -542,6 +616,7 @@ impl<'a> Bench<'a> {
             let layer = &self.layers[index];
             let target = self.local.seen_root(arena, "live", index);
             if self.overlays {
+                self.local.make_mount_point(&target)?;
                 arena.overlay(directory, layer, &target)?;
             } else {
                 fs::create_dir_all(arena.in_scratch(&format!("live/{index}")))?;

@@ -1,6 +1,7 @@
 //! What is tested, where, and whether that can be done at all.
 
-use super::{Journalist, Options, Watch};
+use super::discovery::{Discovery, discover, without_out};
+use super::{Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
 use crate::environment::local::{Local, LocalError, snapshot_name};
@@ -117,7 +118,7 @@ pub struct Prepared {
 /// # Errors
 /// The first thing that is not as it must be.
 pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreError> {
-    let launch = launch(options)?;
+    launch(options)?;
     let journal = starting_journal(options)?;
     let one_shot = OneShot::from_intents(&options.intents)?;
     if options.jobs == 0 || options.recordings < 2 {
@@ -130,12 +131,12 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     let folder = RunFolder::create(&options.out.join("runs"))?;
     let mut journalist = Journalist::start(&folder)?;
     let (containment, why_weaker) = containment(options, &folder);
-    let views = views(options);
-    let mut discovered = Vec::new();
+    let mut found = Discovery::default();
     if paths.is_empty() {
-        discovered =
-            super::recordings::discover(options, &folder, containment, &views, &launch, watch)?;
-        paths.clone_from(&discovered);
+        watch(&Progress::started("discovering"));
+        let nowhere = Local { containment, ..local(options, &folder, Vec::new(), &journal, 0)? };
+        found = discover(options, &nowhere)?;
+        paths.clone_from(&found.state);
     }
     let roots = label(&paths);
     let bytes = copy_initial(options, &folder, &paths)?;
@@ -149,8 +150,12 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         ..local(options, &folder, roots, &journal_start, intents_start)?
     };
     start_log(options, &local, &mut journalist, why_weaker)?;
-    for path in discovered {
+    for path in &found.state {
         let text = format!("the command writes to {}: explored as its state", path.display());
+        journalist.tell(Event::Note { text })?;
+    }
+    for (path, why) in found.left_out {
+        let text = format!("the command also writes {}: {why}, not explored", path.display());
         journalist.tell(Event::Note { text })?;
     }
     Ok(Prepared { local, folder, journalist, roots: paths })
@@ -211,10 +216,6 @@ fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
                 other.display()
             )));
         }
-        let out = options.directory.join(&options.out);
-        if out.starts_with(&path) {
-            return Err(bad("holds the folder of the runs: put that elsewhere with --out DIR"));
-        }
         paths.push(path);
     }
     Ok(paths)
@@ -251,7 +252,7 @@ fn copy_initial(
 ) -> Result<u64, ExploreError> {
     let mut bytes = 0;
     for (index, path) in paths.iter().enumerate() {
-        let image = Image::scan(std::slice::from_ref(path))?;
+        let image = scan_state(options, path)?;
         let image = if options.from_empty { image.emptied() } else { image };
         bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
         let copy = folder.join(&snapshot_name(index));
@@ -263,6 +264,17 @@ fn copy_initial(
         Materialised::create(vec![copy], &image)?;
     }
     Ok(bytes)
+}
+
+/// A state directory as it is now; nothing where it is yet to be made.
+fn scan_state(options: &Options, path: &Path) -> Result<Image, ExploreError> {
+    if !path.exists() {
+        let empty = tempfile::tempdir()
+            .map_err(|source| ExploreError::Input { path: std::env::temp_dir(), source })?;
+        return Ok(Image::scan(&[empty.path().to_owned()])?);
+    }
+    let image = Image::scan(std::slice::from_ref(&path.to_owned()))?;
+    Ok(without_out(image, path, &options.out))
 }
 
 /// The target of an earlier run, for a replay of its findings.
@@ -408,6 +420,7 @@ fn containment_text(containment: Containment) -> String {
 /// # Errors
 /// If the log cannot be written.
 pub fn check_untouched(
+    options: &Options,
     folder: &RunFolder,
     roots: &[PathBuf],
     journalist: &mut Journalist,
@@ -415,7 +428,8 @@ pub fn check_untouched(
     for (index, root) in roots.iter().enumerate() {
         let copy = folder.join(&snapshot_name(index));
         let before = Image::scan(&[copy])?;
-        let Ok(now) = Image::scan(std::slice::from_ref(root)) else { continue };
+        let Ok(now) = scan_state(options, root) else { continue };
+        let now = if options.from_empty { now.emptied() } else { now };
         for difference in killpoint_engine::compare::between(&before, &now).into_iter().take(20) {
             if difference.path == "." {
                 continue;

@@ -6,18 +6,13 @@ use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Trial, TrialResult};
-use crate::store::RunFolder;
-use killpoint_engine::arena::Containment;
 use killpoint_engine::recording::{Exit, Reader, Record};
-use killpoint_engine::spawn::Launch;
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
 use killpoint_model::report::NotCovered;
-use killpoint_model::verdict::Reason;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Operations that the timeline of a report has.
 const TIMELINE_ROWS_MAX: usize = 2_000;
@@ -356,20 +351,4 @@ fn tell_timeline(
         });
     }
     Ok(journalist.tell(Event::Timeline { rows, omitted })?)
-}
-
-/// Finds out where a command writes: the directories to take for its state.
-///
-/// # Errors
-/// If the command cannot be run, or writes nowhere.
-pub fn discover(
-    options: &Options,
-    _folder: &RunFolder,
-    _containment: Containment,
-    _views: &[PathBuf],
-    _launch: &Launch,
-    _watch: Watch<'_>,
-) -> Result<Vec<PathBuf>, ExploreError> {
-    let _ = (options, Duration::ZERO, Reason::NoOracle);
-    Err(ExploreError::Usage("name the state directory with --state DIR".to_owned()))
 }

@@ -1,0 +1,182 @@
+//! Without `--state`: runs the command once to see where it writes, and takes that for its state.
+
+use super::{ExploreError, Options};
+use crate::environment::local::Local;
+use killpoint_engine::image::Image;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Most state directories that are taken.
+const DIRECTORIES_MAX: usize = 8;
+/// A directory of many purposes (HOME, the working directory) is copied only up to this size.
+const SHARED_BYTES_MAX: u64 = 64 << 20;
+/// And up to this many files.
+const SHARED_FILES_MAX: usize = 5_000;
+
+/// Where a command writes.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// Directories to take for its state.
+    pub state: Vec<PathBuf>,
+    /// What was written elsewhere, and why that is not taken.
+    pub left_out: Vec<(PathBuf, &'static str)>,
+}
+
+/// Runs the command once, in copy-on-write views of the directories that programs like to write to.
+///
+/// # Errors
+/// If it cannot be run, or wrote nothing that can be taken for its state.
+pub fn discover(options: &Options, local: &Local) -> Result<Discovery, ExploreError> {
+    let discovered = local.discover()?;
+    let shared = Shared::of(options);
+    let mut discovery = Discovery::default();
+    let mut directories = BTreeSet::new();
+    for path in &discovered.written {
+        let Some(parent) = path.parent() else { continue };
+        match shared.refusal(path, local) {
+            Some(why) => discovery.left_out.push((path.clone(), why)),
+            None => {
+                directories.insert(parent.to_owned());
+            }
+        }
+    }
+    discovery.state = shared.merge(directories);
+    if discovery.state.is_empty() {
+        let seen: Vec<String> = discovery
+            .left_out
+            .iter()
+            .take(5)
+            .map(|(path, why)| format!("{} ({why})", path.display()))
+            .collect();
+        let what = match seen.is_empty() {
+            true => "nothing".to_owned(),
+            false => seen.join(", "),
+        };
+        return Err(ExploreError::Usage(format!(
+            "the command wrote {what}: name its state directory with --state DIR"
+        )));
+    }
+    Ok(discovery)
+}
+
+/// Directories that hold more than one program's data.
+struct Shared {
+    home: Option<PathBuf>,
+    here: PathBuf,
+    temporary: Vec<PathBuf>,
+    out: PathBuf,
+}
+
+impl Shared {
+    fn of(options: &Options) -> Self {
+        let variable = |name: &str| {
+            let found = options.environment.iter().find(|(other, _)| other == name);
+            found.and_then(|(_, value)| std::fs::canonicalize(value).ok())
+        };
+        let mut temporary = ["/tmp", "/var/tmp", "/dev/shm"].map(PathBuf::from).to_vec();
+        temporary.extend(variable("TMPDIR"));
+        Shared {
+            home: variable("HOME"),
+            here: options.directory.clone(),
+            temporary,
+            out: options.out.clone(),
+        }
+    }
+
+    fn is_shared(&self, path: &Path) -> bool {
+        let is_home = self.home.as_deref() == Some(path);
+        is_home || path == self.here || path.parent().is_none()
+    }
+
+    /// Whether a directory is, or holds, one of many purposes.
+    fn holds_shared(&self, path: &Path) -> bool {
+        let holds_home = self.home.as_ref().is_some_and(|home| home.starts_with(path));
+        holds_home
+            || self.here.starts_with(path)
+            || self.temporary.iter().any(|temporary| temporary.starts_with(path))
+    }
+
+    /// Why what was written at a path is not taken for state.
+    fn refusal(&self, path: &Path, local: &Local) -> Option<&'static str> {
+        let own = self.home.iter().chain([&self.here]).any(|own| {
+            path.starts_with(own) && !self.temporary.iter().any(|temporary| temporary == own)
+        });
+        if path.starts_with(&self.out) {
+            return Some("the folder of the runs");
+        }
+        if self.temporary.iter().any(|temporary| path.starts_with(temporary)) && !own {
+            return Some("a temporary file");
+        }
+        let cache = self.home.as_ref().map(|home| home.join(".cache"));
+        if cache.is_some_and(|cache| path.starts_with(cache)) {
+            return Some("a cache");
+        }
+        if !local.views.iter().any(|view| path.starts_with(view)) {
+            return Some("outside of HOME and the working directory");
+        }
+        let parent = path.parent()?;
+        if self.is_shared(parent) && !is_small(parent, &self.out) {
+            return Some("directly in a large directory of many purposes");
+        }
+        None
+    }
+
+    /// The outermost of the directories; siblings together where there are many.
+    fn merge(&self, mut directories: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        loop {
+            let all = directories.clone();
+            directories.retain(|path| {
+                !all.iter().any(|other| other != path && path.starts_with(other))
+            });
+            if directories.len() <= DIRECTORIES_MAX {
+                return directories.into_iter().collect();
+            }
+            let parents: BTreeSet<PathBuf> = directories
+                .iter()
+                .map(|path| match path.parent() {
+                    Some(parent) if !self.holds_shared(parent) => parent.to_owned(),
+                    _ => path.clone(),
+                })
+                .collect();
+            if parents == directories {
+                return directories.into_iter().collect();
+            }
+            directories = parents;
+        }
+    }
+}
+
+fn is_small(directory: &Path, out: &Path) -> bool {
+    let mut rest = vec![directory.to_owned()];
+    let (mut files, mut bytes) = (0, 0);
+    while let Some(path) = rest.pop() {
+        let Ok(entries) = std::fs::read_dir(&path) else { continue };
+        for entry in entries.flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            files += 1;
+            bytes += if metadata.is_file() { metadata.len() } else { 0 };
+            if files > SHARED_FILES_MAX || bytes > SHARED_BYTES_MAX {
+                return false;
+            }
+            if metadata.is_dir() && entry.path() != out {
+                rest.push(entry.path());
+            }
+        }
+    }
+    true
+}
+
+/// Leaves the folder of the runs out of a state that holds it.
+pub fn without_out(mut image: Image, root: &Path, out: &Path) -> Image {
+    use killpoint_model::operation::Name;
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(below) = out.strip_prefix(root) else { return image };
+    let (Some(parent), Some(name)) = (below.parent(), below.file_name()) else { return image };
+    if let Some(directory) = image.find(0, parent.as_os_str().as_bytes()) {
+        let name = Name { directory, bytes: name.as_bytes().to_vec() };
+        if image.look_up(&name).is_some() {
+            image.set_entry(&name, None);
+        }
+    }
+    image.without_nameless()
+}
