@@ -100,7 +100,13 @@ impl<C: FnMut() -> bool> Scout<C> {
         Ok(())
     }
 
-    fn path(&mut self, guest: Guest, directory: u64, path: u64, must_exist: bool) -> io::Result<()> {
+    fn path(
+        &mut self,
+        guest: Guest,
+        directory: u64,
+        path: u64,
+        must_exist: bool,
+    ) -> io::Result<()> {
         let place = guest.place(directory as u32 as i32, &guest.read_string(path)?, false)?;
         if !must_exist || place.stat().is_some() {
             self.place(&place)?;
@@ -135,9 +141,7 @@ impl<C: FnMut() -> bool> Scout<C> {
             libc::SYS_copy_file_range | libc::SYS_splice => self.descriptor(guest, a[2]),
             libc::SYS_mmap if a[2] & libc::PROT_WRITE as u64 != 0 => self.descriptor(guest, a[4]),
             libc::SYS_open => self.open(guest, HERE, a[0], a[1]),
-            libc::SYS_creat => {
-                self.open(guest, HERE, a[0], (libc::O_CREAT | libc::O_TRUNC) as u64)
-            }
+            libc::SYS_creat => self.open(guest, HERE, a[0], (libc::O_CREAT | libc::O_TRUNC) as u64),
             libc::SYS_openat => self.open(guest, a[0], a[1], a[2]),
             libc::SYS_openat2 => {
                 let flags = guest.read_u64(a[2])?;
