@@ -12,6 +12,7 @@ use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
 use killpoint_engine::recording::Ending;
 use killpoint_engine::spawn::{Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_model::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -73,6 +74,8 @@ pub struct Trial {
     pub read_before: bool,
     /// Whether to read the state afterwards.
     pub read_after: bool,
+    /// For the built-in oracle: the recording to learn from and the state that is expected.
+    pub built_in: Option<(String, StateName)>,
 }
 
 /// What one run of the target gave.
@@ -248,12 +251,17 @@ impl Local {
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
-        let after = match trial.read_after && self.checker != Checker::BuiltIn {
-            true => Some(self.read_here(&seen, || {
-                // A second try would see what the first left: no fresh copy is kept of a live state.
-                Ok(())
-            })?),
-            false => None,
+        let after = match (&trial.built_in, &self.checker) {
+            (Some((recording, state)), Checker::BuiltIn) => {
+                let image = recorded.image.without_nameless();
+                let names = [recording.as_str(), trial.name.as_str()];
+                Some(Reading::Judged(self.judge_live(arena, &initial, &image, names, state)?))
+            }
+            // A second try would see what the first left: no fresh copy is kept of a live state.
+            (_, Checker::Command(_) | Checker::Stream(_)) if trial.read_after => {
+                Some(self.read_here(&seen, || Ok(()))?)
+            }
+            _ => None,
         };
         Ok(TrialResult {
             ending: recorded.ending,
@@ -264,6 +272,32 @@ impl Local {
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
         })
+    }
+
+    /// The built-in oracle on what a live kill left: by the versions of the first recording; where
+    /// bytes vary from run to run by those of the second, the kill's own.
+    fn judge_live(
+        &self,
+        arena: &Arena,
+        initial: &Image,
+        image: &Image,
+        recordings: [&str; 2],
+        state: &StateName,
+    ) -> Result<Judgement, Problem> {
+        let mut bench = Bench::new(self, arena, initial, Vec::new())?;
+        let mut judgement = Judgement::held();
+        for (recording, recorded_beyond) in recordings.into_iter().zip([true, false]) {
+            let path = arena.in_run(&format!("recordings/{recording}.rec"));
+            let built_in = BuiltIn::learn(&path, initial, recorded_beyond, &mut |image| {
+                bench.place(arena, image)
+            })?;
+            judgement = built_in.judge(image, state, &mut || bench.place(arena, image));
+            bench.take_off_if_laid(arena)?;
+            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) {
+                break;
+            }
+        }
+        Ok(judgement)
     }
 
     fn read_before(&self, arena: &mut Arena, initial: &Image) -> Result<Reading, Problem> {

@@ -223,6 +223,7 @@ fn run(
         strike: None,
         read_before: read && number == 1,
         read_after: read,
+        built_in: None,
     };
     let result = local.run(&trial)?;
     let path = local.folder.join(&format!("recordings/{number}.rec"));

@@ -276,16 +276,17 @@ fn once(
     let wanted = Verdict::Violated(file.finding.class);
     let expectation = expectation(local, run)?;
     let judgement = match strike_at(&file.state, &file.finding.address) {
-        Some(at) if run.checker != Checker::BuiltIn => {
+        Some(at) => {
             let expected = Expected {
                 before: &file.before,
                 stable: &run.stable,
                 same_order: run.same_order,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
+                recording: &run.recording,
             };
             let name = format!("replay-{}-{attempt}", std::process::id());
-            let strike = strike(local, &name, at, &expected)?;
+            let strike = strike(local, &name, at, &file.state, &expected)?;
             for suffix in ["rec", "journal"] {
                 let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
             }
@@ -294,7 +295,7 @@ fn once(
                 Err((reason, detail)) => return Ok(Err(format!("{reason}: {detail}"))),
             }
         }
-        _ => {
+        None => {
             let models = Models { models: run.models.clone(), profile: run.profile };
             let mut worker = local.judge_worker(&run.recording, &models)?;
             let state = file.state.clone();

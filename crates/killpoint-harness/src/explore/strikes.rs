@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::recordings::Recorded;
 use super::replay::{FindingFile, RunFile};
 use super::{ExploreError, Journalist, Options, Progress, Watch, unknown};
-use crate::asserter::checker::{Checker, Expectation, Reading, judge};
+use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Question, Trial};
@@ -45,6 +45,8 @@ pub struct Expected<'a> {
     pub initial: Option<&'a crate::asserter::history::Store>,
     /// What readings are held against.
     pub expectation: &'a Expectation,
+    /// The recording by which the built-in oracle judges.
+    pub recording: &'a str,
 }
 
 /// Kills the target once at an address and judges what it left.
@@ -55,6 +57,7 @@ pub fn strike(
     local: &Local,
     name: &str,
     at: StrikeAt,
+    state: &StateName,
     expected: &Expected<'_>,
 ) -> Result<Strike, ExploreError> {
     let trial = Trial {
@@ -63,6 +66,7 @@ pub fn strike(
         strike: Some(at.clone()),
         read_before: false,
         read_after: true,
+        built_in: Some((expected.recording.to_owned(), state.clone())),
     };
     let result = local.run(&trial)?;
     let strike = |exact, judgement| Strike { exact, judgement };
@@ -146,6 +150,7 @@ fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
         same_order: recorded.same_order,
         initial: recorded.initial.as_ref(),
         expectation: &recorded.expectation,
+        recording: &recorded.name,
     }
 }
 
@@ -224,7 +229,7 @@ pub fn confirm(
 
 /// Held points to kill live: seeded, spread over the run.
 fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<u64> {
-    if options.checker == Checker::BuiltIn || !options.models.contains(&CrashModel::Kill) {
+    if !options.models.contains(&CrashModel::Kill) {
         return Vec::new();
     }
     let mut held: Vec<u64> = plan
@@ -258,7 +263,7 @@ impl Stage<'_, '_> {
     fn strike(
         &mut self,
         at: &StrikeAt,
-        point: u64,
+        state: &StateName,
         wanted: &Verdict,
     ) -> Result<bool, ExploreError> {
         let mut last = (Reason::NotFired, String::new());
@@ -268,7 +273,13 @@ impl Stage<'_, '_> {
             self.journalist.sync()?;
             self.number += 1;
             let name = format!("strike-{}", self.number);
-            let strike = strike(self.local, &name, at.clone(), &expected(self.recorded, point))?;
+            let strike = strike(
+                self.local,
+                &name,
+                at.clone(),
+                state,
+                &expected(self.recorded, state.point),
+            )?;
             let _ = std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.rec")));
             let _ =
                 std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.journal")));
@@ -312,11 +323,11 @@ impl Stage<'_, '_> {
         let (index, name) = &defect.example;
         let address = findings::address_at(self.plan, name.point);
         let mut confirmation = Confirmation::default();
-        let live = strike_at(name, &address).filter(|_| self.options.checker != Checker::BuiltIn);
+        let live = strike_at(name, &address);
         for _ in 0..self.options.confirmations {
             confirmation.tries += 1;
             let hit = match &live {
-                Some(at) => self.strike(at, name.point, &judged[*index].judgement.verdict)?,
+                Some(at) => self.strike(at, name, &judged[*index].judgement.verdict)?,
                 None => self.judge_again(*index, name, &judged[*index].judgement)?,
             };
             confirmation.hits += u32::from(hit);
@@ -353,7 +364,8 @@ impl Stage<'_, '_> {
     fn check_held(&mut self, point: u64) -> Result<(), ExploreError> {
         let address = findings::address_at(self.plan, point);
         let at = StrikeAt { address, after_bytes: None };
-        self.strike(&at, point, &Verdict::Held)?;
+        let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
+        self.strike(&at, &state, &Verdict::Held)?;
         self.progress();
         Ok(())
     }
