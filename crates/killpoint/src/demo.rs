@@ -2,7 +2,7 @@
 
 use crate::arguments::{Demo, SaveWay};
 use crate::commands::{Failure, explore_watched, shown_path, summary_text};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::{Explored, Options};
 use killpoint_model::report::{Finding, Report};
@@ -18,10 +18,10 @@ pub fn run(flags: &Demo) -> Result<Outcome, Failure> {
     let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
     println!("A store that empties its file and writes it again, as many programs do:\n");
     let wrong = explore_store(&out, SaveWay::Wrong)?;
-    println!("{}", summary_text(&wrong));
+    println!("{}", summary_text(&wrong.report, &wrong.folder));
     println!("The same store, but each save is a new file that is renamed over the old one:\n");
     let right = explore_store(&out, SaveWay::Right)?;
-    println!("{}", summary_text(&right));
+    println!("{}", summary_text(&right.report, &right.folder));
     let surprises = surprises(&wrong.report, &right.report);
     if surprises.is_empty() {
         println!(
@@ -49,10 +49,8 @@ fn explore_store(out: &Path, way: SaveWay) -> Result<Explored, Failure> {
         [program.clone()].into_iter().chain(store).chain(["work".into(), "{state}".into()]),
     );
     let quoted = format!("'{}'", program.display().to_string().replace('\'', r"'\''"));
-    options.checker = Checker::Command(format!(
-        "{quoted} demo-store {} check \"$KILLPOINT_STATE\"",
-        way.name()
-    ));
+    options.checker =
+        Checker::Command(format!("{quoted} demo-store {} check \"$KILLPOINT_STATE\"", way.name()));
     options.state = vec![state];
     options.out = out.to_owned();
     explore_watched(&options, true)
@@ -87,10 +85,4 @@ fn surprises(wrong: &Report, right: &Report) -> Vec<String> {
         surprises.push(format!("the right store came out as {}", right.result));
     }
     surprises
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Failure { error: anyhow!(error), outcome: Outcome::Usage }
-    }
 }

@@ -1,6 +1,6 @@
 //! Ctrl-C: a flag that the harness looks at.
 
-use killpoint_harness::explore::Interrupt;
+use killpoint_harness::interrupt::Interrupt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io;
 

@@ -2,15 +2,17 @@
 
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
+use super::resume::SECOND_CHECK_NOTE;
 use super::{ExploreError, Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::Promise;
 use crate::environment::local::{Answer, JudgeWorker, Local, LocalError, Question};
+use crate::interrupt::NOTICE_INTERVAL;
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -46,11 +48,15 @@ pub fn judge_all(
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<Vec<Judged>, ExploreError> {
-    let mut pool = Pool::start(options, local, recorded, plan)?;
     let since = Instant::now();
     let total = plan.states.len() as u64;
     let mut judged: Vec<Option<Judged>> = vec![None; plan.states.len()];
-    let mut done = 0;
+    for (index, earlier) in journalist.judged_earlier(plan)? {
+        judged[index] = Some(earlier);
+    }
+    let todo: VecDeque<usize> = (0..judged.len()).filter(|it| judged[*it].is_none()).collect();
+    let mut done = total - todo.len() as u64;
+    let mut pool = Pool::start(options, local, recorded, plan, todo)?;
     while let Some((index, answer)) = pool.next(plan)? {
         let state = &plan.states[index];
         let result = judged_from(&answer, state, recorded, options);
@@ -60,6 +66,10 @@ pub fn judge_all(
             state: state.digest.clone(),
             at: state.by_model(),
             judgement: result.judgement.clone(),
+            output: match result.judgement.verdict {
+                Verdict::Violated(_) => result.output.clone(),
+                _ => String::new(),
+            },
         })?;
         if result.judgement.verdict == Verdict::Held
             && let Ok(Answer { reading, again: Some(again) }) = &answer
@@ -68,7 +78,7 @@ pub fn judge_all(
             journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
             if second.verdict != Verdict::Held {
                 let text = format!(
-                    "the recovered store of {} reads differently the second time: {}",
+                    "{SECOND_CHECK_NOTE} {} reads differently the second time: {}",
                     state.name.point, second.detail
                 );
                 journalist.tell(Event::Note { text })?;
@@ -156,7 +166,8 @@ struct Pool<'a> {
     recording: &'a str,
     plan: &'a Plan,
     workers: Vec<(JudgeWorker, Option<(usize, Instant)>)>,
-    next: usize,
+    /// States that were not asked for yet, in order.
+    todo: VecDeque<usize>,
     patience: Duration,
 }
 
@@ -166,16 +177,18 @@ impl<'a> Pool<'a> {
         local: &'a Local,
         recorded: &'a Recorded,
         plan: &'a Plan,
+        todo: VecDeque<usize>,
     ) -> Result<Self, ExploreError> {
+        let jobs = options.jobs_in(local.containment).min(todo.len());
         let mut pool = Pool {
             local,
             recording: &recorded.name,
             plan,
             workers: Vec::new(),
-            next: 0,
+            todo,
             patience: local.checker_timeout * PATIENCE + Duration::from_secs(60),
         };
-        for _ in 0..options.jobs.min(plan.states.len()) {
+        for _ in 0..jobs {
             let worker = local.judge_worker(pool.recording, &plan.models)?;
             pool.workers.push((worker, None));
         }
@@ -189,9 +202,9 @@ impl<'a> Pool<'a> {
         plan: &Plan,
     ) -> Result<Option<(usize, Result<Answer, String>)>, ExploreError> {
         for place in 0..self.workers.len() {
-            if self.workers[place].1.is_none() && self.next < plan.states.len() {
-                let index = self.next;
-                self.next += 1;
+            if self.workers[place].1.is_none()
+                && let Some(index) = self.todo.pop_front()
+            {
                 let question = question(&plan.states[index]);
                 if self.workers[place].0.ask(&question).is_err() {
                     self.workers[place].0 =
@@ -231,8 +244,9 @@ impl<'a> Pool<'a> {
                     PollFlags::IN,
                 ));
             }
-            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-            let ready = match poll(&mut polled, Some(&second)) {
+            self.local.check_interrupt()?;
+            let moment = Timespec { tv_sec: 0, tv_nsec: i64::from(NOTICE_INTERVAL.subsec_nanos()) };
+            let ready = match poll(&mut polled, Some(&moment)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => None,
                 Ok(_) => polled.iter().position(|fd| !fd.revents().is_empty()),
                 Err(error) => return Err(LocalError::Worker(error.to_string())),
