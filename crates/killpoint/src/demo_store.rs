@@ -23,7 +23,7 @@ const NOTES: [(&str, &str); 6] = [
 /// Takes notes, or prints the notes that are there.
 ///
 /// # Errors
-/// What the file system says, or a store that does not open.
+/// What the file system says.
 pub fn run(call: &DemoStore) -> io::Result<()> {
     match call.mode {
         DemoMode::Work => work(call),
@@ -66,11 +66,11 @@ fn save_by_rename(directory: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The notes; none where there is no file yet.
+/// The notes. A file that is not there, or that no note can be read from, counts as an empty store:
+/// many programs start anew so, without a word. That is why contents are compared, not exit codes.
 fn load(directory: &Path) -> io::Result<Map<String, Value>> {
     match fs::read(directory.join("notes.json")) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| io::Error::other(format!("notes.json is damaged: {error}"))),
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
         Err(error) => Err(error),
     }
