@@ -257,11 +257,7 @@ pub fn replay(
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
-    fs::create_dir_all(folder.join("scratch")).map_err(|source| StoreError::Io {
-        action: "make the directory",
-        path: folder.join("scratch"),
-        source,
-    })?;
+    super::resume::announce(folder)?;
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
@@ -278,7 +274,7 @@ pub fn replay(
             Err(why) => replayed.misses.push(why),
         }
     }
-    let _ = fs::remove_dir(folder.join("scratch"));
+    super::stop(folder);
     Ok(replayed)
 }
 
