@@ -199,6 +199,7 @@ fn run(
         recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
     };
     journalist.stage("recorded", since)?;
+    let local = &with_measured_timeouts(local, &recorded, journalist)?;
     let since = Instant::now();
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
@@ -222,6 +223,28 @@ fn run(
     recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
     journalist.stage("recoveries", since)?;
     Ok(Reached::End)
+}
+
+/// The time-out of a checker follows from the control: far above what it took undisturbed.
+fn with_measured_timeouts(
+    local: &Local,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<Local, ExploreError> {
+    const TIMES: u32 = 50;
+    const LEAST: Duration = Duration::from_secs(5);
+    let timeout = (recorded.result.reading * TIMES).clamp(LEAST, local.checker_timeout);
+    let text = format!(
+        "time-outs: {} s for a run of the command, {} s for reading a state ({TIMES} times the \
+         control's reading, at least {} s)",
+        local.target_timeout.as_secs(),
+        timeout.as_secs(),
+        LEAST.as_secs()
+    );
+    if local.checker != crate::asserter::checker::Checker::BuiltIn {
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(Local { checker_timeout: timeout, ..local.clone() })
 }
 
 /// Whether a strike may leave processes that go on, so that only live kills can judge it.

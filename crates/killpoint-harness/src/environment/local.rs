@@ -102,6 +102,8 @@ pub struct TrialResult {
     pub output: String,
     /// Remarks of the arena.
     pub notes: Vec<String>,
+    /// How long the slower of the readings took.
+    pub reading: Duration,
 }
 
 /// Why a trial could not be carried out.
@@ -238,10 +240,12 @@ impl Local {
     ) -> Result<TrialResult, Problem> {
         let snapshot = self.snapshots(arena);
         let initial = Image::scan(&snapshot)?;
+        let since = Instant::now();
         let before = match trial.read_before && self.checker != Checker::BuiltIn {
             true => Some(self.read_before(arena, &initial)?),
             false => None,
         };
+        let reading_before = since.elapsed();
         let roots = self.mount_copy(arena, "live", &initial)?;
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
@@ -271,6 +275,7 @@ impl Local {
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
+        let since = Instant::now();
         let after = match (&trial.built_in, &self.checker) {
             (Some((recording, state)), Checker::BuiltIn) => {
                 let image = recorded.image.without_nameless();
@@ -291,6 +296,7 @@ impl Local {
             after,
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
+            reading: since.elapsed().max(reading_before),
         })
     }
 

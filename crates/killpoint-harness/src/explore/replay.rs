@@ -46,6 +46,7 @@ pub struct RunFile {
     profile: Profile,
     acks_survive_power_loss: bool,
     timeout: Duration,
+    checker_timeout: Duration,
     pin: bool,
     redirect: bool,
     scope: Scope,
@@ -80,6 +81,7 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
+            checker_timeout: local.checker_timeout,
             pin: options.pin,
             redirect: options.redirect,
             scope: options.scope,
@@ -261,6 +263,7 @@ pub fn replay(
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let local = Local { checker_timeout: run.checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
