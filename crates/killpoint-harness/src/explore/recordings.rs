@@ -131,8 +131,7 @@ pub fn record(
         },
     };
     let common = common(&sets);
-    let unstable: BTreeSet<Address> =
-        addresses
+    let unstable: BTreeSet<Address> = addresses
         .iter()
         .filter(|address| is_call(address) && !common.contains(*address))
         .cloned()
