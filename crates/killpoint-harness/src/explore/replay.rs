@@ -46,6 +46,7 @@ pub struct RunFile {
     profile: Profile,
     acks_survive_power_loss: bool,
     timeout: Duration,
+    checker_timeout: Duration,
     pin: bool,
     redirect: bool,
     /// Values of the variables that `--env` named.
@@ -79,6 +80,7 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
+            checker_timeout: options.checker_timeout,
             pin: options.pin,
             redirect: options.redirect,
             environment: options
@@ -238,6 +240,7 @@ pub fn replay(
     options.profile = run.profile;
     options.acks_survive_power_loss = run.acks_survive_power_loss;
     options.timeout = run.timeout;
+    options.checker_timeout = run.checker_timeout;
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
