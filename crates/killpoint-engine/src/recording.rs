@@ -21,6 +21,8 @@ pub struct Ending {
     pub exit: Exit,
     /// Whether the harness killed the target at the address it was told.
     pub struck: bool,
+    /// How many operations had been completed when it struck.
+    pub struck_after: Option<u64>,
     /// Length of the ack journal at the end, in bytes.
     pub journal_length: u64,
     /// Calls that stopped and lay outside the state.

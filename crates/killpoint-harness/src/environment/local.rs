@@ -2,15 +2,18 @@
 
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
+use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
 use crate::store::RunFolder;
-use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Plan, Worker};
+use killpoint_engine::arena::{
+    self, Arena, ArenaError, Channel, ChannelError, Containment, Plan, Received, Worker,
+};
 use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
 use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
-use killpoint_engine::recording::Ending;
-use killpoint_engine::spawn::{Drain, Launch, null};
+use killpoint_engine::recording::{Ending, Exit};
+use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most bytes of a target's output that are kept.
 const TARGET_OUTPUT_MAX: usize = 64 << 10;
@@ -41,6 +44,8 @@ pub struct Local {
     pub launch: Launch,
     /// The state directories.
     pub roots: Vec<Root>,
+    /// Which snapshot in the folder of the run the target starts from.
+    pub snapshot: String,
     /// Who reads states.
     pub checker: Checker,
     /// The journal at the start of the workload: what was there, and intents.
@@ -59,6 +64,8 @@ pub struct Local {
     pub pin: Option<usize>,
     /// Most threads of the target.
     pub threads_max: usize,
+    /// A request to stop.
+    pub interrupt: Interrupt,
 }
 
 /// What one run of the target is for.
@@ -103,6 +110,9 @@ pub enum LocalError {
     /// The worker could not be made or is gone.
     #[error(transparent)]
     Arena(#[from] ArenaError),
+    /// Somebody asked for it.
+    #[error("stopped")]
+    Interrupted,
     /// The worker said what went wrong.
     #[error("{0}")]
     Worker(String),
@@ -146,6 +156,17 @@ impl Local {
         }
     }
 
+    /// To be called wherever the harness waits.
+    ///
+    /// # Errors
+    /// If somebody asked for the run to be stopped.
+    pub fn check_interrupt(&self) -> Result<(), LocalError> {
+        match self.interrupt.is_requested() {
+            true => Err(LocalError::Interrupted),
+            false => Ok(()),
+        }
+    }
+
     /// Runs the target once.
     ///
     /// # Errors
@@ -158,9 +179,7 @@ impl Local {
         let mut worker = arena::start(&self.plan(), body)?;
         // The worker bounds itself; this bound only meets a worker that is stuck.
         let limit = self.target_timeout + 4 * self.checker_timeout + Duration::from_secs(60);
-        let received = worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let result: Result<TrialResult, String> =
-            received.expect_message().map_err(ArenaError::from)?;
+        let result: Result<TrialResult, String> = receive(&mut worker, limit, &self.interrupt)?;
         result.map_err(LocalError::Worker)
     }
 
@@ -175,9 +194,7 @@ impl Local {
         };
         let mut worker = arena::start(&self.plan(), body)?;
         let limit = self.target_timeout + Duration::from_secs(60);
-        let received = worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let result: Result<Discovered, String> =
-            received.expect_message().map_err(ArenaError::from)?;
+        let result: Result<Discovered, String> = receive(&mut worker, limit, &self.interrupt)?;
         result.map_err(LocalError::Worker)
     }
 
@@ -335,7 +352,9 @@ impl Local {
 
     /// Paths of the initial state, which nobody changes.
     fn snapshots(&self, arena: &Arena) -> Vec<PathBuf> {
-        (0..self.roots.len()).map(|index| arena.in_run(&snapshot_name(index))).collect()
+        (0..self.roots.len())
+            .map(|index| arena.in_run(&snapshot_name(&self.snapshot, index)))
+            .collect()
     }
 
     /// Makes an image real in the scratch space and mounts it over the paths of the state. Returns
@@ -411,9 +430,34 @@ impl Local {
     }
 }
 
+/// The name of the snapshot that every run has.
+pub const INITIAL: &str = "initial";
+/// Waits for a message of a worker, and notices a request to stop.
+fn receive<T: serde::de::DeserializeOwned>(
+    worker: &mut Worker,
+    limit: Duration,
+    interrupt: &Interrupt,
+) -> Result<T, LocalError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if interrupt.is_requested() {
+            return Err(LocalError::Interrupted);
+        }
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let slice = rest.min(NOTICE_INTERVAL);
+        match worker.channel().receive(Some(slice)).map_err(ArenaError::from)? {
+            Received::Message(message) => return Ok(message),
+            Received::Nothing(_) if rest.is_zero() => {
+                return Err(ArenaError::from(ChannelError::TimedOut(limit)).into());
+            }
+            Received::Nothing(_) => {}
+        }
+    }
+}
+
 /// Where the copy of a state directory lies in the folder of the run.
-pub fn snapshot_name(index: usize) -> String {
-    format!("snapshots/initial/{index}")
+pub fn snapshot_name(snapshot: &str, index: usize) -> String {
+    format!("snapshots/{snapshot}/{index}")
 }
 
 /// Replaces `{state}` in an argument.
@@ -450,6 +494,8 @@ pub struct Question {
     pub journal_length: u64,
     /// Whether to read the recovered store a second time.
     pub again: bool,
+    /// Whether to run the target again on the state, and read it then.
+    pub rerun: bool,
 }
 
 /// What reading a state gave.
@@ -459,6 +505,8 @@ pub struct Answer {
     pub reading: Reading,
     /// The reading of the recovered store.
     pub again: Option<Reading>,
+    /// The reading after the target was run again.
+    pub rerun: Option<Reading>,
 }
 
 /// A worker that builds states of a recording and reads them. Questions must come in ascending
@@ -466,6 +514,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct JudgeWorker {
     worker: Worker,
+    interrupt: Interrupt,
 }
 
 impl JudgeWorker {
@@ -482,8 +531,7 @@ impl JudgeWorker {
     /// # Errors
     /// If the worker is gone or failed.
     pub fn answer(&mut self, limit: Duration) -> Result<Answer, LocalError> {
-        let received = self.worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let answer: Result<Answer, String> = received.expect_message().map_err(ArenaError::from)?;
+        let answer: Result<Answer, String> = receive(&mut self.worker, limit, &self.interrupt)?;
         answer.map_err(LocalError::Worker)
     }
 
@@ -508,7 +556,8 @@ impl Local {
                 let _ = channel.send(&Err::<Answer, String>(text));
             }
         };
-        Ok(JudgeWorker { worker: arena::start(&self.plan(), body)? })
+        let worker = arena::start(&self.plan(), body)?;
+        Ok(JudgeWorker { worker, interrupt: self.interrupt.clone() })
     }
 
     fn judge_inside(
@@ -595,7 +644,7 @@ impl<'a> Bench<'a> {
                 built_in.judge(image, &question.state, &mut || self.place(arena, image));
             self.built_in = Some(built_in);
             self.take_off_if_laid(arena)?;
-            return Ok(Answer { reading: Reading::Judged(judgement), again: None });
+            return Ok(Answer { reading: Reading::Judged(judgement), again: None, rerun: None });
         }
         self.cursor.change_to(image)?;
         self.write_journal(arena, question.journal_length)?;
@@ -624,10 +673,39 @@ impl<'a> Bench<'a> {
             _ => None,
         };
         self.take_off(arena)?;
+        let mut rerun = None;
+        if question.rerun {
+            self.lay_over(arena)?;
+            rerun = Some(self.rerun(&seen)?);
+            self.take_off(arena)?;
+        }
         if self.stream.is_none() && arena.views_touched() {
             arena.renew_views()?;
         }
-        Ok(Answer { reading, again })
+        Ok(Answer { reading, again, rerun })
+    }
+
+    /// Runs the target on the state that is mounted now, and reads what it leaves.
+    fn rerun(&mut self, seen: &Surroundings) -> Result<Reading, Problem> {
+        let launch = self.local.resolved_launch(seen);
+        let finished = spawn::run(&launch, self.local.target_timeout, TARGET_OUTPUT_MAX)?;
+        let said = String::from_utf8_lossy(&finished.error).trim().to_owned();
+        let how = match finished.exit {
+            Exit::Status(0) => None,
+            Exit::Status(code) => Some(format!("exit status {code}")),
+            Exit::Signal(number) => Some(format!("death by signal {number}")),
+            Exit::TimedOut => return Ok(Reading::Hung(self.local.target_timeout)),
+            Exit::NotStarted(_) | Exit::Running => {
+                return Ok(Reading::NotRun("the command could not be started".to_owned()));
+            }
+        };
+        if let Some(how) = how {
+            return Ok(Reading::Refused { how, said });
+        }
+        Ok(match &mut self.stream {
+            Some(stream) => stream.read(seen),
+            None => self.local.read_here(seen, || Ok(()))?,
+        })
     }
 
     /// Makes an image real at its own paths, to be thrown away; for the built-in oracle.

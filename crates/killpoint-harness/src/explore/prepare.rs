@@ -4,7 +4,7 @@ use super::discovery::{Discovery, discover, without_out};
 use super::{Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
-use crate::environment::local::{Local, LocalError, snapshot_name};
+use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment};
 use killpoint_engine::image::{Image, ScanError};
@@ -56,6 +56,17 @@ pub enum ExploreError {
         /// What is wrong with it.
         source: JournalError,
     },
+    /// Somebody asked for it to be stopped.
+    #[error("stopped; the log of the run is kept in {folder}")]
+    Interrupted {
+        /// The folder of the run.
+        folder: PathBuf,
+        /// Whether the run can be resumed.
+        resumable: bool,
+    },
+    /// What an interrupted run left behind cannot be undone.
+    #[error(transparent)]
+    Recover(#[from] crate::recover::RecoverError),
     /// A file that was named cannot be read.
     #[error("cannot read {path}")]
     Input {
@@ -97,6 +108,14 @@ impl ExploreError {
     pub fn is_usage(&self) -> bool {
         !matches!(self, ExploreError::Recording(_) | ExploreError::Local(LocalError::Worker(_)))
     }
+
+    /// Whether somebody asked for it.
+    pub fn is_interruption(&self) -> bool {
+        matches!(
+            self,
+            ExploreError::Interrupted { .. } | ExploreError::Local(LocalError::Interrupted)
+        )
+    }
 }
 
 /// What later stages work on.
@@ -125,22 +144,41 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         ));
     }
     super::findings::read_baseline(options)?;
-    let mut paths = state_paths(options)?;
+    let paths = state_paths(options)?;
     // What cannot be read is said before the run's folder is made.
-    let mut images = scan_states(options, &paths)?;
+    let images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;
-    let mut journalist = Journalist::start(&folder)?;
-    let (containment, why_weaker) = containment(options, &folder);
+    let prepared = prepare_in(&folder, options, paths, images, journal, one_shot, watch);
+    if prepared.is_err() {
+        // Nothing was recorded: there is nothing to keep.
+        super::stop(&folder);
+        let _ = fs::remove_dir_all(folder.path());
+    }
+    prepared
+}
+
+fn prepare_in(
+    folder: &RunFolder,
+    options: &Options,
+    mut paths: Vec<PathBuf>,
+    mut images: Vec<Image>,
+    journal: Vec<u8>,
+    one_shot: OneShot,
+    watch: Watch<'_>,
+) -> Result<Prepared, ExploreError> {
+    super::resume::announce(folder)?;
+    let mut journalist = Journalist::start(folder)?;
+    let (containment, why_weaker) = containment(options, folder);
     let mut found = Discovery::default();
     if paths.is_empty() {
         watch(&Progress::started("discovering"));
-        let nowhere = Local { containment, ..local(options, &folder, Vec::new(), &journal, 0)? };
+        let nowhere = Local { containment, ..local(options, folder, Vec::new(), &journal, 0)? };
         found = discover(options, &nowhere)?;
         paths.clone_from(&found.state);
         images = scan_states(options, &paths)?;
     }
     let roots = label(&paths);
-    let bytes = copy_initial(&folder, &images)?;
+    let bytes = copy_initial(folder, &images)?;
     let intents_start = journal.len() as u64;
     let mut journal_start = journal;
     journal_start.extend_from_slice(one_shot.intents.as_bytes());
@@ -148,7 +186,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         scratch_bytes: scratch_bytes(bytes),
         acknowledgements: one_shot.acknowledgements.into_bytes(),
         containment,
-        ..local(options, &folder, roots, &journal_start, intents_start)?
+        ..local(options, folder, roots, &journal_start, intents_start)?
     };
     start_log(options, &local, &mut journalist, why_weaker)?;
     for path in &found.state {
@@ -159,6 +197,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let text = format!("the command also writes {}: {why}, not explored", path.display());
         journalist.tell(Event::Note { text })?;
     }
+    let folder = folder.clone();
     Ok(Prepared { local, folder, journalist, roots: paths })
 }
 
@@ -260,7 +299,7 @@ fn copy_initial(folder: &RunFolder, images: &[Image]) -> Result<u64, ExploreErro
     let mut bytes = 0;
     for (index, image) in images.iter().enumerate() {
         bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         fs::create_dir_all(&copy).map_err(|source| StoreError::Io {
             action: "make the directory",
             path: copy.clone(),
@@ -305,11 +344,13 @@ pub(super) fn local(
         journal: journal.to_vec(),
         intents_start,
         acknowledgements: Vec::new(),
+        snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
         checker_timeout: options.checker_timeout,
         quiet: QUIET,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
+        interrupt: options.interrupt.clone(),
     })
 }
 
@@ -365,7 +406,7 @@ fn start_log(
         models: options.models.clone(),
         profile: options.profile,
         acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
-        scope: "all".to_owned(),
+        scope: options.scope.name().to_owned(),
         oracle: match &local.checker {
             Checker::Command(command) | Checker::Stream(command) => command.clone(),
             Checker::BuiltIn => "built-in".to_owned(),
@@ -373,7 +414,7 @@ fn start_log(
         mechanism: mechanism_text(local),
         containment: containment_text(local.containment),
         seed: options.seed.to_string(),
-        jobs: u32::try_from(options.jobs).unwrap_or(u32::MAX),
+        jobs: u32::try_from(options.jobs_in(local.containment)).unwrap_or(u32::MAX),
     };
     journalist.tell(Event::RunStarted {
         run: local.folder.id().to_owned(),
@@ -431,7 +472,7 @@ pub fn check_untouched(
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     for (index, root) in roots.iter().enumerate() {
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };

@@ -40,6 +40,8 @@ pub struct Recorded {
     pub expectation: Expectation,
     /// The store before the workload, for live kills' own histories.
     pub initial: Option<Store>,
+    /// The store after the undisturbed workload.
+    pub after: Option<Store>,
     /// How the workload ended.
     pub result: TrialResult,
 }
@@ -146,6 +148,7 @@ pub fn record(
         start,
         expectation,
         initial,
+        after: chosen.after.as_ref().and_then(|reading| control_store(reading, "").ok()),
         result: chosen,
     })))
 }
@@ -225,7 +228,14 @@ fn run(
         read_after: read,
         built_in: None,
     };
-    let result = local.run(&trial)?;
+    let result = match journalist.earlier.recorded(number) {
+        Some(digest) => super::resume::load_result(&local.folder, number, digest)?,
+        None => {
+            let result = local.run(&trial)?;
+            super::resume::save_result(&local.folder, number, &result)?;
+            result
+        }
+    };
     let path = local.folder.join(&format!("recordings/{number}.rec"));
     let digest = fs::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
     let acknowledged = read_journal(local, &number.to_string()).map_or(0, |journal| {
