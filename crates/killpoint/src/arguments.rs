@@ -45,6 +45,15 @@ pub enum Acks {
     PowerLoss,
 }
 
+/// By what means calls are intercepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mechanism {
+    /// The target itself does every call.
+    Ptrace,
+    /// seccomp user notification.
+    Notify,
+}
+
 /// Flags of `explore`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -117,6 +126,10 @@ pub struct Explore {
     /// Live kills for each finding.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub confirm: u32,
+    /// By what means calls are intercepted: ptrace (the reference) or notify (for commands that make
+    /// very many calls outside their state, or use ptrace themselves).
+    #[arg(long, value_enum, default_value = "ptrace")]
+    pub mechanism: Mechanism,
     /// Let the target move between processors while it is recorded.
     #[arg(long)]
     pub no_pin: bool,

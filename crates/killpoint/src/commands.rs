@@ -1,7 +1,8 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
-use crate::arguments::{Acks, Arguments, Command, Explore, Format, Replay, Report};
+use crate::arguments::{Acks, Arguments, Command, Explore, Format, Mechanism, Replay, Report};
 use anyhow::anyhow;
+use killpoint_engine::record::Mechanism as Intercepted;
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::{ExploreError, Options, Progress, explore};
@@ -72,6 +73,10 @@ fn options(flags: Explore) -> Options {
     options.write_baseline = flags.write_baseline;
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
+    options.mechanism = match flags.mechanism {
+        Mechanism::Ptrace => Intercepted::Ptrace,
+        Mechanism::Notify => Intercepted::Notify,
+    };
     options.pin = !flags.no_pin;
     options.redirect = flags.no_namespaces;
     options

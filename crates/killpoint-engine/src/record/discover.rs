@@ -3,7 +3,7 @@
 
 use super::{Output, RecordError};
 use crate::guest::{Descriptors, Guest, Identity, Place, identity};
-use crate::intercept::{self, Call, Entry, Limits, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Mechanism, Observer};
 use crate::recording::Exit;
 use crate::spawn::{Launch, Prepared, Streams};
 use nix::unistd::Pid;
@@ -34,6 +34,7 @@ pub struct Discovered {
 pub fn discover(
     launch: &Launch,
     output: Output,
+    mechanism: Mechanism,
     keep_privileges: bool,
     timeout: Duration,
     quiet: Duration,
@@ -41,7 +42,7 @@ pub fn discover(
 ) -> Result<Discovered, RecordError> {
     let fail = |source| RecordError::Start { program: launch.program.clone(), source };
     let prepared = Prepared::new(launch).map_err(fail)?;
-    let program = crate::filter::program();
+    let filtering = Filtering { keep_privileges };
     let limits = Limits { timeout, quiet, threads_max: 2_000 };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
     let mut observer = Scout {
@@ -50,14 +51,8 @@ pub fn discover(
         written: BTreeSet::new(),
         cancelled,
     };
-    let ended = intercept::run(
-        &prepared,
-        &streams,
-        || crate::filter::install(&program, keep_privileges),
-        limits,
-        &mut observer,
-    )
-    .map_err(fail)?;
+    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut observer)
+        .map_err(fail)?;
     Ok(Discovered { written: observer.written, exit: ended.exit })
 }
 
@@ -100,7 +95,13 @@ impl<C: FnMut() -> bool> Scout<C> {
         Ok(())
     }
 
-    fn path(&mut self, guest: Guest, directory: u64, path: u64, must_exist: bool) -> io::Result<()> {
+    fn path(
+        &mut self,
+        guest: Guest,
+        directory: u64,
+        path: u64,
+        must_exist: bool,
+    ) -> io::Result<()> {
         let place = guest.place(directory as u32 as i32, &guest.read_string(path)?, false)?;
         if !must_exist || place.stat().is_some() {
             self.place(&place)?;
@@ -135,9 +136,7 @@ impl<C: FnMut() -> bool> Scout<C> {
             libc::SYS_copy_file_range | libc::SYS_splice => self.descriptor(guest, a[2]),
             libc::SYS_mmap if a[2] & libc::PROT_WRITE as u64 != 0 => self.descriptor(guest, a[4]),
             libc::SYS_open => self.open(guest, HERE, a[0], a[1]),
-            libc::SYS_creat => {
-                self.open(guest, HERE, a[0], (libc::O_CREAT | libc::O_TRUNC) as u64)
-            }
+            libc::SYS_creat => self.open(guest, HERE, a[0], (libc::O_CREAT | libc::O_TRUNC) as u64),
             libc::SYS_openat => self.open(guest, a[0], a[1], a[2]),
             libc::SYS_openat2 => {
                 let flags = guest.read_u64(a[2])?;
@@ -172,6 +171,8 @@ impl<C: FnMut() -> bool> Observer for Scout<C> {
     fn exit(&mut self, _guest: Guest, _result: i64) {}
 
     fn lost(&mut self, _thread: Pid) {}
+
+    fn unseen(&mut self, _guest: Guest) {}
 
     fn forget(&mut self, thread: Pid) {
         self.descriptors.forget(thread);

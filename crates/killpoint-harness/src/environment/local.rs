@@ -8,7 +8,7 @@ use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
-use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
+use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, record};
 use killpoint_engine::recording::Ending;
 use killpoint_engine::spawn::{Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
@@ -19,7 +19,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most bytes of a target's output that are kept.
 const TARGET_OUTPUT_MAX: usize = 64 << 10;
@@ -54,6 +54,8 @@ pub struct Local {
     pub checker_timeout: Duration,
     /// How long nothing may move until a workload with processes left is over.
     pub quiet: Duration,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// The processor to record on, if it is to be one.
     pub pin: Option<usize>,
     /// Most threads of the target.
@@ -82,6 +84,8 @@ pub struct TrialResult {
     pub ending: Ending,
     /// How many operations were carried out.
     pub operations: u64,
+    /// How long the target ran.
+    pub elapsed: Duration,
     /// Where the state that the log says differs from the real one.
     pub differences: Vec<Difference>,
     /// The reading before the workload.
@@ -189,6 +193,7 @@ impl Local {
         let discovered = discover(
             &launch,
             Output { input: null()?, output, error },
+            self.mechanism,
             arena.keeps_paths(),
             self.target_timeout,
             self.quiet,
@@ -234,16 +239,19 @@ impl Local {
             recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
             stable: trial.stable.clone(),
             strike: trial.strike.clone(),
+            mechanism: self.mechanism,
             pin: self.pin,
             keep_privileges: arena.keeps_paths(),
             timeout: self.target_timeout,
             quiet: self.quiet,
             threads_max: self.threads_max,
         };
+        let since = Instant::now();
         let recorded = record(&request, Output { input: null()?, output, error }, || {
             let _ = drain.drain();
             channel.is_closed()
         })?;
+        let elapsed = since.elapsed();
         drain.drain()?;
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
@@ -258,6 +266,7 @@ impl Local {
         Ok(TrialResult {
             ending: recorded.ending,
             operations: recorded.operations,
+            elapsed,
             differences,
             before,
             after,

@@ -125,9 +125,8 @@ impl Shared {
     fn merge(&self, mut directories: BTreeSet<PathBuf>) -> Vec<PathBuf> {
         loop {
             let all = directories.clone();
-            directories.retain(|path| {
-                !all.iter().any(|other| other != path && path.starts_with(other))
-            });
+            directories
+                .retain(|path| !all.iter().any(|other| other != path && path.starts_with(other)));
             if directories.len() <= DIRECTORIES_MAX {
                 return directories.into_iter().collect();
             }

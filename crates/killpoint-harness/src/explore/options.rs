@@ -1,6 +1,7 @@
 //! What `explore` is asked to do.
 
 use crate::asserter::checker::Checker;
+use killpoint_engine::record::Mechanism;
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
 use std::ffi::OsString;
@@ -50,6 +51,8 @@ pub struct Options {
     pub confirmations: u32,
     /// How many held points are killed live as well.
     pub live_sample: usize,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// Keep tracer and target on one processor.
     pub pin: bool,
     /// Forbid namespaces, as a hardened container does.
@@ -85,6 +88,7 @@ impl Options {
             keep: 20,
             confirmations: 1,
             live_sample: 5,
+            mechanism: Mechanism::Ptrace,
             pin: true,
             redirect: false,
             directory,

@@ -12,7 +12,7 @@ use crate::asserter::history::{History, Store};
 use crate::environment::local::{Local, Question};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::image::{Content, Image};
-use killpoint_engine::record::Root;
+use killpoint_engine::record::{Mechanism, Root};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::report::{Confirmation, FileChange, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
@@ -46,6 +46,7 @@ pub struct RunFile {
     profile: Profile,
     acks_survive_power_loss: bool,
     timeout: Duration,
+    mechanism: Mechanism,
     pin: bool,
     redirect: bool,
     /// Values of the variables that `--env` named.
@@ -79,6 +80,7 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
+            mechanism: options.mechanism,
             pin: options.pin,
             redirect: options.redirect,
             environment: options
@@ -238,6 +240,7 @@ pub fn replay(
     options.profile = run.profile;
     options.acks_survive_power_loss = run.acks_survive_power_loss;
     options.timeout = run.timeout;
+    options.mechanism = run.mechanism;
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
