@@ -1,8 +1,10 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
-use crate::arguments::{Acks, Arguments, Command, Explore, Format, Mechanism, Replay, Report};
+use crate::arguments::{
+    Acks, Arguments, Command, Explore, Format, MechanismName, Replay, Report, ScopeName,
+};
 use anyhow::anyhow;
-use killpoint_engine::record::Mechanism as Intercepted;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::{ExploreError, Options, Progress, explore};
@@ -74,9 +76,17 @@ fn options(flags: Explore) -> Options {
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
     options.mechanism = match flags.mechanism {
-        Mechanism::Ptrace => Intercepted::Ptrace,
-        Mechanism::Notify => Intercepted::Notify,
+        MechanismName::Ptrace => Mechanism::Ptrace,
+        MechanismName::Notify => Mechanism::Notify,
     };
+    options.scope = match flags.scope {
+        ScopeName::Process => Scope::Process,
+        ScopeName::Tree => Scope::Tree,
+        ScopeName::All => Scope::All,
+    };
+    options.second_checks = !flags.no_second_checks;
+    options.idempotent = flags.idempotent;
+    options.recovery_depth = flags.recovery_depth;
     options.pin = !flags.no_pin;
     options.redirect = flags.no_namespaces;
     options

@@ -54,6 +54,7 @@ struct Supervisor<'a, O> {
     /// Whether a thread became somebody else: nothing is done in its name from then on.
     identity_changed: bool,
     struck: bool,
+    struck_some: bool,
     over: bool,
     too_many: bool,
     first: Pid,
@@ -104,6 +105,7 @@ pub(super) fn run<O: Observer>(
         awaited: None,
         identity_changed: false,
         struck: false,
+        struck_some: false,
         over: false,
         too_many: false,
         first,
@@ -118,7 +120,7 @@ pub(super) fn run<O: Observer>(
     drop(signals);
     Ok(Ended {
         exit: supervisor.exit,
-        struck: supervisor.struck,
+        struck: supervisor.struck || supervisor.struck_some,
         left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
         too_many: supervisor.too_many,
     })
@@ -306,6 +308,19 @@ impl<O: Observer> Supervisor<'_, O> {
                 self.struck = true;
             }
             Entry::Strike => self.struck = true,
+            Entry::StrikeProcess => self.strike_some(notification.thread, false),
+            Entry::StrikeTree => self.strike_some(notification.thread, true),
+        }
+    }
+
+    /// Kills the process of a thread that waits and is never answered; with `tree`, its descendants
+    /// as well.
+    fn strike_some(&mut self, thread: Pid, tree: bool) {
+        self.struck_some = true;
+        let process = crate::guest::thread_group(thread).unwrap_or(thread);
+        let doomed = if tree { tree::descendants(process) } else { vec![process] };
+        for process in doomed {
+            let _ = kill(process, Signal::SIGKILL);
         }
     }
 

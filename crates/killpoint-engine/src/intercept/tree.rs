@@ -43,6 +43,25 @@ fn numbered(directory: &str) -> impl Iterator<Item = Pid> + use<> {
         .take(PROCESSES_MAX)
 }
 
+/// A process and its descendants, by their parents.
+pub(super) fn descendants(process: Pid) -> Vec<Pid> {
+    let parents: Vec<(Pid, Pid)> = processes()
+        .into_iter()
+        .filter_map(|process| Some((process, crate::guest::parent(process).ok()?)))
+        .collect();
+    let mut found = vec![process];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        for (child, of) in &parents {
+            if *of == parent && !found.contains(child) {
+                found.push(*child);
+            }
+        }
+        next += 1;
+    }
+    found
+}
+
 /// How many threads each living process of the tree has.
 pub(super) fn living() -> Vec<usize> {
     processes().into_iter().filter_map(threads).filter(|count| *count > 0).collect()

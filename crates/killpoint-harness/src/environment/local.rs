@@ -9,9 +9,10 @@ use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
 use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, record};
-use killpoint_engine::recording::Ending;
-use killpoint_engine::spawn::{Drain, Launch, null};
+use killpoint_engine::recording::{Ending, Exit};
+use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_model::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -40,6 +41,8 @@ pub struct Local {
     pub launch: Launch,
     /// The state directories.
     pub roots: Vec<Root>,
+    /// Which snapshot in the folder of the run the target starts from.
+    pub snapshot: String,
     /// Who reads states.
     pub checker: Checker,
     /// The journal at the start of the workload: what was there, and intents.
@@ -75,6 +78,8 @@ pub struct Trial {
     pub read_before: bool,
     /// Whether to read the state afterwards.
     pub read_after: bool,
+    /// For the built-in oracle: the recording to learn from and the state that is expected.
+    pub built_in: Option<(String, StateName)>,
 }
 
 /// What one run of the target gave.
@@ -136,11 +141,14 @@ impl Local {
     /// Over which directory the scratch space is mounted: an empty one that no program needs, so
     /// that it cannot lie inside a state directory; else one in the folder of the run.
     fn scratch(&self) -> PathBuf {
-        let unused = Path::new("/mnt");
-        let empty = fs::read_dir(unused).is_ok_and(|mut entries| entries.next().is_none());
-        match empty && self.containment != Containment::Redirect {
-            true => unused.to_owned(),
-            false => self.folder.join("scratch"),
+        const MOSTLY_EMPTY: [&str; 6] =
+            ["/mnt", "/media", "/srv", "/opt", "/usr/local/src", "/usr/src"];
+        let is_empty = |directory: &&str| {
+            fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+        };
+        match MOSTLY_EMPTY.iter().find(|directory| is_empty(directory)) {
+            Some(unused) if self.containment != Containment::Redirect => PathBuf::from(unused),
+            _ => self.folder.join("scratch"),
         }
     }
 
@@ -256,12 +264,17 @@ impl Local {
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
-        let after = match trial.read_after && self.checker != Checker::BuiltIn {
-            true => Some(self.read_here(&seen, || {
-                // A second try would see what the first left: no fresh copy is kept of a live state.
-                Ok(())
-            })?),
-            false => None,
+        let after = match (&trial.built_in, &self.checker) {
+            (Some((recording, state)), Checker::BuiltIn) => {
+                let image = recorded.image.without_nameless();
+                let names = [recording.as_str(), trial.name.as_str()];
+                Some(Reading::Judged(self.judge_live(arena, &initial, &image, names, state)?))
+            }
+            // A second try would see what the first left: no fresh copy is kept of a live state.
+            (_, Checker::Command(_) | Checker::Stream(_)) if trial.read_after => {
+                Some(self.read_here(&seen, || Ok(()))?)
+            }
+            _ => None,
         };
         Ok(TrialResult {
             ending: recorded.ending,
@@ -273,6 +286,32 @@ impl Local {
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
         })
+    }
+
+    /// The built-in oracle on what a live kill left: by the versions of the first recording; where
+    /// bytes vary from run to run by those of the second, the kill's own.
+    fn judge_live(
+        &self,
+        arena: &Arena,
+        initial: &Image,
+        image: &Image,
+        recordings: [&str; 2],
+        state: &StateName,
+    ) -> Result<Judgement, Problem> {
+        let mut bench = Bench::new(self, arena, initial, Vec::new())?;
+        let mut judgement = Judgement::held();
+        for (recording, recorded_beyond) in recordings.into_iter().zip([true, false]) {
+            let path = arena.in_run(&format!("recordings/{recording}.rec"));
+            let built_in = BuiltIn::learn(&path, initial, recorded_beyond, &mut |image| {
+                bench.place(arena, image)
+            })?;
+            judgement = built_in.judge(image, state, &mut || bench.place(arena, image));
+            bench.take_off_if_laid(arena)?;
+            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) {
+                break;
+            }
+        }
+        Ok(judgement)
     }
 
     fn read_before(&self, arena: &mut Arena, initial: &Image) -> Result<Reading, Problem> {
@@ -307,7 +346,9 @@ impl Local {
 
     /// Paths of the initial state, which nobody changes.
     fn snapshots(&self, arena: &Arena) -> Vec<PathBuf> {
-        (0..self.roots.len()).map(|index| arena.in_run(&snapshot_name(index))).collect()
+        (0..self.roots.len())
+            .map(|index| arena.in_run(&snapshot_name(&self.snapshot, index)))
+            .collect()
     }
 
     /// Makes an image real in the scratch space and mounts it over the paths of the state. Returns
@@ -383,9 +424,12 @@ impl Local {
     }
 }
 
+/// The name of the snapshot that every run has.
+pub const INITIAL: &str = "initial";
+
 /// Where the copy of a state directory lies in the folder of the run.
-pub fn snapshot_name(index: usize) -> String {
-    format!("snapshots/initial/{index}")
+pub fn snapshot_name(snapshot: &str, index: usize) -> String {
+    format!("snapshots/{snapshot}/{index}")
 }
 
 /// Replaces `{state}` in an argument.
@@ -422,6 +466,8 @@ pub struct Question {
     pub journal_length: u64,
     /// Whether to read the recovered store a second time.
     pub again: bool,
+    /// Whether to run the target again on the state, and read it then.
+    pub rerun: bool,
 }
 
 /// What reading a state gave.
@@ -431,6 +477,8 @@ pub struct Answer {
     pub reading: Reading,
     /// The reading of the recovered store.
     pub again: Option<Reading>,
+    /// The reading after the target was run again.
+    pub rerun: Option<Reading>,
 }
 
 /// A worker that builds states of a recording and reads them. Questions must come in ascending
@@ -567,7 +615,7 @@ impl<'a> Bench<'a> {
                 built_in.judge(image, &question.state, &mut || self.place(arena, image));
             self.built_in = Some(built_in);
             self.take_off_if_laid(arena)?;
-            return Ok(Answer { reading: Reading::Judged(judgement), again: None });
+            return Ok(Answer { reading: Reading::Judged(judgement), again: None, rerun: None });
         }
         self.cursor.change_to(image)?;
         self.write_journal(arena, question.journal_length)?;
@@ -596,10 +644,39 @@ impl<'a> Bench<'a> {
             _ => None,
         };
         self.take_off(arena)?;
+        let mut rerun = None;
+        if question.rerun {
+            self.lay_over(arena)?;
+            rerun = Some(self.rerun(&seen)?);
+            self.take_off(arena)?;
+        }
         if self.stream.is_none() && arena.views_touched() {
             arena.renew_views()?;
         }
-        Ok(Answer { reading, again })
+        Ok(Answer { reading, again, rerun })
+    }
+
+    /// Runs the target on the state that is mounted now, and reads what it leaves.
+    fn rerun(&mut self, seen: &Surroundings) -> Result<Reading, Problem> {
+        let launch = self.local.resolved_launch(seen);
+        let finished = spawn::run(&launch, self.local.target_timeout, TARGET_OUTPUT_MAX)?;
+        let said = String::from_utf8_lossy(&finished.error).trim().to_owned();
+        let how = match finished.exit {
+            Exit::Status(0) => None,
+            Exit::Status(code) => Some(format!("exit status {code}")),
+            Exit::Signal(number) => Some(format!("death by signal {number}")),
+            Exit::TimedOut => return Ok(Reading::Hung(self.local.target_timeout)),
+            Exit::NotStarted(_) | Exit::Running => {
+                return Ok(Reading::NotRun("the command could not be started".to_owned()));
+            }
+        };
+        if let Some(how) = how {
+            return Ok(Reading::Refused { how, said });
+        }
+        Ok(match &mut self.stream {
+            Some(stream) => stream.read(seen),
+            None => self.local.read_here(seen, || Ok(()))?,
+        })
     }
 
     /// Makes an image real at its own paths, to be thrown away; for the built-in oracle.

@@ -1,7 +1,7 @@
 //! What `explore` is asked to do.
 
 use crate::asserter::checker::Checker;
-use killpoint_engine::record::Mechanism;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
 use std::ffi::OsString;
@@ -53,6 +53,14 @@ pub struct Options {
     pub live_sample: usize,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
+    /// Which processes a strike kills.
+    pub scope: Scope,
+    /// Read each recovered store a second time.
+    pub second_checks: bool,
+    /// Run the command again on each crash state: it must then end as if nothing had happened.
+    pub idempotent: bool,
+    /// How deep crashes inside recovery are enumerated: 0 or 1.
+    pub recovery_depth: u32,
     /// Keep tracer and target on one processor.
     pub pin: bool,
     /// Forbid namespaces, as a hardened container does.
@@ -89,6 +97,10 @@ impl Options {
             confirmations: 1,
             live_sample: 5,
             mechanism: Mechanism::Ptrace,
+            scope: Scope::All,
+            second_checks: true,
+            idempotent: false,
+            recovery_depth: 1,
             pin: true,
             redirect: false,
             directory,

@@ -7,11 +7,11 @@ use super::plan::Plan;
 use super::recordings::Recorded;
 use super::replay::{FindingFile, RunFile};
 use super::{ExploreError, Journalist, Options, Progress, Watch, unknown};
-use crate::asserter::checker::{Checker, Expectation, Reading, judge};
+use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Question, Trial};
-use killpoint_engine::record::StrikeAt;
+use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Finding};
@@ -45,6 +45,8 @@ pub struct Expected<'a> {
     pub initial: Option<&'a crate::asserter::history::Store>,
     /// What readings are held against.
     pub expectation: &'a Expectation,
+    /// The recording by which the built-in oracle judges.
+    pub recording: &'a str,
 }
 
 /// Kills the target once at an address and judges what it left.
@@ -55,6 +57,7 @@ pub fn strike(
     local: &Local,
     name: &str,
     at: StrikeAt,
+    state: &StateName,
     expected: &Expected<'_>,
 ) -> Result<Strike, ExploreError> {
     let trial = Trial {
@@ -63,6 +66,7 @@ pub fn strike(
         strike: Some(at.clone()),
         read_before: false,
         read_after: true,
+        built_in: Some((expected.recording.to_owned(), state.clone())),
     };
     let result = local.run(&trial)?;
     let strike = |exact, judgement| Strike { exact, judgement };
@@ -72,11 +76,9 @@ pub fn strike(
         let text = format!("no call of this run had the address {}", at.address);
         return Ok(strike(Err((Reason::NotFired, text)), nothing));
     }
-    // A write that was let in part of the way stands in the log as its last operation.
-    let before = match at.after_bytes {
-        Some(_) => &addresses[..addresses.len().saturating_sub(1)],
-        None => &addresses[..],
-    };
+    // After it stand a write that was let in part of the way, and what survivors did.
+    let length = usize::try_from(result.ending.struck_after.unwrap_or(0)).unwrap_or(usize::MAX);
+    let before = &addresses[..length.min(addresses.len())];
     if !same_history(before, expected) {
         let text = format!(
             "{} operations came before {}, and they are not those of the recording",
@@ -138,7 +140,8 @@ fn same_history(live: &[Address], expected: &Expected<'_>) -> bool {
     live == before
 }
 
-fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
+/// What a live kill at a point is compared with.
+pub(super) fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
     let length = usize::try_from(point - 1).unwrap_or(usize::MAX).min(recorded.addresses.len());
     Expected {
         before: &recorded.addresses[..length],
@@ -146,16 +149,17 @@ fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
         same_order: recorded.same_order,
         initial: recorded.initial.as_ref(),
         expectation: &recorded.expectation,
+        recording: &recorded.name,
     }
 }
 
 /// Where a state that a kill can leave is struck; none for power loss.
-pub fn strike_at(name: &StateName, address: &Address) -> Option<StrikeAt> {
+pub fn strike_at(name: &StateName, address: &Address, scope: Scope) -> Option<StrikeAt> {
     let address = address.clone();
     match (name.model, &name.variant) {
-        (CrashModel::Kill, _) => Some(StrikeAt { address, after_bytes: None }),
+        (CrashModel::Kill, _) => Some(StrikeAt { address, after_bytes: None, scope }),
         (CrashModel::TornWrite, Variant::Bytes(bytes)) => {
-            Some(StrikeAt { address, after_bytes: Some(*bytes) })
+            Some(StrikeAt { address, after_bytes: Some(*bytes), scope })
         }
         _ => None,
     }
@@ -174,7 +178,7 @@ struct Stage<'a, 'w> {
     number: u32,
 }
 
-/// Confirms every defect, kills a sample of held points, writes the findings.
+/// Confirms every defect, kills a sample of held points, writes the findings; returns how many.
 ///
 /// # Errors
 /// If a worker fails, or the run's folder cannot be written.
@@ -188,8 +192,9 @@ pub fn confirm(
     defects: Vec<Defect>,
     journalist: &mut Journalist,
     watch: Watch<'_>,
-) -> Result<(), ExploreError> {
+) -> Result<u32, ExploreError> {
     let known = findings::read_baseline(options)?;
+    let count = u32::try_from(defects.len()).unwrap_or(u32::MAX);
     RunFile::of(options, local, recorded).write(&local.folder)?;
     let sample = sample(options, recorded, plan, judged);
     let total = (defects.len() + sample.len()) as u64;
@@ -219,12 +224,12 @@ pub fn confirm(
     for point in sample {
         stage.check_held(point)?;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Held points to kill live: seeded, spread over the run.
 fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<u64> {
-    if options.checker == Checker::BuiltIn || !options.models.contains(&CrashModel::Kill) {
+    if !options.models.contains(&CrashModel::Kill) {
         return Vec::new();
     }
     let mut held: Vec<u64> = plan
@@ -258,7 +263,7 @@ impl Stage<'_, '_> {
     fn strike(
         &mut self,
         at: &StrikeAt,
-        point: u64,
+        state: &StateName,
         wanted: &Verdict,
     ) -> Result<bool, ExploreError> {
         let mut last = (Reason::NotFired, String::new());
@@ -268,7 +273,13 @@ impl Stage<'_, '_> {
             self.journalist.sync()?;
             self.number += 1;
             let name = format!("strike-{}", self.number);
-            let strike = strike(self.local, &name, at.clone(), &expected(self.recorded, point))?;
+            let strike = strike(
+                self.local,
+                &name,
+                at.clone(),
+                state,
+                &expected(self.recorded, state.point),
+            )?;
             let _ = std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.rec")));
             let _ =
                 std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.journal")));
@@ -312,11 +323,11 @@ impl Stage<'_, '_> {
         let (index, name) = &defect.example;
         let address = findings::address_at(self.plan, name.point);
         let mut confirmation = Confirmation::default();
-        let live = strike_at(name, &address).filter(|_| self.options.checker != Checker::BuiltIn);
+        let live = strike_at(name, &address, Scope::All);
         for _ in 0..self.options.confirmations {
             confirmation.tries += 1;
             let hit = match &live {
-                Some(at) => self.strike(at, name.point, &judged[*index].judgement.verdict)?,
+                Some(at) => self.strike(at, name, &judged[*index].judgement.verdict)?,
                 None => self.judge_again(*index, name, &judged[*index].judgement)?,
             };
             confirmation.hits += u32::from(hit);
@@ -334,7 +345,12 @@ impl Stage<'_, '_> {
     ) -> Result<bool, ExploreError> {
         let mut worker = self.local.judge_worker(&self.recorded.name, &self.plan.models)?;
         let journal_length = self.plan.states[index].journal_length;
-        worker.ask(&Question { state: name.clone(), journal_length, again: false })?;
+        worker.ask(&Question {
+            state: name.clone(),
+            journal_length,
+            again: false,
+            rerun: false,
+        })?;
         let limit = self.local.checker_timeout * 4 + Duration::from_secs(60);
         let answer = worker.answer(limit)?;
         let promise = promise(name.model, self.options);
@@ -352,8 +368,9 @@ impl Stage<'_, '_> {
 
     fn check_held(&mut self, point: u64) -> Result<(), ExploreError> {
         let address = findings::address_at(self.plan, point);
-        let at = StrikeAt { address, after_bytes: None };
-        self.strike(&at, point, &Verdict::Held)?;
+        let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
+        let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
+        self.strike(&at, &state, &Verdict::Held)?;
         self.progress();
         Ok(())
     }

@@ -116,7 +116,7 @@ impl Case<'_> {
                     return Ok(self.zeros(present.length));
                 }
                 let detail = format!("{name} cannot be read as {format_name}: {why}.");
-                if self.subject.placed_unread.contains(&present.digest) {
+                if self.subject.placed.contains(&present.digest) {
                     let detail = format!("{detail} The program put it in place like this.");
                     return Ok(Judgement::unknown(Reason::NoOracle, detail));
                 }
@@ -243,6 +243,9 @@ impl Case<'_> {
         }
         let dump = match reading.as_ref() {
             Reading::NotUnderstood(why) => return Ok(unknown(why)),
+            Reading::Broken(_, why) if self.subject.placed.contains(&present.digest) => {
+                return Ok(unknown(&format!("the program put it in place like this: {why}")));
+            }
             Reading::Broken(..) if present.length == 0 => return Ok(self.lost("is empty")),
             Reading::Broken(class, why) => {
                 let detail = format!("{name} is not an intact SQLite database: {why}.");
@@ -284,7 +287,17 @@ impl Case<'_> {
         })
     }
 
+    /// A file of no known format. One thing can be said without understanding it: it is empty where
+    /// each version that the program ever completed had content, and nothing in the state holds a
+    /// copy of one. Files that are not data by their names are left out.
     fn opaque(&self, present: Present) -> Judgement {
+        let never_empty = self.subject.entries.iter().all(|entry| match &entry.what {
+            What::File { length, .. } => *length > 0,
+            What::Absent | What::Database(_) => true,
+        });
+        if present.length == 0 && never_empty && !self.floor_is_blank() && !self.is_scratch() {
+            return self.lost("is empty");
+        }
         let detail = format!(
             "{} ({}) is none of its recorded versions, and nothing here understands it: give a \
              checker.",
@@ -292,6 +305,15 @@ impl Case<'_> {
             bytes(present.length)
         );
         Judgement::unknown(Reason::NoOracle, detail)
+    }
+
+    /// Whether its name says that it holds no data: locks, process ids, temporary files, caches.
+    fn is_scratch(&self) -> bool {
+        let name = self.subject.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_lowercase();
+        let marks = ["lock", "pid", "tmp", "temp", "cache", "swp"];
+        let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
+        parts.into_iter().any(|part| marks.contains(&part)) || name.ends_with('~')
     }
 
     /// A gap in which the program itself had left the file, perhaps meaning it.
@@ -312,11 +334,17 @@ impl Case<'_> {
     /// one not yet moved into place.
     fn whole_copy(&self) -> Option<&Path> {
         let path = &self.subject.path;
-        let stem = path.file_stem().filter(|_| matches!(self.subject.kind, Kind::Document(_)))?;
+        let stem = path.file_stem()?;
+        let anywhere = match self.subject.kind {
+            Kind::Document(_) => false,
+            Kind::Opaque => true,
+            Kind::Database | Kind::AppendOnly => return None,
+        };
         let is_called_after = |other: &Path| {
             let name = other.file_name().unwrap_or_default().as_encoded_bytes();
             let stem = stem.as_encoded_bytes();
-            other != path && name.windows(stem.len()).any(|part| part == stem)
+            let is_named = anywhere || name.windows(stem.len()).any(|part| part == stem);
+            other != path && is_named
         };
         let is_version = |present: &Present| {
             self.subject.entries[self.floor..].iter().any(|entry| {

@@ -222,10 +222,14 @@ impl History {
     fn into_subject(self, path: PathBuf) -> Subject {
         let kind = self.kind(&path);
         let appended = self.versions().all(|seen| seen.appended);
-        let placed_unread = match kind {
+        let placed = match kind {
             Kind::Document(format) => {
                 let unread = self.versions().filter(|seen| seen.is_placed_unread(format));
                 unread.map(|seen| seen.digest).collect()
+            }
+            Kind::Database => {
+                let placed = self.versions().filter(|seen| seen.moment == Moment::Placed);
+                placed.map(|seen| seen.digest).collect()
             }
             _ => Vec::new(),
         };
@@ -253,7 +257,7 @@ impl History {
         }
         entries.extend(self.dumps);
         entries.sort_by_key(|entry| entry.at);
-        Subject { path, kind, entries, wholes, appended, placed_unread }
+        Subject { path, kind, entries, wholes, appended, placed }
     }
 
     fn kind(&self, path: &Path) -> Kind {

@@ -80,8 +80,9 @@ pub(super) struct Subject {
     pub(super) wholes: Vec<Arc<[u8]>>,
     /// Whether its bytes were only ever appended to.
     pub(super) appended: bool,
-    /// Of a document: contents that were put in place whole and cannot be read.
-    pub(super) placed_unread: Vec<Digest>,
+    /// Contents that were put in place whole: of a document those that cannot be read, of a database
+    /// all.
+    pub(super) placed: Vec<Digest>,
 }
 
 /// How a crash state's file compares with the versions.

@@ -39,7 +39,7 @@ fn truncate_and_write_loses_and_tears() {
         ("a.ini", "[a]\nb=1\n", ("[a]\nb=2\n", "c=3\n"), "..LT."),
         ("a.ini", "[a]\nb=1\n", ("[a]\nb=2\nc", "=3\n"), "..LT."),
         ("lines.jsonl", "{\"a\":1}\n{\"b\":2}\n", ("{\"a\":3}\n", "{\"b\":4}\n"), "..LT."),
-        ("notes.txt", "one", ("two", "three"), "..??."),
+        ("notes.txt", "one", ("two", "three"), "..L?."),
     ] {
         let mut world = World::with(&[(name, old), ("other.json", "[]")]);
         world.sync("other.json").overwrite(name, new.0, new.1);
@@ -174,7 +174,7 @@ fn a_file_that_never_was_a_document_is_not_judged_as_one() {
     let mut world = World::with(&[("a.json", "// with comments\n{}"), ("nginx.conf", "http { }")]);
     world.overwrite("a.json", "// more", "\n{}").overwrite("nginx.conf", "http", " { x; }");
     assert_eq!(world.learn().subjects().map(|it| it.1).collect::<Vec<_>>(), [Kind::Opaque; 2]);
-    check(&world, ".??.??.");
+    check(&world, ".L?.L?.");
 }
 
 #[test]
