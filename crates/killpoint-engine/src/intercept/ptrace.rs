@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
+use std::mem::offset_of;
 use std::time::Instant;
 
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
@@ -402,7 +403,8 @@ fn call_of(pid: Pid) -> nix::Result<Call> {
 }
 
 fn result_of(pid: Pid) -> i64 {
-    ptrace::getregs(pid).map_or(i64::from(-libc::ESRCH), |registers| registers.rax.cast_signed())
+    let register = offset_of!(libc::user_regs_struct, rax) as ptrace::AddressType;
+    ptrace::read_user(pid, register).unwrap_or(i64::from(-libc::ESRCH))
 }
 
 #[expect(unsafe_code, reason = "nix has no PTRACE_LISTEN")]
