@@ -245,10 +245,22 @@ fn open_thread(thread: Pid) -> io::Result<OwnedFd> {
 /// # Errors
 /// If the thread is gone.
 pub(crate) fn thread_group(thread: Pid) -> io::Result<Pid> {
+    status_number(thread, "Tgid:")
+}
+
+/// The parent of a process.
+///
+/// # Errors
+/// If the process is gone.
+pub(crate) fn parent(process: Pid) -> io::Result<Pid> {
+    status_number(process, "PPid:")
+}
+
+fn status_number(thread: Pid, field: &str) -> io::Result<Pid> {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status"))?;
     status
         .lines()
-        .find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
+        .find_map(|line| line.strip_prefix(field)?.trim().parse().ok())
         .map(Pid::from_raw)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

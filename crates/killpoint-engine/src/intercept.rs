@@ -10,7 +10,9 @@
 //!    threads are shown in the order in which they were parked.
 //! 4. [`Entry::Strike`] suppresses the call; nothing of the tree runs again; when `run` returns,
 //!    every process of it is dead and reaped.
-//! 5. When the mechanism's process dies, the tree dies.
+//! 5. [`Entry::StrikeProcess`] and [`Entry::StrikeTree`] suppress the call and kill only those; what
+//!    survives goes on under interception.
+//! 6. When the mechanism's process dies, the tree dies.
 
 mod ptrace;
 
@@ -42,6 +44,10 @@ pub(crate) enum Entry {
     CarryThenStrike(u64),
     /// Kill everything here and now.
     Strike,
+    /// Kill the process that makes the call, and go on with the others.
+    StrikeProcess,
+    /// Kill that process and its descendants, and go on with the others.
+    StrikeTree,
 }
 
 /// Who looks at the calls.

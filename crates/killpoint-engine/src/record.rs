@@ -32,6 +32,30 @@ pub struct Root {
     pub prefix: String,
 }
 
+/// Which processes a strike kills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The process that makes the call; others go on.
+    Process,
+    /// That process and its descendants; others go on.
+    Tree,
+    /// Everything that was launched.
+    #[default]
+    All,
+}
+
+impl Scope {
+    /// The name used on the command line, in reports and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Process => "process",
+            Scope::Tree => "tree",
+            Scope::All => "all",
+        }
+    }
+}
+
 /// Where to strike.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StrikeAt {
@@ -39,6 +63,8 @@ pub struct StrikeAt {
     pub address: Address,
     /// Let a write happen up to this many bytes first (a torn write).
     pub after_bytes: Option<u64>,
+    /// Which processes die.
+    pub scope: Scope,
 }
 
 /// What to record.
@@ -185,6 +211,7 @@ struct Recorder<C> {
     strike: Option<StrikeAt>,
     pending: Option<Begun>,
     ordinal: u64,
+    struck_after: Option<u64>,
     outside: u64,
     processes: BTreeMap<i32, u32>,
     process_of: HashMap<Pid, u32>,
@@ -234,6 +261,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             strike: request.strike.clone(),
             pending: None,
             ordinal: 0,
+            struck_after: None,
             outside: 0,
             processes: BTreeMap::new(),
             process_of: HashMap::new(),
@@ -325,14 +353,21 @@ impl<C: FnMut() -> bool> Recorder<C> {
             pending,
         };
         let entry = match &self.strike {
-            Some(strike) if strike.address == begun.address => match strike.after_bytes {
-                Some(bytes) if bytes < length => Entry::CarryThenStrike(bytes),
-                _ => Entry::Strike,
-            },
+            Some(strike) if strike.address == begun.address => {
+                self.struck_after = Some(self.ordinal);
+                match (strike.after_bytes, strike.scope) {
+                    (Some(bytes), Scope::All) if bytes < length => Entry::CarryThenStrike(bytes),
+                    (_, Scope::All) => Entry::Strike,
+                    (_, Scope::Tree) => Entry::StrikeTree,
+                    (_, Scope::Process) => Entry::StrikeProcess,
+                }
+            }
             _ => Entry::Carry,
         };
-        if entry != Entry::Strike {
-            self.pending = Some(begun);
+        match entry {
+            Entry::Carry | Entry::CarryThenStrike(_) => self.pending = Some(begun),
+            // The address is used up: the same call of a survivor is another one.
+            _ => self.strike = None,
         }
         entry
     }
@@ -366,13 +401,14 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let ending = Ending {
             exit: ended.exit,
             struck: ended.struck,
+            struck_after: self.struck_after,
             journal_length: self.journal.metadata().map_or(0, |metadata| metadata.len()),
             outside: self.outside,
             processes: u32::try_from(self.processes.len()).unwrap_or(u32::MAX),
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
-            born: self.namespace.born().to_vec(),
+            named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;
         Ok(Recorded { ending, operations: self.ordinal, image: self.image })

@@ -3,7 +3,8 @@
 //! The stages, each a room of its own: `prepare` (what is tested, where), `discovery` (where the
 //! command writes, if nobody said), `recordings` (the control
 //! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
-//! `findings` (one defect is one finding), `strikes` (live kills that confirm them).
+//! `findings` (one defect is one finding), `strikes` (live kills that confirm them), `recovery`
+//! (crashes inside the recovery from a crash), `survivors` (strikes that leave some processes alive).
 
 pub mod discovery;
 pub mod findings;
@@ -12,8 +13,10 @@ pub mod options;
 pub mod plan;
 pub mod prepare;
 pub mod recordings;
+pub mod recovery;
 pub mod replay;
 pub mod strikes;
+pub mod survivors;
 
 pub use options::Options;
 pub use prepare::ExploreError;
@@ -22,6 +25,7 @@ use crate::asserter::checker::{Expectation, judge};
 use crate::environment::local::Local;
 use crate::store::{EventLog, RunFolder};
 use judging::Judged;
+use killpoint_engine::record::Scope;
 use killpoint_model::event::Event;
 use killpoint_model::report::Report;
 use killpoint_model::verdict::{Outcome, Reason, Verdict};
@@ -153,13 +157,40 @@ fn run(
         let text = "the command changed nothing in its state: there is no point to strike at";
         return Ok(Reached::Nothing(text.to_owned()));
     }
+    if survivors_matter(options, &recorded, journalist)? {
+        survivors::explore(options, local, &recorded, &plan, journalist, watch)?;
+        journalist.stage("judged", since)?;
+        return Ok(Reached::End);
+    }
     let judged = judging::judge_all(options, local, &recorded, &plan, journalist, watch)?;
     journalist.stage("judged", since)?;
     let since = Instant::now();
-    let defects = findings::group(&recorded, &plan, &judged);
-    strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
+    let defects = findings::group(local, &recorded, &plan, &judged)?;
+    let findings =
+        strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;
+    let since = Instant::now();
+    let number = findings + 1;
+    recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
+    journalist.stage("recoveries", since)?;
     Ok(Reached::End)
+}
+
+/// Whether a strike may leave processes that go on, so that only live kills can judge it.
+fn survivors_matter(
+    options: &Options,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<bool, ExploreError> {
+    if options.scope == Scope::All {
+        return Ok(false);
+    }
+    if recorded.result.ending.processes > 1 {
+        return Ok(true);
+    }
+    let text = format!("one process: scope {} kills all there is", options.scope.name());
+    journalist.tell(Event::Note { text })?;
+    Ok(false)
 }
 
 fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {

@@ -1,7 +1,8 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
-use crate::arguments::{Acks, Arguments, Command, Explore, Format, Replay, Report};
+use crate::arguments::{Acks, Arguments, Command, Explore, Format, Replay, Report, ScopeName};
 use anyhow::anyhow;
+use killpoint_engine::record::Scope;
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::{ExploreError, Options, Progress, explore};
@@ -72,6 +73,14 @@ fn options(flags: Explore) -> Options {
     options.write_baseline = flags.write_baseline;
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
+    options.scope = match flags.scope {
+        ScopeName::Process => Scope::Process,
+        ScopeName::Tree => Scope::Tree,
+        ScopeName::All => Scope::All,
+    };
+    options.second_checks = !flags.no_second_checks;
+    options.idempotent = flags.idempotent;
+    options.recovery_depth = flags.recovery_depth;
     options.pin = !flags.no_pin;
     options.redirect = flags.no_namespaces;
     options

@@ -35,6 +35,7 @@ struct Tracer<'a, O> {
     in_flight: Option<Pid>,
     strike_after: bool,
     struck: bool,
+    struck_some: bool,
     first: Pid,
     exit: Exit,
     last_call: Instant,
@@ -73,6 +74,7 @@ pub(crate) fn run<O: Observer>(
         in_flight: None,
         strike_after: false,
         struck: false,
+        struck_some: false,
         first,
         exit: Exit::Running,
         last_call: Instant::now(),
@@ -83,7 +85,7 @@ pub(crate) fn run<O: Observer>(
     drop(timer);
     Ok(Ended {
         exit: tracer.exit,
-        struck: tracer.struck,
+        struck: tracer.struck || tracer.struck_some,
         left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
         too_many: tracer.too_many,
     })
@@ -294,7 +296,50 @@ impl<O: Observer> Tracer<'_, O> {
                 self.struck = true;
                 true
             }
+            Entry::StrikeProcess => {
+                self.strike_some(pid, false);
+                false
+            }
+            Entry::StrikeTree => {
+                self.strike_some(pid, true);
+                false
+            }
         }
+    }
+
+    /// Kills the process of a thread that stands at the entry of a call, which is thereby
+    /// suppressed; with `tree`, its descendants first, so that none is born meanwhile unseen.
+    fn strike_some(&mut self, thread: Pid, tree: bool) {
+        self.struck_some = true;
+        let process = crate::guest::thread_group(thread).unwrap_or(thread);
+        let mut doomed = vec![process];
+        if tree {
+            doomed = self.descendants(process);
+        }
+        for process in doomed {
+            let _ = nix::sys::signal::kill(process, Signal::SIGKILL);
+        }
+    }
+
+    /// A process and its descendants among the tracees, by their parents.
+    fn descendants(&self, process: Pid) -> Vec<Pid> {
+        let mut found = vec![process];
+        let parents: Vec<(Pid, Pid)> = self
+            .processes()
+            .into_iter()
+            .filter_map(|process| Some((process, crate::guest::parent(process).ok()?)))
+            .collect();
+        let mut next = 0;
+        while next < found.len() {
+            let parent = found[next];
+            for (child, of) in &parents {
+                if *of == parent && !found.contains(child) {
+                    found.push(*child);
+                }
+            }
+            next += 1;
+        }
+        found
     }
 
     fn carry(&mut self, pid: Pid) {

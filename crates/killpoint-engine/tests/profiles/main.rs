@@ -20,9 +20,15 @@ const SETUP: &str = "create old; write old 0 5000 o; create log; write log 0 300
 
 /// Name and sequence. `commit` forces a commit through another file.
 const SEQUENCES: [(&str, &str); 34] = [
-    ("new file, closed, renamed over", "create new; write new 0 100 n; close new; rename new old; commit"),
+    (
+        "new file, closed, renamed over",
+        "create new; write new 0 100 n; close new; rename new old; commit",
+    ),
     ("new file, renamed over, left open", "create new; write new 0 100 n; rename new old; commit"),
-    ("new file, renamed to a new name", "create new; write new 0 100 n; close new; rename new fresh; commit"),
+    (
+        "new file, renamed to a new name",
+        "create new; write new 0 100 n; close new; rename new fresh; commit",
+    ),
     ("new file", "create new; write new 0 100 n; close new; commit"),
     ("new file, no commit", "create new; write new 0 100 n; close new"),
     ("new empty file, no commit", "create new"),
@@ -30,7 +36,10 @@ const SEQUENCES: [(&str, &str); 34] = [
     ("truncate, write, close", "truncate old 0; write old 0 100 n; close old; commit"),
     ("truncate, write, close, no commit", "truncate old 0; write old 0 100 n; close old"),
     ("truncate to the middle, grow again", "truncate old 1000; write old 1000 500 n; commit"),
-    ("truncate an empty file, write, close", "create new; commit; truncate new 0; write new 0 100 n; close new; commit"),
+    (
+        "truncate an empty file, write, close",
+        "create new; commit; truncate new 0; write new 0 100 n; close new; commit",
+    ),
     ("append", "write log 3000 3000 a; commit"),
     ("append, sync_file_range", "write log 3000 3000 a; sync-file-range log"),
     ("append, sync_file_range, commit", "write log 3000 3000 a; sync-file-range log; commit"),
@@ -38,13 +47,31 @@ const SEQUENCES: [(&str, &str); 34] = [
     ("overwrite in place, sync_file_range", "write db 0 4096 w; sync-file-range db"),
     ("punch a hole", "zero db 0 4096; commit"),
     ("fsync of a new file, not of its directory", "create new; write new 0 100 n; fsync new"),
-    ("fsync of a new file in a new directory", "mkdir d; create d/new; write d/new 0 100 n; fsync d/new"),
-    ("fsync of a file after another was renamed", "rename old older; create new; write new 0 100 n; fsync new"),
+    (
+        "fsync of a new file in a new directory",
+        "mkdir d; create d/new; write d/new 0 100 n; fsync d/new",
+    ),
+    (
+        "fsync of a file after another was renamed",
+        "rename old older; create new; write new 0 100 n; fsync new",
+    ),
     ("fsync of a clean file after a rename", "rename old older; fsync log"),
-    ("fsync after an overwrite in place after a rename", "rename old older; write db 0 4096 w; fsync db"),
-    ("fdatasync after an overwrite in place after a rename", "rename old older; write db 0 4096 w; fdatasync db"),
-    ("fdatasync after an append after a rename", "rename old older; write log 3000 100 a; fdatasync log"),
-    ("fdatasync of the renamed file after an overwrite", "rename db data; write data 0 4096 w; fdatasync data"),
+    (
+        "fsync after an overwrite in place after a rename",
+        "rename old older; write db 0 4096 w; fsync db",
+    ),
+    (
+        "fdatasync after an overwrite in place after a rename",
+        "rename old older; write db 0 4096 w; fdatasync db",
+    ),
+    (
+        "fdatasync after an append after a rename",
+        "rename old older; write log 3000 100 a; fdatasync log",
+    ),
+    (
+        "fdatasync of the renamed file after an overwrite",
+        "rename db data; write data 0 4096 w; fdatasync data",
+    ),
     ("fsync of the renamed file, clean", "rename db data; fsync data"),
     ("fdatasync of the renamed file, clean", "rename db data; fdatasync data"),
     ("two renames, fsync of the second file", "rename old older; rename log logger; fsync logger"),
@@ -81,7 +108,8 @@ fn run(profile: Profile) -> Result<(), Missing> {
         models.dedup();
         eprintln!("{profile} | {name} | {} | {}", script::show(&found), models.join(" "));
         if models.is_empty() {
-            unexplained.push(format!("{profile}: {name}: {steps}\n    found {}", script::show(&found)));
+            unexplained
+                .push(format!("{profile}: {name}: {steps}\n    found {}", script::show(&found)));
         }
     }
     assert!(unexplained.is_empty(), "no model builds what was found:\n{}", unexplained.join("\n"));

@@ -1,6 +1,7 @@
 //! What `explore` is asked to do.
 
 use crate::asserter::checker::Checker;
+use killpoint_engine::record::Scope;
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
 use std::ffi::OsString;
@@ -50,6 +51,14 @@ pub struct Options {
     pub confirmations: u32,
     /// How many held points are killed live as well.
     pub live_sample: usize,
+    /// Which processes a strike kills.
+    pub scope: Scope,
+    /// Read each recovered store a second time.
+    pub second_checks: bool,
+    /// Run the command again on each crash state: it must then end as if nothing had happened.
+    pub idempotent: bool,
+    /// How deep crashes inside recovery are enumerated: 0 or 1.
+    pub recovery_depth: u32,
     /// Keep tracer and target on one processor.
     pub pin: bool,
     /// Forbid namespaces, as a hardened container does.
@@ -85,6 +94,10 @@ impl Options {
             keep: 20,
             confirmations: 1,
             live_sample: 5,
+            scope: Scope::All,
+            second_checks: true,
+            idempotent: false,
+            recovery_depth: 1,
             pin: true,
             redirect: false,
             directory,

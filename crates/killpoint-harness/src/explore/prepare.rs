@@ -4,7 +4,7 @@ use super::discovery::{Discovery, discover, without_out};
 use super::{Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
-use crate::environment::local::{Local, LocalError, snapshot_name};
+use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment};
 use killpoint_engine::image::{Image, ScanError};
@@ -128,6 +128,8 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     }
     super::findings::read_baseline(options)?;
     let mut paths = state_paths(options)?;
+    // What cannot be read is said before the run's folder is made.
+    let mut images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;
     let mut journalist = Journalist::start(&folder)?;
     let (containment, why_weaker) = containment(options, &folder);
@@ -137,9 +139,10 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let nowhere = Local { containment, ..local(options, &folder, Vec::new(), &journal, 0)? };
         found = discover(options, &nowhere)?;
         paths.clone_from(&found.state);
+        images = scan_states(options, &paths)?;
     }
     let roots = label(&paths);
-    let bytes = copy_initial(options, &folder, &paths)?;
+    let bytes = copy_initial(&folder, &images)?;
     let intents_start = journal.len() as u64;
     let mut journal_start = journal;
     journal_start.extend_from_slice(one_shot.intents.as_bytes());
@@ -244,24 +247,28 @@ fn label(paths: &[PathBuf]) -> Vec<Root> {
     roots
 }
 
-/// Copies the state as it is now into the folder of the run; its size in bytes.
-fn copy_initial(
-    options: &Options,
-    folder: &RunFolder,
-    paths: &[PathBuf],
-) -> Result<u64, ExploreError> {
-    let mut bytes = 0;
-    for (index, path) in paths.iter().enumerate() {
+/// The state directories as they are now, or empty ones where the first start is asked for.
+fn scan_states(options: &Options, paths: &[PathBuf]) -> Result<Vec<Image>, ExploreError> {
+    let mut images = Vec::new();
+    for path in paths {
         let image = scan_state(options, path)?;
-        let image = if options.from_empty { image.emptied() } else { image };
+        images.push(if options.from_empty { image.emptied() } else { image });
+    }
+    Ok(images)
+}
+
+/// Copies the state into the folder of the run; its size in bytes.
+fn copy_initial(folder: &RunFolder, images: &[Image]) -> Result<u64, ExploreError> {
+    let mut bytes = 0;
+    for (index, image) in images.iter().enumerate() {
         bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         fs::create_dir_all(&copy).map_err(|source| StoreError::Io {
             action: "make the directory",
             path: copy.clone(),
             source,
         })?;
-        Materialised::create(vec![copy], &image)?;
+        Materialised::create(vec![copy], image)?;
     }
     Ok(bytes)
 }
@@ -300,6 +307,7 @@ pub(super) fn local(
         journal: journal.to_vec(),
         intents_start,
         acknowledgements: Vec::new(),
+        snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
         checker_timeout: CHECKER_TIMEOUT,
         quiet: QUIET,
@@ -360,7 +368,7 @@ fn start_log(
         models: options.models.clone(),
         profile: options.profile,
         acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
-        scope: "all".to_owned(),
+        scope: options.scope.name().to_owned(),
         oracle: match &local.checker {
             Checker::Command(command) | Checker::Stream(command) => command.clone(),
             Checker::BuiltIn => "built-in".to_owned(),
@@ -426,7 +434,7 @@ pub fn check_untouched(
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     for (index, root) in roots.iter().enumerate() {
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };

@@ -40,6 +40,8 @@ pub struct Recorded {
     pub expectation: Expectation,
     /// The store before the workload, for live kills' own histories.
     pub initial: Option<Store>,
+    /// The store after the undisturbed workload.
+    pub after: Option<Store>,
     /// How the workload ended.
     pub result: TrialResult,
 }
@@ -85,7 +87,7 @@ pub fn record(
         return Ok(Control::Failed(why));
     }
     note_gaps(&first, journalist)?;
-    let mut stable: BTreeSet<String> = first.ending.born.iter().cloned().collect();
+    let mut stable: BTreeSet<String> = first.ending.named.iter().cloned().collect();
     let mut number = 1;
     let mut chosen = first;
     let mut name = "1".to_owned();
@@ -98,14 +100,14 @@ pub fn record(
             return Ok(Control::Failed(format!("recording {number}: {why}")));
         }
         note_gaps(&again, journalist)?;
-        let born: BTreeSet<String> = again.ending.born.iter().cloned().collect();
-        if born.is_superset(&stable) && born.is_subset(&stable) || number > NAMING_RECORDINGS_MAX {
+        let named: BTreeSet<String> = again.ending.named.iter().cloned().collect();
+        if named == stable || number > NAMING_RECORDINGS_MAX {
             sets.push(read_addresses(local, &number.to_string())?);
             tell(u64::from(number));
             continue;
         }
         // Names vary: record anew, with what is common to all so far, and compare with that.
-        stable = stable.intersection(&born).cloned().collect();
+        stable = stable.intersection(&named).cloned().collect();
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),
@@ -146,6 +148,7 @@ pub fn record(
         start,
         expectation,
         initial,
+        after: chosen.after.as_ref().and_then(|reading| control_store(reading, "").ok()),
         result: chosen,
     })))
 }

@@ -20,8 +20,15 @@ const HARNESS: &[(&str, &[&str])] = &[
 
 /// What the crate of nouns must not know.
 const IMPURE: &[&str] = &[
-    "std::fs", "std::io", "std::net", "std::env", "std::process", "std::thread", "std::sync",
-    "Instant", "SystemTime",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::sync",
+    "Instant",
+    "SystemTime",
 ];
 
 /// Every Rust file below a directory, with its text.

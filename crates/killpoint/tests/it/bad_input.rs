@@ -67,7 +67,11 @@ fn a_command_must_be_given() {
 fn a_missing_program_is_named() {
     let world = World::new();
     let mut command = world.explore();
-    refused(&world, command.args(["--", "no-such-program-anywhere"]), &["no-such-program-anywhere"]);
+    refused(
+        &world,
+        command.args(["--", "no-such-program-anywhere"]),
+        &["no-such-program-anywhere"],
+    );
     fs::write(world.join("plain"), "not a program").expect("written");
     let mut command = world.explore();
     refused(&world, command.args(["--", "./plain"]), &["plain", "execut"]);
@@ -166,7 +170,9 @@ fn a_bad_baseline_is_named() {
 #[test]
 fn numbers_that_make_no_sense_are_refused() {
     let world = World::new();
-    for (flag, value) in [("--recordings", "1"), ("--jobs", "0"), ("--seed", "dice"), ("--timeout", "soon")] {
+    for (flag, value) in
+        [("--recordings", "1"), ("--jobs", "0"), ("--seed", "dice"), ("--timeout", "soon")]
+    {
         let mut command = world.explore();
         refused(&world, with_true(command.args([flag, value])), &[flag]);
     }

@@ -147,8 +147,9 @@ impl Case {
 fn environment() -> PathBuf {
     let environment = match std::env::var_os("CASES_ENV") {
         Some(path) => PathBuf::from(path),
-        None => PathBuf::from(std::env::var_os("HOME").expect("a home"))
-            .join(".cache/killpoint-cases"),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache/killpoint-cases")
+        }
     };
     assert!(
         environment.join("rs/cases-rs").exists(),

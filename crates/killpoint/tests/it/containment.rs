@@ -49,7 +49,9 @@ impl Site {
         fs::create_dir(world.out()).expect("made");
         fs::create_dir(world.join("home")).expect("made");
         let guest = guests_directory().join("save-in-place");
-        for (from, to) in [(Path::new(env!("CARGO_BIN_EXE_killpoint")), "killpoint"), (&guest, "guest")] {
+        for (from, to) in
+            [(Path::new(env!("CARGO_BIN_EXE_killpoint")), "killpoint"), (&guest, "guest")]
+        {
             fs::copy(from, world.join(to)).expect("copied");
             fs::set_permissions(world.join(to), fs::Permissions::from_mode(0o755)).expect("ours");
         }

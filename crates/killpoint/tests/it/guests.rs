@@ -98,11 +98,7 @@ fn check(explored: &Explored, expected: Expected, under: &str) {
             for finding in &report.findings {
                 assert!(classes.contains(&finding.class), "{}", summary());
                 let confirmed = finding.confirmed;
-                assert!(
-                    confirmed.tries > 0 && confirmed.hits == confirmed.tries,
-                    "{}",
-                    summary()
-                );
+                assert!(confirmed.tries > 0 && confirmed.hits == confirmed.tries, "{}", summary());
             }
         }
         Expected::Unknown(reasons) => {

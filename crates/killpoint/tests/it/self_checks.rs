@@ -45,7 +45,8 @@ fn a_checker_that_turns_unreadable_in_crash_states_makes_the_run_unknown() {
     // It works in the control, where the document is whole, and is not there elsewhere.
     let check = r#"test -e "$KILLPOINT_STATE/done" || test ! -e "$KILLPOINT_STATE/begun" || exit 127; echo {}"#;
     let script = r#"cd "$KILLPOINT_STATE" && echo >begun && echo >done"#;
-    let explored = explored(world.explore_json().args(["--check", check, "--", "sh", "-c", script]));
+    let explored =
+        explored(world.explore_json().args(["--check", check, "--", "sh", "-c", script]));
     explored.expect(Outcome::Unknown);
     assert!(
         explored.report.unknown.iter().any(|unknown| unknown.reason == Reason::JudgeFailed),
@@ -62,8 +63,9 @@ fn files_that_nobody_can_judge_make_the_run_unknown_and_are_named() {
     explored.expect(Outcome::Unknown);
     let unknown = &explored.report.unknown;
     assert!(
-        unknown.iter().any(|unknown| unknown.reason == Reason::NoOracle
-            && unknown.detail.contains("blob")),
+        unknown
+            .iter()
+            .any(|unknown| unknown.reason == Reason::NoOracle && unknown.detail.contains("blob")),
         "{}",
         explored.summary()
     );

@@ -127,7 +127,10 @@ impl Explored {
             ));
         }
         for unknown in &report.unknown {
-            text.push_str(&format!("  {} x {}: {}\n", unknown.count, unknown.reason, unknown.detail));
+            text.push_str(&format!(
+                "  {} x {}: {}\n",
+                unknown.count, unknown.reason, unknown.detail
+            ));
         }
         for gap in &report.not_covered {
             text.push_str(&format!("  not covered: {} {} {}\n", gap.file, gap.reason, gap.needed));
@@ -148,7 +151,12 @@ impl Explored {
         self.expect(Outcome::Pass);
         let report = &self.report;
         let gaps = report.not_covered.iter().filter(|gap| gap.file != "*").count();
-        assert_eq!((report.findings.len(), report.unknown.len(), gaps), (0, 0, 0), "{}", self.summary());
+        assert_eq!(
+            (report.findings.len(), report.unknown.len(), gaps),
+            (0, 0, 0),
+            "{}",
+            self.summary()
+        );
     }
 }
 
@@ -176,7 +184,8 @@ pub fn repository() -> PathBuf {
 
 /// Whether this process may do everything.
 pub fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
+    fs::metadata("/proc/self")
+        .is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 
 /// Where the guests' binaries are; they are built where one is missing.
