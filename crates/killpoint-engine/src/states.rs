@@ -173,8 +173,11 @@ impl Walk {
     pub fn variants(&self) -> Vec<StateName> {
         let point = self.point();
         let mut names = Vec::new();
+        if self.next.as_ref().is_some_and(|(operation, _)| !operation.address_is_point()) {
+            return names; // a store into a mapping: there is no call to stop at
+        }
         let mut add = |model, variant| names.push(StateName { point, model, variant });
-        if let Some((operation, _)) = self.next.as_ref().filter(|(o, _)| o.address_is_point()) {
+        if let Some((operation, _)) = self.next.as_ref() {
             if self.models.has(CrashModel::Kill) {
                 add(CrashModel::Kill, Variant::Only);
             }

@@ -1,15 +1,18 @@
 //! What `explore` is asked to do.
 
+use super::Interrupt;
 use crate::asserter::checker::Checker;
+use killpoint_engine::arena::Containment;
 use killpoint_engine::record::Scope;
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options of a run. [`Options::new`] has the defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// The command and its arguments.
     pub command: Vec<OsString>,
@@ -65,11 +68,23 @@ pub struct Options {
     pub redirect: bool,
     /// The working directory.
     pub directory: PathBuf,
-    /// The environment.
+    /// The environment. It is kept nowhere.
+    #[serde(skip)]
     pub environment: Vec<(OsString, OsString)>,
+    /// A request to stop.
+    #[serde(skip)]
+    pub interrupt: Interrupt,
 }
 
 impl Options {
+    /// How many judges can work side by side: without namespaces they would share their state.
+    pub fn jobs_in(&self, containment: Containment) -> usize {
+        match containment {
+            Containment::Namespaces { .. } => self.jobs,
+            Containment::Redirect => 1,
+        }
+    }
+
     /// The defaults for a command, in this process's working directory and environment.
     pub fn new<T: Into<OsString>>(command: impl IntoIterator<Item = T>) -> Self {
         let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
@@ -102,6 +117,7 @@ impl Options {
             redirect: false,
             directory,
             environment: std::env::vars_os().collect(),
+            interrupt: Interrupt::new(),
         }
     }
 }

@@ -46,6 +46,7 @@ pub struct RunFile {
     profile: Profile,
     acks_survive_power_loss: bool,
     timeout: Duration,
+    checker_timeout: Duration,
     pin: bool,
     redirect: bool,
     scope: Scope,
@@ -80,6 +81,7 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
+            checker_timeout: local.checker_timeout,
             pin: options.pin,
             redirect: options.redirect,
             scope: options.scope,
@@ -257,14 +259,11 @@ pub fn replay(
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
-    fs::create_dir_all(folder.join("scratch")).map_err(|source| StoreError::Io {
-        action: "make the directory",
-        path: folder.join("scratch"),
-        source,
-    })?;
+    super::resume::announce(folder)?;
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let local = Local { checker_timeout: run.checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
@@ -278,7 +277,7 @@ pub fn replay(
             Err(why) => replayed.misses.push(why),
         }
     }
-    let _ = fs::remove_dir(folder.join("scratch"));
+    super::stop(folder);
     Ok(replayed)
 }
 
