@@ -233,7 +233,8 @@ fn with_measured_timeouts(
 ) -> Result<Local, ExploreError> {
     const TIMES: u32 = 50;
     const LEAST: Duration = Duration::from_secs(5);
-    let timeout = (recorded.result.reading * TIMES).clamp(LEAST, local.checker_timeout);
+    let timeout = (recorded.result.reading * TIMES)
+        .clamp(LEAST.min(local.checker_timeout), local.checker_timeout);
     let text = format!(
         "time-outs: {} s for a run of the command, {} s for reading a state ({TIMES} times the \
          control's reading, at least {} s)",

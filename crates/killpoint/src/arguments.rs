@@ -120,6 +120,9 @@ pub struct Explore {
     /// Time-out of one run of the command, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
+    /// Time-out of one reading of the store by the checker, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub check_timeout: u64,
     /// An environment variable whose value finding files may keep.
     #[arg(long, value_name = "NAME")]
     pub env: Vec<String>,

@@ -101,6 +101,7 @@ fn options(flags: Explore) -> Options {
     options.out = options.directory.join(flags.out);
     options.from_empty = flags.from_empty;
     options.timeout = Duration::from_secs(flags.timeout);
+    options.checker_timeout = Duration::from_secs(flags.check_timeout);
     options.keep_environment = flags.env;
     options.baseline = flags.baseline;
     options.write_baseline = flags.write_baseline;

@@ -42,6 +42,8 @@ pub struct Options {
     pub from_empty: bool,
     /// Time-out of one run of the command.
     pub timeout: Duration,
+    /// Time-out of one reading of the store by the checker.
+    pub checker_timeout: Duration,
     /// Environment variables whose values finding files may keep.
     pub keep_environment: Vec<String>,
     /// Findings that do not fail the run.
@@ -103,6 +105,7 @@ impl Options {
             out: directory.join(".killpoint"),
             from_empty: false,
             timeout: Duration::from_secs(60),
+            checker_timeout: Duration::from_secs(30),
             keep_environment: Vec::new(),
             baseline: None,
             write_baseline: None,

@@ -20,8 +20,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long reading one state may take.
-const CHECKER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing may move, after the command has ended, until what it left is ended, too.
 const QUIET: Duration = Duration::from_millis(250);
 /// Most threads of a target.
@@ -348,7 +346,7 @@ pub(super) fn local(
         acknowledgements: Vec::new(),
         snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
-        checker_timeout: CHECKER_TIMEOUT,
+        checker_timeout: options.checker_timeout,
         quiet: QUIET,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
