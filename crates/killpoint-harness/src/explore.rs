@@ -197,6 +197,10 @@ fn run(
     let recorded = match recordings::record(options, local, journalist, watch)? {
         recordings::Control::Held(recorded) => *recorded,
         recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
+        recordings::Control::Unknown(reason, why) => {
+            journalist.tell(unknown(reason, why))?;
+            return Ok(Reached::End);
+        }
     };
     journalist.stage("recorded", since)?;
     let since = Instant::now();

@@ -38,7 +38,6 @@ pub struct RunFile {
     journal: Vec<u8>,
     recording: String,
     stable: BTreeSet<String>,
-    same_order: bool,
     initial: Option<Store>,
     kept: Option<Store>,
     has_journal: bool,
@@ -70,7 +69,6 @@ impl RunFile {
             journal: local.journal.clone(),
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
-            same_order: recorded.same_order,
             initial: recorded.initial.clone(),
             kept: match &recorded.expectation {
                 Expectation::Between { kept } => kept.clone(),
@@ -296,7 +294,7 @@ fn once(
             let expected = Expected {
                 before: &file.before,
                 stable: &run.stable,
-                same_order: run.same_order,
+                all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
                 recording: &run.recording,
