@@ -6,6 +6,7 @@ mod classify;
 mod complete;
 pub mod discover;
 mod mapped;
+mod outside;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
@@ -18,6 +19,7 @@ use killpoint_model::Address;
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
+use outside::Outside;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -92,6 +94,8 @@ pub struct Request {
     pub strike: Option<StrikeAt>,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
+    /// Directories of which the target sees copies; what it changes elsewhere is named.
+    pub contained: Vec<PathBuf>,
     /// Whether to keep the tracer and the target on one processor.
     pub pin: Option<usize>,
     /// Whether the worker has the right to install filters without giving up setuid programs.
@@ -212,6 +216,7 @@ struct Recorder<C> {
     processes: BTreeMap<i32, u32>,
     process_of: HashMap<Pid, u32>,
     gaps: Vec<(String, String)>,
+    outside_writes: Outside,
     sockets: BTreeSet<Vec<u8>>,
     error: Option<RecordingError>,
     cancelled: C,
@@ -262,6 +267,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             processes: BTreeMap::new(),
             process_of: HashMap::new(),
             gaps: Vec::new(),
+            outside_writes: Outside::new(&request.contained),
             sockets: BTreeSet::new(),
             error: None,
             cancelled,
@@ -403,6 +409,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
+            outside_writes: self.outside_writes.into_paths(),
             named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;

@@ -35,6 +35,8 @@ pub struct Ending {
     pub mapped: Vec<String>,
     /// What was seen and is not covered: file and reason.
     pub gaps: Vec<(String, String)>,
+    /// Files that were changed for real: outside of the state and of what is seen copy-on-write.
+    pub outside_writes: Vec<String>,
     /// Names in the state (path relative to the root) that were born during the run, or that calls
     /// gave in vain.
     pub named: Vec<String>,
