@@ -7,11 +7,11 @@ mod mapped;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
-use crate::intercept::{self, Call, Entry, Limits, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Observer};
 use crate::naming::{Label, Namespace};
 use crate::recording::{Ending, Exit, RecordingError, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
-use classify::Pending;
+use classify::{Action, Pending};
 use killpoint_model::Address;
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
 use mapped::MappedFiles;
@@ -22,6 +22,8 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use crate::intercept::Mechanism;
 
 /// A directory whose changes are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct Request {
     pub stable: Option<BTreeSet<String>>,
     /// Where to strike; none to let it end.
     pub strike: Option<StrikeAt>,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// Whether to keep the tracer and the target on one processor.
     pub pin: Option<usize>,
     /// Whether the worker has the right to install filters without giving up setuid programs.
@@ -120,7 +124,7 @@ pub enum RecordError {
     Recording(#[from] RecordingError),
     /// The target cannot be started under interception.
     #[error(
-        "cannot start `{program}` under ptrace and seccomp; `killpoint doctor` says what is missing"
+        "cannot start `{program}` under interception (seccomp and ptrace); `killpoint doctor` says what is missing"
     )]
     Start {
         /// The program.
@@ -166,19 +170,13 @@ pub fn record(
     }
     let prepared = Prepared::new(&request.launch).map_err(start_error)?;
     let mut recorder = Recorder::new(request, cancelled)?;
-    let program = crate::filter::program();
-    let keep = request.keep_privileges;
+    let filtering = Filtering { keep_privileges: request.keep_privileges };
     let limits =
         Limits { timeout: request.timeout, quiet: request.quiet, threads_max: request.threads_max };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
-    let ended = intercept::run(
-        &prepared,
-        &streams,
-        || crate::filter::install(&program, keep),
-        limits,
-        &mut recorder,
-    )
-    .map_err(start_error)?;
+    let mechanism = request.mechanism;
+    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut recorder)
+        .map_err(start_error)?;
     drop(streams);
     recorder.finish(request, &ended)
 }
@@ -464,6 +462,22 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         if let Some(begun) = self.pending.take() {
             let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
             self.gap(file, format!("thread {thread} was killed inside {}", begun.address));
+        }
+    }
+
+    fn unseen(&mut self, guest: Guest) {
+        let Some(begun) = self.pending.take() else { return };
+        let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
+        let reason = format!(
+            "{} was done by a thread that another process traces: that it succeeded, and came \
+             before what follows it, is assumed",
+            begun.address
+        );
+        self.gap(file, reason);
+        // How much was written, or which file has no name, cannot be told from the files alone.
+        if !matches!(begun.pending.action, Action::Write { .. } | Action::Temporary) {
+            self.pending = Some(begun);
+            self.exit(guest, 0);
         }
     }
 

@@ -203,6 +203,7 @@ fn run(
         }
     };
     journalist.stage("recorded", since)?;
+    let local = &with_measured_timeouts(local, &recorded, journalist)?;
     let since = Instant::now();
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
@@ -226,6 +227,29 @@ fn run(
     recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
     journalist.stage("recoveries", since)?;
     Ok(Reached::End)
+}
+
+/// The time-out of a checker follows from the control: far above what it took undisturbed.
+fn with_measured_timeouts(
+    local: &Local,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<Local, ExploreError> {
+    const TIMES: u32 = 50;
+    const LEAST: Duration = Duration::from_secs(5);
+    let timeout = (recorded.result.reading * TIMES)
+        .clamp(LEAST.min(local.checker_timeout), local.checker_timeout);
+    let text = format!(
+        "time-outs: {} s for a run of the command, {} s for reading a state ({TIMES} times the \
+         control's reading, at least {} s)",
+        local.target_timeout.as_secs(),
+        timeout.as_secs(),
+        LEAST.as_secs()
+    );
+    if local.checker != crate::asserter::checker::Checker::BuiltIn {
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(Local { checker_timeout: timeout, ..local.clone() })
 }
 
 /// Whether a strike may leave processes that go on, so that only live kills can judge it.
@@ -271,11 +295,6 @@ fn judge_control(
         Verdict::Held => Ok(()),
         _ => Err(judgement.detail),
     }
-}
-
-/// The worst verdict of several states.
-pub(crate) fn worst<'a>(judged: impl Iterator<Item = &'a Judged>) -> Verdict {
-    judged.map(|judged| judged.judgement.verdict.clone()).max().unwrap_or(Verdict::Held)
 }
 
 /// Why something is unknown, as an event.

@@ -1,11 +1,12 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
 use crate::arguments::{
-    Acks, Arguments, Audit, Command, Explore, Format, Replay, Report, Resume, ScopeName,
+    Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
+    ScopeName,
 };
 use crate::{demo, demo_store, interrupt, upkeep};
 use anyhow::anyhow;
-use killpoint_engine::record::Scope;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::resume::resume;
@@ -107,6 +108,10 @@ fn options(flags: Explore) -> Options {
     options.write_baseline = flags.write_baseline;
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
+    options.mechanism = match flags.mechanism {
+        MechanismName::Ptrace => Mechanism::Ptrace,
+        MechanismName::Notify => Mechanism::Notify,
+    };
     options.scope = match flags.scope {
         ScopeName::Process => Scope::Process,
         ScopeName::Tree => Scope::Tree,

@@ -3,7 +3,7 @@
 use super::Interrupt;
 use crate::asserter::checker::Checker;
 use killpoint_engine::arena::Containment;
-use killpoint_engine::record::Scope;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct Options {
     pub confirmations: u32,
     /// How many held points are killed live as well.
     pub live_sample: usize,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// Which processes a strike kills.
     pub scope: Scope,
     /// Read each recovered store a second time.
@@ -112,6 +114,7 @@ impl Options {
             keep: 20,
             confirmations: 1,
             live_sample: 5,
+            mechanism: Mechanism::Ptrace,
             scope: Scope::All,
             second_checks: true,
             idempotent: false,

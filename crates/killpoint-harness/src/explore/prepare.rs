@@ -9,7 +9,7 @@ use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::Root;
+use killpoint_engine::record::{Mechanism, Root};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
 use killpoint_model::event::Event;
@@ -348,6 +348,7 @@ pub(super) fn local(
         target_timeout: options.timeout,
         checker_timeout: options.checker_timeout,
         quiet: QUIET,
+        mechanism: options.mechanism,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
         interrupt: options.interrupt.clone(),
@@ -439,14 +440,25 @@ fn start_log(
 }
 
 fn mechanism_text(local: &Local) -> String {
-    match local.pin {
-        Some(processor) => format!(
-            "ptrace with a seccomp filter (the default: the target itself does every call), tracer \
-             and target together on processor {processor}"
-        ),
-        None => "ptrace with a seccomp filter (the default: the target itself does every call)"
-            .to_owned(),
+    let mut text = match local.mechanism {
+        Mechanism::Ptrace => {
+            "ptrace with a seccomp filter (the default: the target itself does every call)"
+        }
+        Mechanism::Notify => {
+            "seccomp user notification (asked for: cheap outside the state, leaves ptrace to the \
+             target; writes on descriptors are done for it, other calls on the state behind a fence)"
+        }
     }
+    .to_owned();
+    if let Some(processor) = local.pin {
+        text.push_str(&format!(", harness and target together on processor {processor}"));
+    }
+    if local.mechanism == Mechanism::Notify && local.containment == Containment::Redirect {
+        text.push_str(
+            "; without a PID namespace only the command's first process dies with the harness",
+        );
+    }
+    text
 }
 
 fn containment_text(containment: Containment) -> String {

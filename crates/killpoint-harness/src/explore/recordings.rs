@@ -6,6 +6,7 @@ use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Trial, TrialResult};
+use killpoint_engine::record::Mechanism;
 use killpoint_engine::recording::{Exit, Reader, Record};
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
@@ -256,12 +257,31 @@ fn run(
         outside: result.ending.outside,
         digest: digest.unwrap_or_default(),
     })?;
+    if number == 1
+        && let Some(text) = cheaper(local, &result)
+    {
+        journalist.tell(Event::Note { text })?;
+    }
     for text in &result.notes {
         if number == 1 {
             journalist.tell(Event::Note { text: text.clone() })?;
         }
     }
     Ok(result)
+}
+
+/// Says so where the other mechanism would spare the command much waiting.
+fn cheaper(local: &Local, first: &TrialResult) -> Option<String> {
+    const OUTSIDE_PER_SECOND: f64 = 2_000.0;
+    const OUTSIDE_LEAST: u64 = 1_000;
+    let (outside, seconds) = (first.ending.outside, first.elapsed.as_secs_f64());
+    let often = outside >= OUTSIDE_LEAST && outside as f64 > OUTSIDE_PER_SECOND * seconds;
+    (often && local.mechanism == Mechanism::Ptrace).then(|| {
+        format!(
+            "{outside} calls outside the state in {seconds:.1} s were stopped and let go: \
+             --mechanism notify would be cheaper for this command"
+        )
+    })
 }
 
 /// Signals that programs do not raise in themselves by mistake: somebody sent them.

@@ -12,7 +12,7 @@ use crate::asserter::history::{History, Store};
 use crate::environment::local::{INITIAL, Local, Question};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::image::{Content, Image};
-use killpoint_engine::record::{Root, Scope};
+use killpoint_engine::record::{Mechanism, Root, Scope};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::report::{Confirmation, FileChange, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
@@ -46,6 +46,7 @@ pub struct RunFile {
     acks_survive_power_loss: bool,
     timeout: Duration,
     checker_timeout: Duration,
+    mechanism: Mechanism,
     pin: bool,
     redirect: bool,
     scope: Scope,
@@ -79,7 +80,8 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
-            checker_timeout: options.checker_timeout,
+            checker_timeout: local.checker_timeout,
+            mechanism: options.mechanism,
             pin: options.pin,
             redirect: options.redirect,
             scope: options.scope,
@@ -254,7 +256,7 @@ pub fn replay(
     options.profile = run.profile;
     options.acks_survive_power_loss = run.acks_survive_power_loss;
     options.timeout = run.timeout;
-    options.checker_timeout = run.checker_timeout;
+    options.mechanism = run.mechanism;
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
@@ -262,6 +264,7 @@ pub fn replay(
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let local = Local { checker_timeout: run.checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
