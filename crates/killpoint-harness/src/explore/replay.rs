@@ -292,7 +292,7 @@ fn once(
     let wanted = Verdict::Violated(file.finding.class);
     let expectation = expectation(local, run)?;
     let live = strike_at(&file.state, &file.finding.address, run.scope);
-    let judgement = match live.filter(|_| file.recovery.is_none()) {
+    let judgement = match live.filter(|_| file.finding.confirmed_live) {
         Some(at) => {
             let expected = Expected {
                 before: &file.before,

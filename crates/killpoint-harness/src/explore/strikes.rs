@@ -167,6 +167,19 @@ pub fn strike_at(name: &StateName, address: &Address, scope: Scope) -> Option<St
     }
 }
 
+/// Whether a live kill can leave the state. A write is cut by its third argument, the length; of the
+/// vectored writes and of sendfile and its kin that is something else.
+pub fn can_strike(name: &StateName, plan: &Plan) -> bool {
+    let index = usize::try_from(name.point - 1).unwrap_or(usize::MAX);
+    let call = plan.operations.get(index).map_or("", |operation| operation.call.as_str());
+    name.model == CrashModel::Kill || ["write", "pwrite64"].contains(&call)
+}
+
+fn is_live(name: &StateName, plan: &Plan) -> bool {
+    strike_at(name, &findings::address_at(plan, name.point), Scope::All).is_some()
+        && can_strike(name, plan)
+}
+
 struct Stage<'a, 'w> {
     options: &'a Options,
     local: &'a Local,
@@ -335,7 +348,7 @@ impl Stage<'_, '_> {
         let (index, name) = &defect.example;
         let address = findings::address_at(self.plan, name.point);
         let mut confirmation = Confirmation::default();
-        let live = strike_at(name, &address, Scope::All);
+        let live = strike_at(name, &address, Scope::All).filter(|_| can_strike(name, self.plan));
         for _ in 0..self.options.confirmations {
             confirmation.tries += 1;
             let hit = match &live {
@@ -412,6 +425,7 @@ fn finding(
         detail: example.judgement.detail.clone(),
         variant: variant_text(&name.variant, plan),
         confirmed,
+        confirmed_live: is_live(name, plan),
         cause: defect.diagnosis.sentence.clone(),
         fix: defect.diagnosis.fix.clone(),
         holds_before,
