@@ -8,9 +8,11 @@
 
 mod channel;
 mod mounts;
+mod watchdog;
 
 pub use channel::{Channel, ChannelError, Received};
 pub use mounts::{Arena, empty_directory};
+pub(crate) use watchdog::end_orphans;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
@@ -78,6 +80,8 @@ fn fail(action: &'static str) -> impl FnOnce(io::Error) -> ArenaError {
 pub struct Worker {
     process: Pid,
     channel: Channel,
+    /// Whether the process is a watchdog, which ends all that was launched when we hang up.
+    watched: bool,
     reaped: bool,
 }
 
@@ -97,8 +101,12 @@ impl Worker {
         if self.reaped {
             return;
         }
-        // Not yet waited for, so the number is still this child's.
-        let _ = nix::sys::signal::kill(self.process, Signal::SIGKILL);
+        if self.watched {
+            self.channel.hang_up();
+        } else {
+            // Not yet waited for, so the number is still this child's.
+            let _ = nix::sys::signal::kill(self.process, Signal::SIGKILL);
+        }
         loop {
             match waitpid(self.process, None) {
                 Err(nix::errno::Errno::EINTR) => {}
@@ -134,7 +142,8 @@ pub fn start(
     match unsafe { fork() }.map_err(|error| fail("fork")(error.into()))? {
         ForkResult::Parent { child } => {
             drop(theirs);
-            let mut worker = Worker { process: child, channel: ours, reaped: false };
+            let watched = plan.containment == Containment::Redirect;
+            let mut worker = Worker { process: child, channel: ours, watched, reaped: false };
             let answer: Result<(), String> = worker
                 .channel
                 .receive(Some(std::time::Duration::from_secs(30)))?
@@ -152,33 +161,22 @@ pub fn start(
     }
 }
 
-/// The forked child: makes the namespaces, forks their init, waits for it.
+/// The forked child: makes the namespaces, forks their init (or, without namespaces, the worker that
+/// it then watches), waits for it.
 fn worker(
     plan: &Plan,
     harness: Pid,
     mut channel: Channel,
     body: impl FnOnce(&mut Arena, &mut Channel),
 ) -> i32 {
-    let outcome = (|| -> Result<Option<Pid>, String> {
-        let text = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-        die_with_parent().map_err(text("PR_SET_PDEATHSIG"))?;
-        if nix::unistd::getppid() != harness {
-            return Err("the harness is gone".to_owned());
-        }
-        let _ = nix::unistd::setsid();
-        close_all_but(channel.descriptor()).map_err(text("close_range"))?;
-        match plan.containment {
-            Containment::Redirect => Ok(None),
-            Containment::Namespaces { user } => {
-                make_namespaces(user).map_err(text("cannot make namespaces"))?;
-                fork_init().map_err(text("fork"))
-            }
-        }
-    })();
-    match outcome {
+    match cut_off(plan, harness, &channel) {
         Err(text) => {
             let _ = channel.send(&Err::<(), _>(text));
             1
+        }
+        Ok(Some(inner)) if plan.containment == Containment::Redirect => {
+            watchdog::watch(inner, &channel, plan);
+            0
         }
         // The init's parent: it only waits, and takes the init along when it is killed.
         Ok(Some(init)) => {
@@ -190,29 +188,61 @@ fn worker(
                 }
             }
         }
-        Ok(None) => {
-            let arena = die_with_parent().map_err(|error| error.to_string()).and_then(|()| {
-                Arena::set_up(plan).map_err(|error| {
-                    let mut text = error.to_string();
-                    if let Some(source) = std::error::Error::source(&error) {
-                        text.push_str(&format!(": {source}"));
-                    }
-                    text
-                })
-            });
-            match arena {
-                Ok(mut arena) => {
-                    if channel.send(&Ok::<(), String>(())).is_ok() {
-                        body(&mut arena, &mut channel);
-                    }
-                    arena.tear_down();
-                    0
-                }
-                Err(text) => {
-                    let _ = channel.send(&Err::<(), _>(text));
-                    1
-                }
+        Ok(None) => inside(plan, &mut channel, body),
+    }
+}
+
+/// Leaves the harness's surroundings and forks; none in the child, whose parent outlives it.
+fn cut_off(plan: &Plan, harness: Pid, channel: &Channel) -> Result<Option<Pid>, String> {
+    let text = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    let watched = plan.containment == Containment::Redirect;
+    if watched {
+        watchdog::adopt_orphans().map_err(text("PR_SET_CHILD_SUBREAPER"))?;
+    } else {
+        die_with_parent().map_err(text("PR_SET_PDEATHSIG"))?;
+    }
+    if nix::unistd::getppid() != harness {
+        return Err("the harness is gone".to_owned());
+    }
+    let _ = nix::unistd::setsid();
+    close_all_but(channel.descriptor()).map_err(text("close_range"))?;
+    match plan.containment {
+        Containment::Redirect => {
+            crate::undo::announce_worker(&plan.run).map_err(text("cannot write undo.jsonl"))?;
+        }
+        Containment::Namespaces { user } => {
+            make_namespaces(user).map_err(text("cannot make namespaces"))?;
+        }
+    }
+    let inner = fork_init().map_err(text("fork"))?;
+    if inner.is_none() {
+        die_with_parent().map_err(text("PR_SET_PDEATHSIG"))?;
+        if channel.is_closed() {
+            return Err("the harness is gone".to_owned());
+        }
+        if watched {
+            watchdog::watched();
+        }
+    }
+    Ok(inner)
+}
+
+/// The worker itself.
+fn inside(plan: &Plan, channel: &mut Channel, body: impl FnOnce(&mut Arena, &mut Channel)) -> i32 {
+    match Arena::set_up(plan) {
+        Ok(mut arena) => {
+            if channel.send(&Ok::<(), String>(())).is_ok() {
+                body(&mut arena, channel);
             }
+            0
+        }
+        Err(error) => {
+            let mut text = error.to_string();
+            if let Some(source) = std::error::Error::source(&error) {
+                text.push_str(&format!(": {source}"));
+            }
+            let _ = channel.send(&Err::<(), _>(text));
+            1
         }
     }
 }
@@ -227,8 +257,7 @@ fn fork_init() -> io::Result<Option<Pid>> {
 }
 
 fn die_with_parent() -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT)).or_else(|_| Ok(()))
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
 }
 
 /// Closes what the harness had open: another worker's channel must not be kept alive by this one.

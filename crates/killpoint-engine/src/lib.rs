@@ -2,7 +2,7 @@
 //! exact point, and builds the states that a crash can leave.
 //!
 //! The only crate with `unsafe`: each block stands in a room that needs the operating system
-//! (`filter`, `guest`, `spawn`, `intercept`, `arena`); what is built from a recording is safe code.
+//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `probe`); what is built from a recording is safe code.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
 
@@ -10,11 +10,14 @@ pub mod arena;
 pub mod compare;
 mod filter;
 mod guest;
+pub mod identity;
 pub mod image;
 mod intercept;
 pub mod materialise;
 mod naming;
+pub mod probe;
 pub mod record;
 pub mod recording;
 pub mod spawn;
 pub mod states;
+pub mod undo;

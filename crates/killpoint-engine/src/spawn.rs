@@ -165,6 +165,7 @@ fn child(
     gate: OwnedFd,
 ) -> io::Result<std::convert::Infallible> {
     nix::unistd::setsid()?;
+    crate::undo::announce_program(std::process::id())?;
     // The worker may have changed these; a program expects them as a shell would leave them.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     for number in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGTERM, Signal::SIGALRM] {
@@ -253,10 +254,11 @@ pub fn run(
     Ok(Finished { exit, cut: output.cut || error.cut, output: output.kept, error: error.kept })
 }
 
-/// Ends and reaps everything in this worker's PID namespace but the worker. Without a namespace of
-/// its own it does nothing.
+/// Ends and reaps everything in this worker's PID namespace but the worker; under a watchdog, what
+/// its programs left behind. Elsewhere it does nothing.
 pub fn end_all() {
     if nix::unistd::getpid().as_raw() != 1 {
+        crate::arena::end_orphans();
         return;
     }
     let _ = nix::sys::signal::kill(Pid::from_raw(-1), Signal::SIGKILL);

@@ -5,6 +5,7 @@
 //! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
 //! `findings` (one defect is one finding), `strikes` (live kills that confirm them), `recovery`
 //! (crashes inside the recovery from a crash), `survivors` (strikes that leave some processes alive).
+//! `resume` goes on with a run that was interrupted.
 
 pub mod discovery;
 pub mod findings;
@@ -15,9 +16,11 @@ pub mod prepare;
 pub mod recordings;
 pub mod recovery;
 pub mod replay;
+pub mod resume;
 pub mod strikes;
 pub mod survivors;
 
+pub use crate::interrupt::Interrupt;
 pub use options::Options;
 pub use prepare::ExploreError;
 
@@ -30,6 +33,7 @@ use killpoint_model::event::Event;
 use killpoint_model::report::Report;
 use killpoint_model::verdict::{Outcome, Reason, Verdict};
 use prepare::Prepared;
+use resume::Earlier;
 use std::time::{Duration, Instant};
 
 /// What a run does now, for whoever watches.
@@ -69,6 +73,8 @@ pub struct Explored {
 pub struct Journalist {
     log: EventLog,
     report: Report,
+    /// What the log of an interrupted run already holds and has not come up again.
+    earlier: Earlier,
 }
 
 impl Journalist {
@@ -77,17 +83,34 @@ impl Journalist {
     /// # Errors
     /// If it cannot be made.
     pub fn start(folder: &RunFolder) -> Result<Self, crate::store::StoreError> {
-        Ok(Journalist { log: EventLog::create(folder)?, report: Report::empty() })
+        let log = EventLog::create(folder)?;
+        Ok(Journalist { log, report: Report::empty(), earlier: Earlier::default() })
     }
 
-    /// Writes an event down.
+    /// Goes on with the log of an interrupted run.
+    fn go_on(log: EventLog, events: Vec<Event>) -> Self {
+        let report = Report::from_events(&events);
+        Journalist { log, report, earlier: Earlier::new(events) }
+    }
+
+    /// Writes an event down, unless it comes up again in a resumed run.
     ///
     /// # Errors
     /// If the log cannot be written.
     pub fn tell(&mut self, event: Event) -> Result<(), crate::store::StoreError> {
+        if self.earlier.take(&event) {
+            return Ok(());
+        }
         self.log.append(&event)?;
         self.report.apply(&event);
         Ok(())
+    }
+
+    /// States that the log of an interrupted run has judged, by their place in the plan.
+    fn judged_earlier(&mut self, plan: &plan::Plan) -> Result<Vec<(usize, Judged)>, ExploreError> {
+        self.earlier.take_judged(plan).map_err(|problem| {
+            ExploreError::Usage(format!("the run cannot be resumed: {problem}; start it anew"))
+        })
     }
 
     /// Makes everything so far durable.
@@ -114,19 +137,44 @@ impl Journalist {
 /// If the options make no sense, the machine does not allow it, or the run's folder cannot be
 /// written. What is found is no error.
 pub fn explore(options: &Options, watch: Watch<'_>) -> Result<Explored, ExploreError> {
-    let Prepared { local, folder, mut journalist, roots } = prepare::prepare(options, watch)?;
-    let outcome = run(options, &local, &mut journalist, watch)?;
+    let prepared = prepare::prepare(options, watch)?;
+    resume::SetupFile::write(options, &prepared)?;
+    go_on(options, prepared, watch)
+}
+
+/// All that comes after the preparations, in a new run and in a resumed one.
+fn go_on(
+    options: &Options,
+    prepared: Prepared,
+    watch: Watch<'_>,
+) -> Result<Explored, ExploreError> {
+    let Prepared { local, folder, mut journalist, roots } = prepared;
+    let outcome = match run(options, &local, &mut journalist, watch) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let synced = journalist.sync();
+            stop(&folder);
+            synced?;
+            let interrupted = error.is_interruption();
+            return Err(if interrupted { resume::interrupted(&folder) } else { error });
+        }
+    };
     prepare::check_untouched(options, &folder, &roots, &mut journalist)?;
     let (result, explanation) = conclude(outcome, journalist.report());
     journalist.tell(Event::RunEnded { result, explanation })?;
     let Journalist { report, .. } = journalist;
     crate::report::write_all(&folder, &report)?;
     if let Some(path) = &options.write_baseline {
-        findings::write_baseline(path, &report)?;
+        findings::write_baseline(&options.directory.join(path), &report)?;
     }
     folder.remove_older(options.keep)?;
-    let _ = std::fs::remove_dir(folder.join("scratch"));
+    stop(&folder);
     Ok(Explored { folder, report })
+}
+
+/// Undoes what the undo log says; what cannot be undone now stays there for `killpoint recover`.
+pub(crate) fn stop(folder: &RunFolder) {
+    let _ = crate::recover::recover(folder);
 }
 
 /// How far a run came.
@@ -151,6 +199,7 @@ fn run(
         recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
     };
     journalist.stage("recorded", since)?;
+    let local = &with_measured_timeouts(local, &recorded, journalist)?;
     let since = Instant::now();
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
@@ -174,6 +223,29 @@ fn run(
     recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
     journalist.stage("recoveries", since)?;
     Ok(Reached::End)
+}
+
+/// The time-out of a checker follows from the control: far above what it took undisturbed.
+fn with_measured_timeouts(
+    local: &Local,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<Local, ExploreError> {
+    const TIMES: u32 = 50;
+    const LEAST: Duration = Duration::from_secs(5);
+    let timeout = (recorded.result.reading * TIMES)
+        .clamp(LEAST.min(local.checker_timeout), local.checker_timeout);
+    let text = format!(
+        "time-outs: {} s for a run of the command, {} s for reading a state ({TIMES} times the \
+         control's reading, at least {} s)",
+        local.target_timeout.as_secs(),
+        timeout.as_secs(),
+        LEAST.as_secs()
+    );
+    if local.checker != crate::asserter::checker::Checker::BuiltIn {
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(Local { checker_timeout: timeout, ..local.clone() })
 }
 
 /// Whether a strike may leave processes that go on, so that only live kills can judge it.

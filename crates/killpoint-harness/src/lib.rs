@@ -3,7 +3,10 @@
 pub mod asserter;
 pub mod diagnose;
 mod difference;
+pub mod doctor;
 pub mod environment;
 pub mod explore;
+pub mod interrupt;
+pub mod recover;
 pub mod report;
 pub mod store;

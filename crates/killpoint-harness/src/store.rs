@@ -7,7 +7,7 @@
 use killpoint_model::event::{EVENT_LOG_VERSION, Event};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,7 @@ impl RunFolder {
     /// If it cannot be made.
     pub fn create(runs: &Path) -> Result<Self, StoreError> {
         const TRIES: u32 = 1_000;
+        make_out(runs.parent().unwrap_or(runs))?;
         fs::create_dir_all(runs).map_err(fail("make the directory", runs))?;
         let now = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
         for attempt in 0..TRIES {
@@ -70,7 +71,7 @@ impl RunFolder {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let folder = RunFolder { path, id };
-                    for name in ["scratch", "recordings", "snapshots", "findings"] {
+                    for name in ["recordings", "snapshots", "findings"] {
                         let path = folder.path.join(name);
                         fs::create_dir(&path).map_err(fail("make the directory", &path))?;
                     }
@@ -207,6 +208,23 @@ impl EventLog {
         Ok(())
     }
 
+    /// Opens the log of an interrupted run to go on with it, and its events so far. A last line that
+    /// the interruption cut short is removed.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or its chain is broken.
+    pub fn reopen(folder: &RunFolder) -> Result<(Self, Vec<Event>), StoreError> {
+        let path = folder.join("events.jsonl");
+        let bytes = fs::read(&path).map_err(fail("read", &path))?;
+        let events = parse_events(bytes.as_slice(), &path)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let last = bytes[..whole].split(|byte| *byte == b'\n').rev().nth(1).unwrap_or_default();
+        let previous = blake3::hash(last).to_hex().to_string();
+        let file = OpenOptions::new().append(true).open(&path).map_err(fail("open", &path))?;
+        file.set_len(whole as u64).map_err(fail("shorten", &path))?;
+        Ok((EventLog { path, file, previous, synced: Instant::now() }, events))
+    }
+
     fn write<T: Serialize>(&mut self, record: &T) -> Result<(), StoreError> {
         let mut text = serde_json::to_vec(record).expect("events are plain data");
         self.previous = blake3::hash(&text).to_hex().to_string();
@@ -222,6 +240,37 @@ impl EventLog {
         self.synced = Instant::now();
         self.file.sync_data().map_err(fail("sync", &self.path))
     }
+}
+
+/// Makes the directory in which runs lie, with a `.gitignore` so that none is ever committed.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make_out(out: &Path) -> Result<(), StoreError> {
+    if out.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(out).map_err(fail("make the directory", out))?;
+    let ignore = out.join(".gitignore");
+    fs::write(&ignore, "*\n").map_err(fail("write", &ignore))
+}
+
+/// Whether the event log in the folder of a run has its end.
+pub fn has_ended(run: &Path) -> bool {
+    const TAIL_BYTES: u64 = 64 << 10;
+    let tail = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(run.join("events.jsonl"))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let Ok(bytes) = tail() else { return false };
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    let last = lines.iter().rev().nth(1).copied().unwrap_or_default();
+    serde_json::from_slice::<Line<Event>>(last)
+        .is_ok_and(|line| matches!(line.event, Event::RunEnded { .. }))
 }
 
 /// Reads the events of a run back and verifies their chain.

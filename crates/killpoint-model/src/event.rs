@@ -57,6 +57,11 @@ pub enum Event {
         /// How the run was set up.
         setting: Box<Setting>,
     },
+    /// The run was interrupted, and goes on.
+    Resumed {
+        /// When, RFC 3339.
+        resumed: String,
+    },
     /// A recording was made and its rebuilt end compared with the real one.
     Recorded {
         /// Which, from 1.
@@ -98,6 +103,9 @@ pub enum Event {
         at: Vec<(CrashModel, Vec<u64>)>,
         /// The verdict.
         judgement: Judgement,
+        /// What the checker said, bounded; only where a promise was broken.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        output: String,
     },
     /// How many points of a model are violated or unknown, once all states are judged.
     PointVerdicts {

@@ -326,7 +326,7 @@ impl Report {
                 self.second_checks.tries += 1;
                 self.second_checks.hits += u32::from(*held);
             }
-            Event::StrikePlanned { .. } => {}
+            Event::StrikePlanned { .. } | Event::Resumed { .. } => {}
             Event::Struck { agreed, reason, detail, .. } => {
                 self.live.tries += 1;
                 self.live.hits += u32::from(*agreed);

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A seed together with the name of the generator that it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Seed(pub u64);
 
 impl fmt::Display for Seed {

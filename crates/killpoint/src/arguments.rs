@@ -25,6 +25,24 @@ pub enum Command {
     Replay(Replay),
     /// Draw the report of a run again.
     Report(Report),
+    /// Go on with a run that was interrupted.
+    Resume(Resume),
+    /// Undo what an interrupted run left behind.
+    Recover(Recover),
+    /// Verify the record of a run.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Explore a built-in example, with a wrong and a right store.
+    Demo(Demo),
+    /// Try out what this machine offers.
+    Doctor(Doctor),
+    /// Print completions for a shell.
+    Completions(Completions),
+    /// Print the manual page, or write one for each command.
+    Man(Man),
+    /// The example that `demo` explores.
+    #[command(hide = true)]
+    DemoStore(DemoStore),
 }
 
 /// How a result is printed.
@@ -111,6 +129,9 @@ pub struct Explore {
     /// Time-out of one run of the command, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
+    /// Time-out of one reading of the store by the checker, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub check_timeout: u64,
     /// An environment variable whose value finding files may keep.
     #[arg(long, value_name = "NAME")]
     pub env: Vec<String>,
@@ -184,6 +205,158 @@ pub struct Replay {
     /// Where the folders of runs lie.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]
     pub out: PathBuf,
+}
+
+/// Flags of `resume`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  killpoint resume 7f3a
+
+Recordings, judged states and live kills that stand in the run's log are not done again. The run
+keeps the options it was begun with; values of environment variables come from here, but for those
+that --env named then. Exits as `killpoint explore` does.")]
+pub struct Resume {
+    /// The run's id or folder.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Where the folders of runs lie.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+}
+
+/// Flags of `recover`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint recover          every interrupted run in .killpoint
+  killpoint recover 7f3a
+
+Undoes what stands in the run's undo log, and nothing else; a process is only ended if it is still
+the one that the run started. Doing it twice does nothing more. Exits 0 when nothing is left to
+undo, 3 when something could not be undone, 2 when the run is still going on.")]
+pub struct Recover {
+    /// The run's id or folder; without it every interrupted run.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Where the folders of runs lie.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+}
+
+/// What is verified.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Verify the chain of a run's event log.
+    Verify(Verify),
+}
+
+/// Flags of `audit verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  killpoint audit verify 7f3a
+
+Prints the number of records, or the line of the first that was changed, left out or added. Exits
+0 when the chain is whole, 1 when it is broken.")]
+pub struct Verify {
+    /// The run's id or folder.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Where the folders of runs lie.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  killpoint demo
+
+Needs nothing else on the machine. Exits 0 when the wrong store is found out and the right one
+passes, 70 otherwise.")]
+pub struct Demo {
+    /// Where the folders of its runs are made.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+}
+
+/// Flags of `demo-store`.
+#[derive(Debug, Args)]
+pub struct DemoStore {
+    /// How it saves.
+    #[arg(value_enum)]
+    pub way: SaveWay,
+    /// What it does.
+    #[arg(value_enum)]
+    pub mode: DemoMode,
+    /// Where it keeps its file.
+    pub directory: PathBuf,
+}
+
+/// How the example saves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SaveWay {
+    /// Empties its file and writes it again.
+    Wrong,
+    /// Writes another file and renames it over the first.
+    Right,
+}
+
+impl SaveWay {
+    /// As it stands on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            SaveWay::Wrong => "wrong",
+            SaveWay::Right => "right",
+        }
+    }
+}
+
+/// What the example does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoMode {
+    /// Takes notes.
+    Work,
+    /// Prints the notes that are there.
+    Check,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint doctor
+  killpoint doctor --format json
+
+Everything is tried in a child process that is thrown away; nothing is concluded from version
+numbers. Exits 0 when `killpoint explore` can run (perhaps with weaker containment, which is
+said), 3 otherwise.")]
+pub struct Doctor {
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint completions bash > ~/.local/share/bash-completion/completions/killpoint
+  killpoint completions zsh > ~/.zfunc/_killpoint")]
+pub struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint man | man -l -
+  killpoint man ~/.local/share/man/man1")]
+pub struct Man {
+    /// Where a page for each command is written; without it the main page is printed.
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 /// Flags of `report`.

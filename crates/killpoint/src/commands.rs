@@ -1,13 +1,16 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
 use crate::arguments::{
-    Acks, Arguments, Command, Explore, Format, MechanismName, Replay, Report, ScopeName,
+    Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
+    ScopeName,
 };
+use crate::{demo, demo_store, interrupt, upkeep};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
-use killpoint_harness::explore::{ExploreError, Options, Progress, explore};
+use killpoint_harness::explore::resume::resume;
+use killpoint_harness::explore::{ExploreError, Explored, Options, Progress, explore};
 use killpoint_harness::report::console::{Style, progress_line, summary};
 use killpoint_harness::report::json;
 use killpoint_harness::store::{RunFolder, read_events};
@@ -28,8 +31,29 @@ pub struct Failure {
 
 impl From<ExploreError> for Failure {
     fn from(error: ExploreError) -> Self {
-        let outcome = if error.is_usage() { Outcome::Usage } else { Outcome::InternalError };
+        let outcome = match &error {
+            error if error.is_interruption() => Outcome::Interrupted,
+            error if error.is_usage() => Outcome::Usage,
+            _ => Outcome::InternalError,
+        };
+        if let ExploreError::Interrupted { folder, resumable: true } = &error {
+            let folder = shown_path(folder);
+            let hint = anyhow!("interrupted; `killpoint resume {folder}` goes on from there");
+            return Failure { error: hint, outcome };
+        }
         Failure { error: error.into(), outcome }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure { error, outcome: Outcome::Usage }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure { error: error.into(), outcome: Outcome::Usage }
     }
 }
 
@@ -48,6 +72,14 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Explore(flags) => run_explore(*flags),
         Command::Replay(flags) => run_replay(&flags),
         Command::Report(flags) => run_report(&flags),
+        Command::Resume(flags) => run_resume(&flags),
+        Command::Recover(flags) => upkeep::recover(&flags),
+        Command::Audit(Audit::Verify(flags)) => upkeep::verify(&flags),
+        Command::Demo(flags) => demo::run(&flags),
+        Command::Doctor(flags) => upkeep::doctor(&flags),
+        Command::Completions(flags) => upkeep::completions(&flags),
+        Command::Man(flags) => upkeep::man(&flags),
+        Command::DemoStore(flags) => Ok(demo_store::run(&flags).map(|()| Outcome::Pass)?),
     }
 }
 
@@ -70,6 +102,7 @@ fn options(flags: Explore) -> Options {
     options.out = options.directory.join(flags.out);
     options.from_empty = flags.from_empty;
     options.timeout = Duration::from_secs(flags.timeout);
+    options.checker_timeout = Duration::from_secs(flags.check_timeout);
     options.keep_environment = flags.env;
     options.baseline = flags.baseline;
     options.write_baseline = flags.write_baseline;
@@ -95,30 +128,56 @@ fn options(flags: Explore) -> Options {
 fn run_explore(flags: Explore) -> Result<Outcome, Failure> {
     let format = flags.format;
     let options = options(flags);
-    let mut progress = Live::new(format == Format::Human);
-    let explored = explore(&options, &mut |step| progress.show(step));
-    progress.clear();
-    let explored = explored?;
+    upkeep::mention_interrupted(&options.out);
+    let explored = explore_watched(&options, format == Format::Human)?;
     print_report(&explored.report, &explored.folder, format);
     Ok(explored.report.result)
+}
+
+/// Explores with a line of progress on a terminal; a signal stops it.
+///
+/// # Errors
+/// With the outcome to exit with.
+pub fn explore_watched(options: &Options, show: bool) -> Result<Explored, Failure> {
+    let options = Options { interrupt: interrupt::listen()?, ..options.clone() };
+    let mut progress = Live::new(show);
+    let explored = explore(&options, &mut |step| progress.show(step));
+    progress.clear();
+    Ok(explored?)
+}
+
+fn run_resume(flags: &Resume) -> Result<Outcome, Failure> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let folder = locate_run(&flags.run, &here.join(&flags.out))?;
+    let environment = std::env::vars_os().collect();
+    let mut progress = Live::new(flags.format == Format::Human);
+    let interrupt = interrupt::listen()?;
+    let explored = resume(folder, environment, interrupt, &mut |step| progress.show(step));
+    progress.clear();
+    let explored = explored?;
+    print_report(&explored.report, &explored.folder, flags.format);
+    Ok(explored.report.result)
+}
+
+/// What a run has to say, for a person.
+pub fn summary_text(report: &Findings, folder: &RunFolder) -> String {
+    let page = shown_path(&folder.join("report.html"));
+    let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let style = if colours { Style::coloured() } else { Style::plain() };
+    summary(report, style.with_page(&page))
 }
 
 fn print_report(report: &Findings, folder: &RunFolder, format: Format) {
     let text = match format {
         Format::Json => json::document(report),
-        Format::Human => {
-            let page = shown_path(&folder.join("report.html"));
-            let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let style = if colours { Style::coloured() } else { Style::plain() };
-            summary(report, style.with_page(&page))
-        }
+        Format::Human => summary_text(report, folder),
     };
     // A reader that has gone away is no reason to fail.
     let _ = stdout().write_all(text.as_bytes());
 }
 
 /// A path as short as it can be, from here.
-fn shown_path(path: &Path) -> String {
+pub fn shown_path(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

@@ -2,6 +2,10 @@
 
 mod arguments;
 mod commands;
+mod demo;
+mod demo_store;
+mod interrupt;
+mod upkeep;
 
 use clap::Parser;
 use killpoint_model::Outcome;

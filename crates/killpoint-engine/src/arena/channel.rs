@@ -72,10 +72,20 @@ impl Channel {
 
     /// Whether the other side is gone.
     pub fn is_closed(&self) -> bool {
+        self.is_closed_within(Duration::ZERO)
+    }
+
+    /// Waits for the other side to go, at most this long (less than a second); whether it is gone.
+    pub(super) fn is_closed_within(&self, limit: Duration) -> bool {
         let mut polled = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::HUP)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut polled, Some(&now)).is_ok()
+        let limit = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(limit.subsec_nanos()) };
+        rustix::event::poll(&mut polled, Some(&limit)).is_ok()
             && polled[0].revents().contains(rustix::event::PollFlags::HUP)
+    }
+
+    /// Tells the other side that nothing comes any more.
+    pub(super) fn hang_up(&self) {
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
     /// Sends a message.

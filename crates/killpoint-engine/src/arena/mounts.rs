@@ -31,6 +31,9 @@ impl Arena {
         let run = open_directory(&plan.run).map_err(fail("open the folder of the run"))?;
         let contained = plan.containment != Containment::Redirect;
         let mut notes = Vec::new();
+        if !contained {
+            empty_directory(&plan.scratch).map_err(fail("empty the scratch space"))?;
+        }
         if contained {
             mount_flags("/", MsFlags::MS_REC | MsFlags::MS_PRIVATE)
                 .map_err(fail("make the mounts private"))?;
@@ -181,13 +184,6 @@ impl Arena {
             self.overlay(&view.path, &view.layer, &view.path)?;
         }
         self.show_scratch()
-    }
-
-    pub(super) fn tear_down(&mut self) {
-        // With namespaces of its own everything vanishes with the last process.
-        if self.containment == Containment::Redirect {
-            let _ = empty_directory(&through(&self.scratch));
-        }
     }
 }
 

@@ -23,7 +23,7 @@
 
 use killpoint_engine::image::{Image, Inode};
 use killpoint_engine::recording::{Ending, Writer};
-use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_engine::states::{Models, StateName, Variant, Walk};
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name, Operation};
 use killpoint_model::{Address, CrashModel, OperationKind, Profile};
 use std::collections::BTreeMap;
@@ -305,9 +305,14 @@ pub fn all_states(setup: &str, steps: &str, profile: Profile) -> Vec<Built> {
             let image = walk.build(&name);
             states.push(Built { name, image });
         }
-        if !walk.step().expect("the recording can be read") {
+        if walk.operation().is_none() {
+            // At the end no call is left to kill the program in; it may keep everything there, too.
+            let name =
+                StateName { point: walk.point(), model: CrashModel::Kill, variant: Variant::Only };
+            states.push(Built { name, image: walk.image().without_nameless() });
             return states;
         }
+        walk.step().expect("the recording can be read");
     }
 }
 

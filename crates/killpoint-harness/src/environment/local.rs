@@ -2,8 +2,11 @@
 
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
+use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
 use crate::store::RunFolder;
-use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Plan, Worker};
+use killpoint_engine::arena::{
+    self, Arena, ArenaError, Channel, ChannelError, Containment, Plan, Received, Worker,
+};
 use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
@@ -63,6 +66,8 @@ pub struct Local {
     pub pin: Option<usize>,
     /// Most threads of the target.
     pub threads_max: usize,
+    /// A request to stop.
+    pub interrupt: Interrupt,
 }
 
 /// What one run of the target is for.
@@ -101,6 +106,8 @@ pub struct TrialResult {
     pub output: String,
     /// Remarks of the arena.
     pub notes: Vec<String>,
+    /// How long the slower of the readings took.
+    pub reading: Duration,
 }
 
 /// Why a trial could not be carried out.
@@ -109,6 +116,9 @@ pub enum LocalError {
     /// The worker could not be made or is gone.
     #[error(transparent)]
     Arena(#[from] ArenaError),
+    /// Somebody asked for it.
+    #[error("stopped")]
+    Interrupted,
     /// The worker said what went wrong.
     #[error("{0}")]
     Worker(String),
@@ -152,6 +162,17 @@ impl Local {
         }
     }
 
+    /// To be called wherever the harness waits.
+    ///
+    /// # Errors
+    /// If somebody asked for the run to be stopped.
+    pub fn check_interrupt(&self) -> Result<(), LocalError> {
+        match self.interrupt.is_requested() {
+            true => Err(LocalError::Interrupted),
+            false => Ok(()),
+        }
+    }
+
     /// Runs the target once.
     ///
     /// # Errors
@@ -164,9 +185,7 @@ impl Local {
         let mut worker = arena::start(&self.plan(), body)?;
         // The worker bounds itself; this bound only meets a worker that is stuck.
         let limit = self.target_timeout + 4 * self.checker_timeout + Duration::from_secs(60);
-        let received = worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let result: Result<TrialResult, String> =
-            received.expect_message().map_err(ArenaError::from)?;
+        let result: Result<TrialResult, String> = receive(&mut worker, limit, &self.interrupt)?;
         result.map_err(LocalError::Worker)
     }
 
@@ -181,9 +200,7 @@ impl Local {
         };
         let mut worker = arena::start(&self.plan(), body)?;
         let limit = self.target_timeout + Duration::from_secs(60);
-        let received = worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let result: Result<Discovered, String> =
-            received.expect_message().map_err(ArenaError::from)?;
+        let result: Result<Discovered, String> = receive(&mut worker, limit, &self.interrupt)?;
         result.map_err(LocalError::Worker)
     }
 
@@ -228,10 +245,12 @@ impl Local {
     ) -> Result<TrialResult, Problem> {
         let snapshot = self.snapshots(arena);
         let initial = Image::scan(&snapshot)?;
+        let since = Instant::now();
         let before = match trial.read_before && self.checker != Checker::BuiltIn {
             true => Some(self.read_before(arena, &initial)?),
             false => None,
         };
+        let reading_before = since.elapsed();
         let roots = self.mount_copy(arena, "live", &initial)?;
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
@@ -264,6 +283,7 @@ impl Local {
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
+        let since = Instant::now();
         let after = match (&trial.built_in, &self.checker) {
             (Some((recording, state)), Checker::BuiltIn) => {
                 let image = recorded.image.without_nameless();
@@ -285,6 +305,7 @@ impl Local {
             after,
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
+            reading: since.elapsed().max(reading_before),
         })
     }
 
@@ -426,6 +447,28 @@ impl Local {
 
 /// The name of the snapshot that every run has.
 pub const INITIAL: &str = "initial";
+/// Waits for a message of a worker, and notices a request to stop.
+fn receive<T: serde::de::DeserializeOwned>(
+    worker: &mut Worker,
+    limit: Duration,
+    interrupt: &Interrupt,
+) -> Result<T, LocalError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if interrupt.is_requested() {
+            return Err(LocalError::Interrupted);
+        }
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let slice = rest.min(NOTICE_INTERVAL);
+        match worker.channel().receive(Some(slice)).map_err(ArenaError::from)? {
+            Received::Message(message) => return Ok(message),
+            Received::Nothing(_) if rest.is_zero() => {
+                return Err(ArenaError::from(ChannelError::TimedOut(limit)).into());
+            }
+            Received::Nothing(_) => {}
+        }
+    }
+}
 
 /// Where the copy of a state directory lies in the folder of the run.
 pub fn snapshot_name(snapshot: &str, index: usize) -> String {
@@ -486,6 +529,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct JudgeWorker {
     worker: Worker,
+    interrupt: Interrupt,
 }
 
 impl JudgeWorker {
@@ -502,8 +546,7 @@ impl JudgeWorker {
     /// # Errors
     /// If the worker is gone or failed.
     pub fn answer(&mut self, limit: Duration) -> Result<Answer, LocalError> {
-        let received = self.worker.channel().receive(Some(limit)).map_err(ArenaError::from)?;
-        let answer: Result<Answer, String> = received.expect_message().map_err(ArenaError::from)?;
+        let answer: Result<Answer, String> = receive(&mut self.worker, limit, &self.interrupt)?;
         answer.map_err(LocalError::Worker)
     }
 
@@ -528,7 +571,8 @@ impl Local {
                 let _ = channel.send(&Err::<Answer, String>(text));
             }
         };
-        Ok(JudgeWorker { worker: arena::start(&self.plan(), body)? })
+        let worker = arena::start(&self.plan(), body)?;
+        Ok(JudgeWorker { worker, interrupt: self.interrupt.clone() })
     }
 
     fn judge_inside(

@@ -45,8 +45,8 @@ pub fn group(
 ) -> Result<Vec<Defect>, ExploreError> {
     let history = history(local, recorded, plan)?;
     let mut defects: BTreeMap<(Class, Cause, String), Defect> = BTreeMap::new();
-    for (index, (state, judged)) in plan.states.iter().zip(judged).enumerate() {
-        let Verdict::Violated(class) = judged.judgement.verdict else { continue };
+    for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
+        let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
             let failure = Failure {
                 point: name.point,
@@ -65,7 +65,7 @@ pub fn group(
                 points: BTreeSet::new(),
                 example: (index, name.clone()),
             });
-            defect.add(index, name, diagnosis, recorded, plan);
+            defect.add(index, name, diagnosis, recorded, plan, judged);
         }
     }
     let mut defects: Vec<Defect> = defects.into_values().collect();
@@ -97,6 +97,7 @@ impl Defect {
         diagnosis: Diagnosis,
         recorded: &Recorded,
         plan: &Plan,
+        judged: &[Judged],
     ) {
         self.models.insert(name.model);
         if name.model < self.model {
@@ -104,7 +105,7 @@ impl Defect {
             self.points.clear();
             self.example = (index, name.clone());
             self.diagnosis = diagnosis;
-        } else if name.model == self.model && !self.has_stable_example(recorded, plan) {
+        } else if name.model == self.model && self.is_better(index, name, recorded, plan, judged) {
             self.example = (index, name.clone());
             self.diagnosis = diagnosis;
         }
@@ -113,8 +114,22 @@ impl Defect {
         }
     }
 
-    fn has_stable_example(&self, recorded: &Recorded, plan: &Plan) -> bool {
-        !recorded.unstable.contains(&address_at(plan, self.example.1.point))
+    /// Whether another state shows the defect better: at an address that every recording has, and
+    /// where the most is lost.
+    fn is_better(
+        &self,
+        index: usize,
+        name: &StateName,
+        recorded: &Recorded,
+        plan: &Plan,
+        judged: &[Judged],
+    ) -> bool {
+        let rank = |index: usize, point: u64| {
+            let judgement = &judged[index].judgement;
+            let stable = !recorded.unstable.contains(&address_at(plan, point));
+            (stable, judgement.keys_lost, judgement.bytes_lost)
+        };
+        rank(index, name.point) > rank(self.example.0, self.example.1.point)
     }
 }
 

@@ -2,15 +2,17 @@
 
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
+use super::resume::SECOND_CHECK_NOTE;
 use super::{ExploreError, Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
 use crate::environment::local::{Answer, JudgeWorker, Local, LocalError, Question};
+use crate::interrupt::NOTICE_INTERVAL;
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -50,13 +52,15 @@ pub fn judge_all(
 ) -> Result<Vec<Judged>, ExploreError> {
     let since = Instant::now();
     let total = plan.states.len() as u64;
-    let mut done = 0;
+    let earlier = journalist.judged_earlier(plan)?;
+    let mut done = earlier.len() as u64;
     let judged = judge_states(
         options,
         local,
         &recorded.name,
         recorded,
         plan,
+        earlier,
         &mut |index, judged| {
             let state = &plan.states[index];
             done += 1;
@@ -65,17 +69,13 @@ pub fn judge_all(
                 state: state.digest.clone(),
                 at: state.by_model(),
                 judgement: judged.judgement.clone(),
+                output: match judged.judgement.verdict {
+                    Verdict::Violated(_) => judged.output.clone(),
+                    _ => String::new(),
+                },
             })?;
             if let Some(second) = &judged.second {
-                journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
-                if second.verdict != Verdict::Held {
-                    let text = format!(
-                        "the recovered store of the state at position {} reads differently the second \
-                     time: {}",
-                        state.name.point, second.detail
-                    );
-                    journalist.tell(Event::Note { text })?;
-                }
+                tell_second(state, second, journalist)?;
             }
             if done % 16 == 0 || done == total {
                 watch(&Progress { stage: "judging", done, total, elapsed: since.elapsed() });
@@ -87,10 +87,27 @@ pub fn judge_all(
     Ok(judged)
 }
 
+fn tell_second(
+    state: &State,
+    second: &Judgement,
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
+    journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
+    if second.verdict != Verdict::Held {
+        let text = format!(
+            "{SECOND_CHECK_NOTE} {} reads differently the second time: {}",
+            state.name.point, second.detail
+        );
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(())
+}
+
 /// Told of each state as it is judged.
 pub type Tell<'a> = &'a mut dyn FnMut(usize, &Judged) -> Result<(), ExploreError>;
 
 /// Judges the states of a plan over one recording; the result has one entry for each, in their order.
+/// Those that were judged `earlier`, by an interrupted run, are taken over.
 ///
 /// # Errors
 /// If no worker can be made, or whoever is told fails.
@@ -100,10 +117,15 @@ pub fn judge_states(
     recording: &str,
     recorded: &Recorded,
     plan: &Plan,
+    earlier: Vec<(usize, Judged)>,
     tell: Tell<'_>,
 ) -> Result<Vec<Judged>, ExploreError> {
-    let mut pool = Pool::start(options, local, recording, plan)?;
     let mut judged: Vec<Option<Judged>> = vec![None; plan.states.len()];
+    for (index, earlier) in earlier {
+        judged[index] = Some(earlier);
+    }
+    let todo = (0..judged.len()).filter(|index| judged[*index].is_none()).collect();
+    let mut pool = Pool::start(options, local, recording, plan, todo)?;
     while let Some((index, answer)) = pool.next(plan)? {
         let result = judged_from(&answer, &plan.states[index], recorded, options);
         tell(index, &result)?;
@@ -231,7 +253,8 @@ struct Pool<'a> {
     recording: &'a str,
     plan: &'a Plan,
     workers: Vec<(JudgeWorker, Option<(usize, Instant)>)>,
-    next: usize,
+    /// States that were not asked for yet, in order.
+    todo: VecDeque<usize>,
     patience: Duration,
 }
 
@@ -241,17 +264,19 @@ impl<'a> Pool<'a> {
         local: &'a Local,
         recording: &'a str,
         plan: &'a Plan,
+        todo: VecDeque<usize>,
     ) -> Result<Self, ExploreError> {
+        let jobs = options.jobs_in(local.containment).min(todo.len());
         let mut pool = Pool {
             options,
             local,
             recording,
             plan,
             workers: Vec::new(),
-            next: 0,
+            todo,
             patience: local.checker_timeout * PATIENCE + Duration::from_secs(60),
         };
-        for _ in 0..options.jobs.min(plan.states.len()) {
+        for _ in 0..jobs {
             let worker = local.judge_worker(pool.recording, &plan.models)?;
             pool.workers.push((worker, None));
         }
@@ -265,9 +290,9 @@ impl<'a> Pool<'a> {
         plan: &Plan,
     ) -> Result<Option<(usize, Result<Answer, String>)>, ExploreError> {
         for place in 0..self.workers.len() {
-            if self.workers[place].1.is_none() && self.next < plan.states.len() {
-                let index = self.next;
-                self.next += 1;
+            if self.workers[place].1.is_none()
+                && let Some(index) = self.todo.pop_front()
+            {
                 let question = self.question(&plan.states[index]);
                 if self.workers[place].0.ask(&question).is_err() {
                     self.workers[place].0 =
@@ -316,8 +341,9 @@ impl<'a> Pool<'a> {
                     PollFlags::IN,
                 ));
             }
-            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-            let ready = match poll(&mut polled, Some(&second)) {
+            self.local.check_interrupt()?;
+            let moment = Timespec { tv_sec: 0, tv_nsec: i64::from(NOTICE_INTERVAL.subsec_nanos()) };
+            let ready = match poll(&mut polled, Some(&moment)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => None,
                 Ok(_) => polled.iter().position(|fd| !fd.revents().is_empty()),
                 Err(error) => return Err(LocalError::Worker(error.to_string())),

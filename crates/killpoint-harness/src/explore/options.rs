@@ -1,15 +1,18 @@
 //! What `explore` is asked to do.
 
+use super::Interrupt;
 use crate::asserter::checker::Checker;
+use killpoint_engine::arena::Containment;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options of a run. [`Options::new`] has the defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// The command and its arguments.
     pub command: Vec<OsString>,
@@ -39,6 +42,8 @@ pub struct Options {
     pub from_empty: bool,
     /// Time-out of one run of the command.
     pub timeout: Duration,
+    /// Time-out of one reading of the store by the checker.
+    pub checker_timeout: Duration,
     /// Environment variables whose values finding files may keep.
     pub keep_environment: Vec<String>,
     /// Findings that do not fail the run.
@@ -67,11 +72,23 @@ pub struct Options {
     pub redirect: bool,
     /// The working directory.
     pub directory: PathBuf,
-    /// The environment.
+    /// The environment. It is kept nowhere.
+    #[serde(skip)]
     pub environment: Vec<(OsString, OsString)>,
+    /// A request to stop.
+    #[serde(skip)]
+    pub interrupt: Interrupt,
 }
 
 impl Options {
+    /// How many judges can work side by side: without namespaces they would share their state.
+    pub fn jobs_in(&self, containment: Containment) -> usize {
+        match containment {
+            Containment::Namespaces { .. } => self.jobs,
+            Containment::Redirect => 1,
+        }
+    }
+
     /// The defaults for a command, in this process's working directory and environment.
     pub fn new<T: Into<OsString>>(command: impl IntoIterator<Item = T>) -> Self {
         let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
@@ -90,6 +107,7 @@ impl Options {
             out: directory.join(".killpoint"),
             from_empty: false,
             timeout: Duration::from_secs(60),
+            checker_timeout: Duration::from_secs(30),
             keep_environment: Vec::new(),
             baseline: None,
             write_baseline: None,
@@ -105,6 +123,7 @@ impl Options {
             redirect: false,
             directory,
             environment: std::env::vars_os().collect(),
+            interrupt: Interrupt::new(),
         }
     }
 }

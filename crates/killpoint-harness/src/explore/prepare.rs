@@ -20,8 +20,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long reading one state may take.
-const CHECKER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing may move, after the command has ended, until what it left is ended, too.
 const QUIET: Duration = Duration::from_millis(250);
 /// Most threads of a target.
@@ -58,6 +56,17 @@ pub enum ExploreError {
         /// What is wrong with it.
         source: JournalError,
     },
+    /// Somebody asked for it to be stopped.
+    #[error("stopped; the log of the run is kept in {folder}")]
+    Interrupted {
+        /// The folder of the run.
+        folder: PathBuf,
+        /// Whether the run can be resumed.
+        resumable: bool,
+    },
+    /// What an interrupted run left behind cannot be undone.
+    #[error(transparent)]
+    Recover(#[from] crate::recover::RecoverError),
     /// A file that was named cannot be read.
     #[error("cannot read {path}")]
     Input {
@@ -99,6 +108,14 @@ impl ExploreError {
     pub fn is_usage(&self) -> bool {
         !matches!(self, ExploreError::Recording(_) | ExploreError::Local(LocalError::Worker(_)))
     }
+
+    /// Whether somebody asked for it.
+    pub fn is_interruption(&self) -> bool {
+        matches!(
+            self,
+            ExploreError::Interrupted { .. } | ExploreError::Local(LocalError::Interrupted)
+        )
+    }
 }
 
 /// What later stages work on.
@@ -127,22 +144,41 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         ));
     }
     super::findings::read_baseline(options)?;
-    let mut paths = state_paths(options)?;
+    let paths = state_paths(options)?;
     // What cannot be read is said before the run's folder is made.
-    let mut images = scan_states(options, &paths)?;
+    let images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;
-    let mut journalist = Journalist::start(&folder)?;
-    let (containment, why_weaker) = containment(options, &folder);
+    let prepared = prepare_in(&folder, options, paths, images, journal, one_shot, watch);
+    if prepared.is_err() {
+        // Nothing was recorded: there is nothing to keep.
+        super::stop(&folder);
+        let _ = fs::remove_dir_all(folder.path());
+    }
+    prepared
+}
+
+fn prepare_in(
+    folder: &RunFolder,
+    options: &Options,
+    mut paths: Vec<PathBuf>,
+    mut images: Vec<Image>,
+    journal: Vec<u8>,
+    one_shot: OneShot,
+    watch: Watch<'_>,
+) -> Result<Prepared, ExploreError> {
+    super::resume::announce(folder)?;
+    let mut journalist = Journalist::start(folder)?;
+    let (containment, why_weaker) = containment(options, folder);
     let mut found = Discovery::default();
     if paths.is_empty() {
         watch(&Progress::started("discovering"));
-        let nowhere = Local { containment, ..local(options, &folder, Vec::new(), &journal, 0)? };
+        let nowhere = Local { containment, ..local(options, folder, Vec::new(), &journal, 0)? };
         found = discover(options, &nowhere)?;
         paths.clone_from(&found.state);
         images = scan_states(options, &paths)?;
     }
     let roots = label(&paths);
-    let bytes = copy_initial(&folder, &images)?;
+    let bytes = copy_initial(folder, &images)?;
     let intents_start = journal.len() as u64;
     let mut journal_start = journal;
     journal_start.extend_from_slice(one_shot.intents.as_bytes());
@@ -150,7 +186,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         scratch_bytes: scratch_bytes(bytes),
         acknowledgements: one_shot.acknowledgements.into_bytes(),
         containment,
-        ..local(options, &folder, roots, &journal_start, intents_start)?
+        ..local(options, folder, roots, &journal_start, intents_start)?
     };
     start_log(options, &local, &mut journalist, why_weaker)?;
     for path in &found.state {
@@ -161,6 +197,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let text = format!("the command also writes {}: {why}, not explored", path.display());
         journalist.tell(Event::Note { text })?;
     }
+    let folder = folder.clone();
     Ok(Prepared { local, folder, journalist, roots: paths })
 }
 
@@ -309,11 +346,12 @@ pub(super) fn local(
         acknowledgements: Vec::new(),
         snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
-        checker_timeout: CHECKER_TIMEOUT,
+        checker_timeout: options.checker_timeout,
         quiet: QUIET,
         mechanism: options.mechanism,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
+        interrupt: options.interrupt.clone(),
     })
 }
 
@@ -377,7 +415,7 @@ fn start_log(
         mechanism: mechanism_text(local),
         containment: containment_text(local.containment),
         seed: options.seed.to_string(),
-        jobs: u32::try_from(options.jobs).unwrap_or(u32::MAX),
+        jobs: u32::try_from(options.jobs_in(local.containment)).unwrap_or(u32::MAX),
     };
     journalist.tell(Event::RunStarted {
         run: local.folder.id().to_owned(),

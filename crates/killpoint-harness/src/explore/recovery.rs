@@ -201,8 +201,15 @@ impl Stage<'_> {
             state.journal_length = journal_length;
         }
         self.states += sub.states.len() as u64;
-        let judged =
-            judge_states(self.options, inner, name, self.recorded, &sub, &mut |_, _| Ok(()))?;
+        let judged = judge_states(
+            self.options,
+            inner,
+            name,
+            self.recorded,
+            &sub,
+            Vec::new(),
+            &mut |_, _| Ok(()),
+        )?;
         let mut found = false;
         for (place, judged) in judged.iter().enumerate() {
             match &judged.judgement.verdict {

@@ -47,6 +47,7 @@ pub struct RunFile {
     acks_survive_power_loss: bool,
     timeout: Duration,
     mechanism: Mechanism,
+    checker_timeout: Duration,
     pin: bool,
     redirect: bool,
     scope: Scope,
@@ -82,6 +83,7 @@ impl RunFile {
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
             mechanism: options.mechanism,
+            checker_timeout: local.checker_timeout,
             pin: options.pin,
             redirect: options.redirect,
             scope: options.scope,
@@ -260,14 +262,11 @@ pub fn replay(
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
-    fs::create_dir_all(folder.join("scratch")).map_err(|source| StoreError::Io {
-        action: "make the directory",
-        path: folder.join("scratch"),
-        source,
-    })?;
+    super::resume::announce(folder)?;
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let local = Local { checker_timeout: run.checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
@@ -281,7 +280,7 @@ pub fn replay(
             Err(why) => replayed.misses.push(why),
         }
     }
-    let _ = fs::remove_dir(folder.join("scratch"));
+    super::stop(folder);
     Ok(replayed)
 }
 

@@ -213,6 +213,10 @@ pub fn confirm(
     };
     for (index, defect) in defects.into_iter().enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        if stage.journalist.earlier.take_found(number).is_some() {
+            stage.progress();
+            continue;
+        }
         let confirmed = stage.confirm_defect(&defect, judged)?;
         let finding = finding(number, &defect, plan, judged, confirmed, local);
         let mut finding = finding;
@@ -270,6 +274,12 @@ impl Stage<'_, '_> {
         for attempt in 1..=RETRIES_MAX {
             let address = at.address.clone();
             self.journalist.tell(Event::StrikePlanned { address: address.clone(), attempt })?;
+            if let Some((agreed, ..)) = self.journalist.earlier.take_struck(&at.address, attempt) {
+                match agreed {
+                    true => return Ok(true),
+                    false => continue,
+                }
+            }
             self.journalist.sync()?;
             self.number += 1;
             let name = format!("strike-{}", self.number);

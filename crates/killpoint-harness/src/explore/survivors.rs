@@ -46,6 +46,7 @@ pub fn explore(
             state: format!("live-{point}"),
             at: vec![(CrashModel::Kill, vec![point])],
             judgement: judgement.clone(),
+            output: String::new(),
         })?;
         judged.insert(point, judgement);
         let done = done as u64 + 1;

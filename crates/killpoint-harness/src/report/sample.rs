@@ -150,6 +150,7 @@ fn judged(worst: &Judgement) -> Vec<Event> {
         state: format!("{trial:064x}"),
         at,
         judgement: judgement.clone(),
+        output: String::new(),
     };
     vec![
         judge(1, vec![(CrashModel::Kill, held)], &Judgement::held()),

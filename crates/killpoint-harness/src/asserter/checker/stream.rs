@@ -99,6 +99,7 @@ impl StreamChecker {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
+        killpoint_engine::undo::announce_program(child.id())?;
         self.child = Some(child);
         Ok(())
     }

@@ -1,0 +1,158 @@
+//! Who a process is: its number and the moment it began. A number alone is reused by the kernel; the
+//! two together are not, so nothing is ever signalled by its number alone.
+
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A process, told apart from every other that had or will have its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its number.
+    pub pid: i32,
+    /// When it began, in clock ticks after the machine was started.
+    pub start: u64,
+}
+
+/// What `/proc` says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its parent's number.
+    pub parent: i32,
+    /// The number of its session.
+    pub session: i32,
+    /// Whether it has ended and only waits to be reaped.
+    pub ended: bool,
+}
+
+impl Identity {
+    /// The calling process.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
+    pub fn current() -> io::Result<Self> {
+        Ok(status(nix::unistd::getpid().as_raw())?.identity)
+    }
+
+    /// Whether it is still running.
+    pub fn is_alive(self) -> bool {
+        status(self.pid).is_ok_and(|now| now.identity == self && !now.ended)
+    }
+
+    /// Kills it, if it is still the same process. True if it was there to be killed.
+    ///
+    /// # Errors
+    /// What the system says, but for "there is no such process".
+    pub fn kill(self) -> io::Result<bool> {
+        let Some(handle) = self.hold()? else { return Ok(false) };
+        match pidfd_send_signal(&handle, Signal::KILL) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::SRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A handle that can never mean another process; none if it has ended.
+    fn hold(self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return Ok(None) };
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // Looked at after the handle was opened: what is seen now is what the handle holds.
+        Ok(self.is_alive().then_some(handle))
+    }
+}
+
+/// What `/proc` says of a process.
+///
+/// # Errors
+/// If there is none of that number, or `/proc` is not there.
+pub fn status(pid: i32) -> io::Result<Status> {
+    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    parse(pid, &String::from_utf8_lossy(&text))
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format")))
+}
+
+fn parse(pid: i32, text: &str) -> Option<Status> {
+    // The name in brackets may itself hold blanks and brackets.
+    let rest = &text[text.rfind(')')? + 1..];
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    Some(Status {
+        identity: Identity { pid, start: fields.get(19)?.parse().ok()? },
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        ended: matches!(*fields.first()?, "Z" | "X"),
+    })
+}
+
+/// Every process that this one can see. Those that end meanwhile are left out.
+pub fn all() -> Vec<Status> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid: i32| status(pid).ok())
+        .collect()
+}
+
+/// The machine's present run, which the kernel names anew at every start.
+pub fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Kills the children of `parent`, but for this process, until it has none: what they leave behind
+/// becomes the parent's, if that is a subreaper. Bounded.
+pub(crate) fn end_children_of(parent: Pid) {
+    const ROUNDS_MAX: u32 = 2_000;
+    let own = nix::unistd::getpid().as_raw();
+    for _ in 0..ROUNDS_MAX {
+        let children: Vec<Status> = all()
+            .into_iter()
+            .filter(|it| it.parent == parent.as_raw() && it.identity.pid != own && !it.ended)
+            .collect();
+        if children.is_empty() {
+            return;
+        }
+        for child in children {
+            let _ = child.identity.kill();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
+        let text = "7 (a) b (c) S 3 7 5 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 987 0";
+        let status = parse(7, text).unwrap();
+        assert_eq!(status.identity, Identity { pid: 7, start: 987 });
+        assert_eq!((status.parent, status.session, status.ended), (3, 5, false));
+    }
+
+    #[test]
+    fn this_process_is_alive_and_one_with_another_start_is_not() {
+        let own = Identity::current().unwrap();
+        assert!(own.is_alive());
+        let other = Identity { start: own.start + 1, ..own };
+        assert!(!other.is_alive());
+        assert!(!other.kill().unwrap(), "nothing is signalled");
+    }
+
+    #[test]
+    fn a_child_is_killed_by_its_identity() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let identity = status(i32::try_from(child.id()).unwrap()).unwrap().identity;
+        assert!(identity.kill().unwrap());
+        assert!(!child.wait().unwrap().success());
+        assert!(!identity.kill().unwrap());
+    }
+}

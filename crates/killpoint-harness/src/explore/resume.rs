@@ -1,0 +1,313 @@
+//! Resume: an interrupted run goes on from its event log.
+//!
+//! A resumed run goes the same way as a new one. Whatever its log already holds is taken from there
+//! instead of being done again: recordings (if the file still has the digest that the log names),
+//! judged states (if their digests are those of the plan), live kills, findings. An event that comes
+//! up again and stands in the log is not written a second time, so the log, and the report that is
+//! folded from it, become those of a run that was never interrupted.
+
+use super::judging::Judged;
+use super::plan::Plan;
+use super::prepare::{ExploreError, Prepared};
+use super::{Explored, Interrupt, Journalist, Options, Watch, go_on, prepare};
+use crate::environment::local::{Local, TrialResult};
+use crate::recover::recover;
+use crate::store::{EventLog, RunFolder, StoreError};
+use killpoint_engine::arena::Containment;
+use killpoint_engine::identity::{self, Identity};
+use killpoint_engine::record::Root;
+use killpoint_engine::undo::{self, Made};
+use killpoint_model::Address;
+use killpoint_model::event::Event;
+use killpoint_model::report::Finding;
+use killpoint_model::verdict::Reason;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::PathBuf;
+
+/// Version of `setup.json`.
+const SETUP_VERSION: u32 = 1;
+/// What a note about a second check begins with; it belongs to the judged state before it.
+pub(super) const SECOND_CHECK_NOTE: &str = "the recovered store of";
+
+/// All that a run was begun with, but for values of the environment: `setup.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SetupFile {
+    version: u32,
+    killpoint: String,
+    options: Options,
+    roots: Vec<(PathBuf, String)>,
+    real_roots: Vec<PathBuf>,
+    journal: Vec<u8>,
+    intents_start: u64,
+    acknowledgements: Vec<u8>,
+    scratch_bytes: u64,
+    containment: Containment,
+    pin: Option<usize>,
+    /// Values of the variables that `--env` named.
+    environment: BTreeMap<String, String>,
+}
+
+impl SetupFile {
+    pub(super) fn write(options: &Options, prepared: &Prepared) -> Result<(), ExploreError> {
+        let local = &prepared.local;
+        let kept = |name: &OsStr| options.keep_environment.iter().any(|kept| name == kept.as_str());
+        let text = |value: &OsStr| value.to_string_lossy().into_owned();
+        let setup = SetupFile {
+            version: SETUP_VERSION,
+            killpoint: env!("CARGO_PKG_VERSION").to_owned(),
+            options: options.clone(),
+            roots: local.roots.iter().map(|r| (r.path.clone(), r.prefix.clone())).collect(),
+            real_roots: prepared.roots.clone(),
+            journal: local.journal.clone(),
+            intents_start: local.intents_start,
+            acknowledgements: local.acknowledgements.clone(),
+            scratch_bytes: local.scratch_bytes,
+            containment: local.containment,
+            pin: local.pin,
+            environment: options
+                .environment
+                .iter()
+                .filter(|(name, _)| kept(name))
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+        };
+        let text = serde_json::to_vec_pretty(&setup).expect("plain data");
+        prepared.folder.write("setup.json", &text)?;
+        Ok(())
+    }
+
+    fn read(folder: &RunFolder) -> Result<Self, ExploreError> {
+        let path = folder.join("setup.json");
+        let bytes = fs::read(&path).map_err(|_| {
+            ExploreError::Usage(format!(
+                "run {} was interrupted before it began to record: there is nothing to go on from, \
+                 start it anew",
+                folder.id()
+            ))
+        })?;
+        let setup: SetupFile = serde_json::from_slice(&bytes).map_err(|error| {
+            let problem = format!("not written by this version of killpoint: {error}");
+            ExploreError::Malformed { path: path.clone(), problem }
+        })?;
+        if setup.version != SETUP_VERSION || setup.killpoint != env!("CARGO_PKG_VERSION") {
+            let problem = format!(
+                "the run was begun by killpoint {}; resume it with that version, or start it anew",
+                setup.killpoint
+            );
+            return Err(ExploreError::Malformed { path, problem });
+        }
+        Ok(setup)
+    }
+
+    fn local(&self, options: &Options, folder: &RunFolder) -> Result<Local, ExploreError> {
+        let roots = self.roots.iter();
+        let roots = roots.map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
+        Ok(Local {
+            acknowledgements: self.acknowledgements.clone(),
+            scratch_bytes: self.scratch_bytes,
+            containment: self.containment,
+            pin: self.pin,
+            ..prepare::local(options, folder, roots.collect(), &self.journal, self.intents_start)?
+        })
+    }
+}
+
+/// Goes on with an interrupted run. `environment` is this process's: a run keeps no secrets.
+///
+/// # Errors
+/// If the run is complete, still going on, or was interrupted before it began to record; and all
+/// that a new run may fail by.
+pub fn resume(
+    folder: RunFolder,
+    environment: Vec<(OsString, OsString)>,
+    interrupt: Interrupt,
+    watch: Watch<'_>,
+) -> Result<Explored, ExploreError> {
+    let setup = SetupFile::read(&folder)?;
+    // Refuses where the tool still works on the run, and ends what it left behind.
+    recover(&folder)?;
+    let (log, events) = EventLog::reopen(&folder)?;
+    if events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {
+        return Err(ExploreError::Usage(format!(
+            "run {id} is complete: `killpoint report {id}` shows it again",
+            id = folder.id()
+        )));
+    }
+    let mut options = setup.options.clone();
+    options.environment = environment;
+    options
+        .environment
+        .retain(|(name, _)| !setup.environment.contains_key(&*name.to_string_lossy()));
+    for (name, value) in &setup.environment {
+        options.environment.push((name.into(), value.into()));
+    }
+    options.interrupt = interrupt;
+    announce(&folder)?;
+    let mut journalist = Journalist::go_on(log, events);
+    journalist.tell(Event::Resumed { resumed: jiff::Timestamp::now().to_string() })?;
+    let local = setup.local(&options, &folder)?;
+    let roots = setup.real_roots.clone();
+    go_on(&options, Prepared { local, folder, journalist, roots }, watch)
+}
+
+/// Writes down, before anything else is made, what could outlive this process.
+///
+/// # Errors
+/// If the undo log cannot be written.
+pub fn announce(folder: &RunFolder) -> Result<(), StoreError> {
+    let path = folder.join(undo::FILE_NAME);
+    let fail = |source| StoreError::Io { action: "write", path: path.clone(), source };
+    let process = Identity::current().map_err(fail)?;
+    let tool = Made::Tool { process, boot: identity::boot() };
+    for made in [tool, Made::Scratch { name: "scratch".to_owned() }] {
+        undo::append(folder.path(), &made).map_err(fail)?;
+    }
+    let scratch = folder.join("scratch");
+    fs::create_dir_all(&scratch).map_err(|source| StoreError::Io {
+        action: "make the directory",
+        path: scratch,
+        source,
+    })
+}
+
+/// The events of the interrupted part that have not come up again, in order.
+#[derive(Debug, Default)]
+pub(super) struct Earlier(Vec<Event>);
+
+impl Earlier {
+    pub(super) fn new(events: Vec<Event>) -> Self {
+        let again =
+            |event: &Event| !matches!(event, Event::RunStarted { .. } | Event::Resumed { .. });
+        Earlier(events.into_iter().filter(again).collect())
+    }
+
+    /// Takes an event out that stands in the log. Times do not matter.
+    pub(super) fn take(&mut self, event: &Event) -> bool {
+        let same = |other: &Event| match (other, event) {
+            (Event::Stage { name, .. }, Event::Stage { name: other, .. }) => name == other,
+            (other, event) => other == event,
+        };
+        let found = self.0.iter().position(same);
+        found.map(|place| self.0.remove(place)).is_some()
+    }
+
+    /// The digest of a recording that was made. It stays until its event comes up again.
+    pub(super) fn recorded(&self, number: u32) -> Option<&str> {
+        self.0.iter().find_map(|event| match event {
+            Event::Recorded { recording, digest, .. } if *recording == number => {
+                Some(digest.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes out every state that was judged, with all that was told about it. The last one is
+    /// judged again if the interruption may have come before all was told.
+    pub(super) fn take_judged(&mut self, plan: &Plan) -> Result<Vec<(usize, Judged)>, String> {
+        let belongs = |event: &Event| match event {
+            Event::SecondCheck { .. } => true,
+            Event::Note { text } => text.starts_with(SECOND_CHECK_NOTE),
+            _ => false,
+        };
+        let (mut judged, mut rest) = (Vec::new(), Vec::new());
+        let mut events = std::mem::take(&mut self.0).into_iter().peekable();
+        while let Some(event) = events.next() {
+            let Event::Judged { trial, state, judgement, output, .. } = &event else {
+                rest.push(event);
+                continue;
+            };
+            let index = usize::try_from(trial.saturating_sub(1)).unwrap_or(usize::MAX);
+            if plan.states.get(index).is_none_or(|planned| planned.digest != *state) {
+                return Err(format!("state {trial} of the log is not the one of the plan"));
+            }
+            let one = Judged { judgement: judgement.clone(), output: output.clone(), second: None };
+            let mut told = vec![event];
+            while events.peek().is_some_and(belongs) {
+                told.extend(events.next());
+            }
+            match events.peek() {
+                Some(_) => judged.push((index, one)),
+                None => rest.extend(told),
+            }
+        }
+        self.0 = rest;
+        Ok(judged)
+    }
+
+    /// Takes out the outcome of a live kill that was carried out.
+    pub(super) fn take_struck(
+        &mut self,
+        address: &Address,
+        attempt: u32,
+    ) -> Option<(bool, Option<Reason>, String)> {
+        let place = self.0.iter().position(|event| {
+            matches!(event, Event::Struck { address: at, attempt: number, .. }
+                if at == address && *number == attempt)
+        })?;
+        match self.0.remove(place) {
+            Event::Struck { agreed, reason, detail, .. } => Some((agreed, reason, detail)),
+            _ => None,
+        }
+    }
+
+    /// Takes out a finding that was written, with the live kills that confirmed it.
+    pub(super) fn take_found(&mut self, wanted: u32) -> Option<Finding> {
+        let place = self.0.iter().position(
+            |event| matches!(event, Event::Found { finding, .. } if finding.number == wanted),
+        )?;
+        let found = self.0.remove(place);
+        let mut position = 0;
+        self.0.retain(|event| {
+            position += 1;
+            let strike = matches!(event, Event::StrikePlanned { .. } | Event::Struck { .. });
+            !(strike && position <= place)
+        });
+        match found {
+            Event::Found { finding, .. } => Some(*finding),
+            _ => None,
+        }
+    }
+}
+
+/// Keeps what a recording gave, so that it need not be made again.
+pub(super) fn save_result(
+    folder: &RunFolder,
+    number: u32,
+    result: &TrialResult,
+) -> Result<(), StoreError> {
+    let text = serde_json::to_vec(result).expect("plain data");
+    folder.write(&format!("recordings/{number}.json"), &text).map(|_| ())
+}
+
+/// What a recording of the interrupted part gave.
+pub(super) fn load_result(
+    folder: &RunFolder,
+    number: u32,
+    digest: &str,
+) -> Result<TrialResult, ExploreError> {
+    let recording = folder.join(&format!("recordings/{number}.rec"));
+    let input = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| ExploreError::Input { path, source }
+    };
+    let bytes = fs::read(&recording).map_err(input(&recording))?;
+    if blake3::hash(&bytes).to_hex().as_str() != digest {
+        let problem = "not the recording that the event log names; start the run anew".to_owned();
+        return Err(ExploreError::Malformed { path: recording, problem });
+    }
+    let path = folder.join(&format!("recordings/{number}.json"));
+    let bytes = fs::read(&path).map_err(input(&path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ExploreError::Malformed { path, problem: error.to_string() })
+}
+
+/// The folder of a run that was interrupted, for the message that says so.
+pub(super) fn interrupted(folder: &RunFolder) -> ExploreError {
+    ExploreError::Interrupted {
+        folder: folder.path().to_owned(),
+        resumable: folder.join("setup.json").exists(),
+    }
+}

@@ -1,0 +1,160 @@
+//! Recover: undoes what an interrupted run left behind, as its undo log says, and nothing else.
+
+use crate::store::{RunFolder, StoreError, has_ended};
+use killpoint_engine::arena::empty_directory;
+use killpoint_engine::identity::{self, Identity, Status};
+use killpoint_engine::undo::{self, Made};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What was found and done, in plain words, one sentence each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Whether the run's log has its end.
+    pub ended: bool,
+    /// What was undone.
+    pub undone: Vec<String>,
+    /// What was left as it is, and why.
+    pub left: Vec<String>,
+}
+
+/// Why nothing was undone.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The tool is at work.
+    #[error("run {run} is still going on in process {pid}: nothing was touched; stop that first")]
+    GoingOn {
+        /// The run.
+        run: String,
+        /// The tool.
+        pid: i32,
+    },
+    /// The run's folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Undoes what stands in the undo log of a run. Doing it twice does nothing more.
+///
+/// # Errors
+/// If the run is still going on, or its undo log cannot be read or written.
+pub fn recover(folder: &RunFolder) -> Result<Recovered, RecoverError> {
+    let path = folder.join(undo::FILE_NAME);
+    let fail = |action| move |source| StoreError::Io { action, path: path.clone(), source };
+    let records = undo::read(folder.path()).map_err(fail.clone()("read"))?;
+    let mut recovered = Recovered { ended: has_ended(folder.path()), ..Recovered::default() };
+    if records.is_empty() {
+        return Ok(recovered);
+    }
+    let own = Identity::current().map_err(fail.clone()("look into /proc for"))?;
+    if let Some(tool) = tool_at_work(&records).filter(|tool| *tool != own) {
+        return Err(RecoverError::GoingOn { run: folder.id().to_owned(), pid: tool.pid });
+    }
+    let same_boot = records.iter().rev().find_map(|record| match record {
+        Made::Tool { boot, .. } => Some(*boot == identity::boot()),
+        _ => None,
+    });
+    if same_boot == Some(true) {
+        end_processes(folder, &records, &mut recovered);
+    }
+    for record in &records {
+        if let Made::Scratch { name } = record {
+            clear(&folder.join(name), &mut recovered);
+        }
+    }
+    if recovered.left.is_empty() {
+        undo::append(folder.path(), &Made::Undone).map_err(fail("write"))?;
+    }
+    Ok(recovered)
+}
+
+fn tool_at_work(records: &[Made]) -> Option<Identity> {
+    records.iter().find_map(|record| match record {
+        Made::Tool { process, boot } if *boot == identity::boot() && process.is_alive() => {
+            Some(*process)
+        }
+        _ => None,
+    })
+}
+
+/// Workers first, so that none starts another program; then programs and who is in their sessions.
+fn end_processes(folder: &RunFolder, records: &[Made], recovered: &mut Recovered) {
+    for record in records {
+        if let Made::Worker { process } = record {
+            end(*process, "a worker", recovered);
+        }
+    }
+    let programs = records.iter().any(|record| matches!(record, Made::Program { .. }));
+    let running = if programs { identity::all() } else { Vec::new() };
+    for record in records {
+        let Made::Program { process } = record else { continue };
+        end(*process, "a program", recovered);
+        let members = running.iter().filter(|it| it.session == process.pid && !it.ended);
+        for member in members.filter(|it| it.identity != *process) {
+            end_member(folder, member, recovered);
+        }
+    }
+}
+
+/// The session's number may have been given to others since: only who was told the run's own
+/// state directory was started by it.
+fn end_member(folder: &RunFolder, member: &Status, recovered: &mut Recovered) {
+    let identity = member.identity;
+    let environment = fs::read(format!("/proc/{}/environ", identity.pid)).unwrap_or_default();
+    let mark = format!("KILLPOINT_STATE={}/", folder.path().display()).into_bytes();
+    if environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(&mark)) {
+        end(identity, "a child of a program", recovered);
+    }
+}
+
+fn end(process: Identity, what: &str, recovered: &mut Recovered) {
+    match process.kill() {
+        Ok(true) => recovered.undone.push(format!("ended {what} (process {})", process.pid)),
+        Ok(false) => {}
+        Err(error) => {
+            recovered.left.push(format!("{what} (process {}) goes on: {error}", process.pid));
+        }
+    }
+}
+
+fn clear(path: &Path, recovered: &mut Recovered) {
+    let filled = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    let cleared = if filled { empty_directory(path) } else { Ok(()) };
+    match cleared {
+        Ok(()) if filled => {
+            recovered.undone.push(format!("removed copies of the state from {}", path.display()));
+        }
+        Ok(()) => {}
+        Err(error) => {
+            let text = format!("{} cannot be emptied ({error}): remove it", path.display());
+            recovered.left.push(text);
+        }
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            recovered.left.push(format!("{} cannot be removed: {error}", path.display()));
+        }
+        _ => {}
+    }
+}
+
+/// Runs below `out` that have no end and are not going on, oldest first, with whether what they left
+/// behind was already undone.
+pub fn interrupted_runs(out: &Path) -> Vec<(RunFolder, bool)> {
+    let Ok(entries) = fs::read_dir(out.join("runs")) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| !has_ended(path))
+        .collect();
+    paths.sort_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok());
+    let folders = paths.iter().filter_map(|path| RunFolder::open(path).ok());
+    let mut runs = Vec::new();
+    for folder in folders {
+        let records = undo::read(folder.path()).unwrap_or_default();
+        if tool_at_work(&records).is_none() {
+            runs.push((folder, records.is_empty()));
+        }
+    }
+    runs
+}

@@ -1,0 +1,148 @@
+//! The commands around a run: recover, audit, doctor, completions, man.
+
+use crate::arguments::{Arguments, Completions, Doctor, Format, Man, Recover, Verify};
+use crate::commands::{Failure, shown_path};
+use clap::CommandFactory;
+use killpoint_harness::doctor::{examine, page};
+use killpoint_harness::explore::replay::locate_run;
+use killpoint_harness::recover::{RecoverError, interrupted_runs};
+use killpoint_harness::store::{RunFolder, StoreError, read_events};
+use killpoint_model::Outcome;
+use std::io::{Write, stdout};
+use std::path::Path;
+
+/// Says, before a new run, which older ones were interrupted.
+pub fn mention_interrupted(out: &Path) {
+    for (folder, undone) in interrupted_runs(out) {
+        let run = shown_path(folder.path());
+        let recover = if undone { "" } else { "; `killpoint recover` clears up after it" };
+        eprintln!(
+            "killpoint: run {} was interrupted: `killpoint resume {run}` goes on{recover}",
+            folder.id()
+        );
+    }
+}
+
+impl From<RecoverError> for Failure {
+    fn from(error: RecoverError) -> Self {
+        Failure { error: error.into(), outcome: Outcome::Usage }
+    }
+}
+
+/// `killpoint recover`.
+///
+/// # Errors
+/// If a run that was named is not there or still going on.
+pub fn recover(flags: &Recover) -> Result<Outcome, Failure> {
+    let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
+    let folders = match &flags.run {
+        Some(run) => vec![locate_run(run, &out)?],
+        None => interrupted_runs(&out).into_iter().map(|(folder, _)| folder).collect(),
+    };
+    if folders.is_empty() {
+        println!("No run in {} was interrupted: there is nothing to undo.", shown_path(&out));
+    }
+    let mut outcome = Outcome::Pass;
+    for folder in &folders {
+        if !recover_one(folder)? {
+            outcome = Outcome::Unknown;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Whether nothing was left as it was.
+fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
+    let recovered = killpoint_harness::recover::recover(folder)?;
+    let run = folder.id();
+    match recovered.ended {
+        true => println!("Run {run} is complete."),
+        false => println!(
+            "Run {run} was interrupted; `killpoint resume {}` goes on with it.",
+            shown_path(folder.path())
+        ),
+    }
+    if recovered.undone.is_empty() && recovered.left.is_empty() {
+        println!("  nothing was left behind");
+    }
+    for text in &recovered.undone {
+        println!("  {text}");
+    }
+    for text in &recovered.left {
+        println!("  NOT UNDONE: {text}");
+    }
+    Ok(recovered.left.is_empty())
+}
+
+/// `killpoint audit verify`.
+///
+/// # Errors
+/// If the run is not there.
+pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
+    let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
+    let folder = locate_run(&flags.run, &out)?;
+    match read_events(&folder) {
+        Ok(events) => {
+            println!("{} records, chain whole", events.len());
+            Ok(Outcome::Pass)
+        }
+        Err(StoreError::Broken { path, line, problem }) => {
+            println!("{}:{line}: {problem}", shown_path(&path));
+            Ok(Outcome::Violated)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `killpoint doctor`.
+///
+/// # Errors
+/// If there is no temporary directory to try mounts on.
+pub fn doctor(flags: &Doctor) -> Result<Outcome, Failure> {
+    let examination = examine(&std::env::current_dir().unwrap_or_default())?;
+    let text = match flags.format {
+        Format::Human => page(&examination),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&examination).expect("plain data");
+            text + "\n"
+        }
+    };
+    print(text.as_bytes());
+    Ok(if examination.can_explore { Outcome::Pass } else { Outcome::Unknown })
+}
+
+/// `killpoint completions`.
+///
+/// # Errors
+/// Never.
+pub fn completions(flags: &Completions) -> Result<Outcome, Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(flags.shell, &mut Arguments::command(), "killpoint", &mut text);
+    print(&text);
+    Ok(Outcome::Pass)
+}
+
+/// `killpoint man`.
+///
+/// # Errors
+/// If the directory cannot be written.
+pub fn man(flags: &Man) -> Result<Outcome, Failure> {
+    match &flags.directory {
+        Some(directory) => {
+            std::fs::create_dir_all(directory)?;
+            clap_mangen::generate_to(Arguments::command(), directory)?;
+            println!("The pages are in {}.", shown_path(directory));
+        }
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
+            print(&text);
+        }
+    }
+    Ok(Outcome::Pass)
+}
+
+fn print(bytes: &[u8]) {
+    // A reader that has gone away is no reason to fail.
+    let _ = stdout().write_all(bytes);
+}
