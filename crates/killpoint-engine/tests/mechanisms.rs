@@ -60,6 +60,7 @@ fn attempt(
     let journal = arena.in_scratch("journal");
     fs::write(&journal, b"")?;
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    environment.retain(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL");
     environment.push(("KILLPOINT_STATE".into(), state.clone().into()));
     environment.push(("KILLPOINT_JOURNAL".into(), arena.shown("journal").into()));
     let arguments: Vec<OsString> = setting.words.iter().map(OsString::from).collect();

@@ -293,11 +293,6 @@ fn judge_control(
     }
 }
 
-/// The worst verdict of several states.
-pub(crate) fn worst<'a>(judged: impl Iterator<Item = &'a Judged>) -> Verdict {
-    judged.map(|judged| judged.judgement.verdict.clone()).max().unwrap_or(Verdict::Held)
-}
-
 /// Why something is unknown, as an event.
 pub(crate) fn unknown(reason: Reason, detail: impl Into<String>) -> Event {
     Event::Unknown { reason, detail: detail.into() }
