@@ -26,14 +26,14 @@ pub(crate) struct Namespace {
     roots: HashMap<FileId, String>,
     aliases: HashMap<Name, u64>,
     births: HashMap<FileId, u64>,
-    born: Vec<String>,
+    named: BTreeSet<String>,
     stable: Option<BTreeSet<String>>,
     ordinals: HashMap<String, u64>,
 }
 
 impl Namespace {
     /// A state whose roots are shown with these prefixes (empty for a single one). `stable` holds
-    /// the names that every recording before gave birth to; none while there is no such recording.
+    /// the names that stand in every recording before; none while there is no such recording.
     pub(crate) fn new(roots: Vec<(FileId, String)>, stable: Option<BTreeSet<String>>) -> Self {
         Namespace { roots: roots.into_iter().collect(), stable, ..Namespace::default() }
     }
@@ -53,7 +53,7 @@ impl Namespace {
     fn birth(&mut self, name: &Name) {
         let shown = self.shown_name(name);
         let unstable = self.stable.as_ref().is_some_and(|stable| !stable.contains(&shown));
-        self.born.push(shown);
+        self.named.insert(shown);
         if unstable {
             let next = self.births.entry(name.directory).or_insert(0);
             *next += 1;
@@ -94,9 +94,10 @@ impl Namespace {
         self.names.get(&file).map_or(0, BTreeSet::len) + usize::from(self.roots.contains_key(&file))
     }
 
-    /// Every name born so far, in order.
-    pub(crate) fn born(&self) -> &[String] {
-        &self.born
+    /// Every name that was born or that a call gave. A name that calls in vain try to give birth to
+    /// is one, too: it must be written alike in every recording.
+    pub(crate) fn named(&self) -> &BTreeSet<String> {
+        &self.named
     }
 
     /// The label of a file by the first of its names; none if it has none.
@@ -159,6 +160,11 @@ impl Namespace {
     /// Gives the next address of this shape. To be called once for each call, at its entry.
     pub(crate) fn address(&mut self, kind: OperationKind, labels: &[Label]) -> Address {
         let paths: Vec<String> = labels.iter().map(|label| label.path.clone()).collect();
+        for label in labels {
+            if !self.named.contains(&label.shown) {
+                self.named.insert(label.shown.clone());
+            }
+        }
         let ordinal = self.ordinals.entry(shape(kind, &paths)).or_insert(0);
         *ordinal += 1;
         Address::Call { kind, paths, ordinal: *ordinal, role: None }
@@ -185,6 +191,20 @@ mod tests {
         let paths = [2, 3, 4, 5].map(|file| names.label(FileId(file)).unwrap().path);
         assert_eq!(paths, ["old", "<new1>", "kept", "<new2>"]);
         assert_eq!(names.label(FileId(5)).unwrap().shown, "tmp.q07");
+    }
+
+    #[test]
+    fn a_name_that_is_never_born_is_written_alike_in_every_recording() {
+        let initial = || vec![(FileId(1), String::new())];
+        let attempt = |names: &mut Namespace| {
+            let label = names.label_of_name(&name(1, "refused"));
+            names.address(OperationKind::Mkdir, &[label]).to_string()
+        };
+        let mut first = Namespace::new(initial(), None);
+        assert_eq!(attempt(&mut first), "mkdir(refused)#1");
+        let mut second = Namespace::new(initial(), Some(first.named().clone()));
+        assert_eq!(attempt(&mut second), "mkdir(refused)#1");
+        assert_eq!(first.named(), second.named());
     }
 
     #[test]

@@ -7,11 +7,11 @@ mod mapped;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
-use crate::intercept::{self, Call, Entry, Limits, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Observer};
 use crate::naming::{Label, Namespace};
 use crate::recording::{Ending, Exit, RecordingError, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
-use classify::Pending;
+use classify::{Action, Pending};
 use killpoint_model::Address;
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
 use mapped::MappedFiles;
@@ -23,6 +23,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::intercept::Mechanism;
+
 /// A directory whose changes are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -32,6 +34,30 @@ pub struct Root {
     pub prefix: String,
 }
 
+/// Which processes a strike kills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The process that makes the call; others go on.
+    Process,
+    /// That process and its descendants; others go on.
+    Tree,
+    /// Everything that was launched.
+    #[default]
+    All,
+}
+
+impl Scope {
+    /// The name used on the command line, in reports and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Process => "process",
+            Scope::Tree => "tree",
+            Scope::All => "all",
+        }
+    }
+}
+
 /// Where to strike.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StrikeAt {
@@ -39,6 +65,8 @@ pub struct StrikeAt {
     pub address: Address,
     /// Let a write happen up to this many bytes first (a torn write).
     pub after_bytes: Option<u64>,
+    /// Which processes die.
+    pub scope: Scope,
 }
 
 /// What to record.
@@ -60,6 +88,8 @@ pub struct Request {
     pub stable: Option<BTreeSet<String>>,
     /// Where to strike; none to let it end.
     pub strike: Option<StrikeAt>,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// Whether to keep the tracer and the target on one processor.
     pub pin: Option<usize>,
     /// Whether the worker has the right to install filters without giving up setuid programs.
@@ -94,7 +124,7 @@ pub enum RecordError {
     Recording(#[from] RecordingError),
     /// The target cannot be started under interception.
     #[error(
-        "cannot start `{program}` under ptrace and seccomp; `killpoint doctor` says what is missing"
+        "cannot start `{program}` under interception (seccomp and ptrace); `killpoint doctor` says what is missing"
     )]
     Start {
         /// The program.
@@ -140,19 +170,13 @@ pub fn record(
     }
     let prepared = Prepared::new(&request.launch).map_err(start_error)?;
     let mut recorder = Recorder::new(request, cancelled)?;
-    let program = crate::filter::program();
-    let keep = request.keep_privileges;
+    let filtering = Filtering { keep_privileges: request.keep_privileges };
     let limits =
         Limits { timeout: request.timeout, quiet: request.quiet, threads_max: request.threads_max };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
-    let ended = intercept::run(
-        &prepared,
-        &streams,
-        || crate::filter::install(&program, keep),
-        limits,
-        &mut recorder,
-    )
-    .map_err(start_error)?;
+    let mechanism = request.mechanism;
+    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut recorder)
+        .map_err(start_error)?;
     drop(streams);
     recorder.finish(request, &ended)
 }
@@ -185,6 +209,7 @@ struct Recorder<C> {
     strike: Option<StrikeAt>,
     pending: Option<Begun>,
     ordinal: u64,
+    struck_after: Option<u64>,
     outside: u64,
     processes: BTreeMap<i32, u32>,
     process_of: HashMap<Pid, u32>,
@@ -234,6 +259,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             strike: request.strike.clone(),
             pending: None,
             ordinal: 0,
+            struck_after: None,
             outside: 0,
             processes: BTreeMap::new(),
             process_of: HashMap::new(),
@@ -325,14 +351,21 @@ impl<C: FnMut() -> bool> Recorder<C> {
             pending,
         };
         let entry = match &self.strike {
-            Some(strike) if strike.address == begun.address => match strike.after_bytes {
-                Some(bytes) if bytes < length => Entry::CarryThenStrike(bytes),
-                _ => Entry::Strike,
-            },
+            Some(strike) if strike.address == begun.address => {
+                self.struck_after = Some(self.ordinal);
+                match (strike.after_bytes, strike.scope) {
+                    (Some(bytes), Scope::All) if bytes < length => Entry::CarryThenStrike(bytes),
+                    (_, Scope::All) => Entry::Strike,
+                    (_, Scope::Tree) => Entry::StrikeTree,
+                    (_, Scope::Process) => Entry::StrikeProcess,
+                }
+            }
             _ => Entry::Carry,
         };
-        if entry != Entry::Strike {
-            self.pending = Some(begun);
+        match entry {
+            Entry::Carry | Entry::CarryThenStrike(_) => self.pending = Some(begun),
+            // The address is used up: the same call of a survivor is another one.
+            _ => self.strike = None,
         }
         entry
     }
@@ -366,13 +399,14 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let ending = Ending {
             exit: ended.exit,
             struck: ended.struck,
+            struck_after: self.struck_after,
             journal_length: self.journal.metadata().map_or(0, |metadata| metadata.len()),
             outside: self.outside,
             processes: u32::try_from(self.processes.len()).unwrap_or(u32::MAX),
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
-            born: self.namespace.born().to_vec(),
+            named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;
         Ok(Recorded { ending, operations: self.ordinal, image: self.image })
@@ -428,6 +462,22 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         if let Some(begun) = self.pending.take() {
             let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
             self.gap(file, format!("thread {thread} was killed inside {}", begun.address));
+        }
+    }
+
+    fn unseen(&mut self, guest: Guest) {
+        let Some(begun) = self.pending.take() else { return };
+        let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
+        let reason = format!(
+            "{} was done by a thread that another process traces: that it succeeded, and came \
+             before what follows it, is assumed",
+            begun.address
+        );
+        self.gap(file, reason);
+        // How much was written, or which file has no name, cannot be told from the files alone.
+        if !matches!(begun.pending.action, Action::Write { .. } | Action::Temporary) {
+            self.pending = Some(begun);
+            self.exit(guest, 0);
         }
     }
 

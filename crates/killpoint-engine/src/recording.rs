@@ -21,6 +21,8 @@ pub struct Ending {
     pub exit: Exit,
     /// Whether the harness killed the target at the address it was told.
     pub struck: bool,
+    /// How many operations had been completed when it struck.
+    pub struck_after: Option<u64>,
     /// Length of the ack journal at the end, in bytes.
     pub journal_length: u64,
     /// Calls that stopped and lay outside the state.
@@ -33,8 +35,9 @@ pub struct Ending {
     pub mapped: Vec<String>,
     /// What was seen and is not covered: file and reason.
     pub gaps: Vec<(String, String)>,
-    /// Names in the state that were born during the run (path relative to the root), in order.
-    pub born: Vec<String>,
+    /// Names in the state (path relative to the root) that were born during the run, or that calls
+    /// gave in vain.
+    pub named: Vec<String>,
 }
 
 /// How a process ended.

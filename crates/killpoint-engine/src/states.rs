@@ -76,6 +76,7 @@ pub struct Walk {
     ending: Option<Ending>,
     applied: u64,
     journal_before: u64,
+    after_barrier: bool,
 }
 
 impl Walk {
@@ -95,6 +96,7 @@ impl Walk {
             ending: None,
             applied: 0,
             journal_before: 0,
+            after_barrier: false,
         };
         walk.read()?;
         Ok(walk)
@@ -156,6 +158,7 @@ impl Walk {
         }
         self.applied += 1;
         self.journal_before = operation.journal_length;
+        self.after_barrier = is_barrier(&operation);
         self.read()?;
         Ok(true)
     }
@@ -173,8 +176,11 @@ impl Walk {
     pub fn variants(&self) -> Vec<StateName> {
         let point = self.point();
         let mut names = Vec::new();
+        if self.next.as_ref().is_some_and(|(operation, _)| !operation.address_is_point()) {
+            return names; // a store into a mapping: there is no call to stop at
+        }
         let mut add = |model, variant| names.push(StateName { point, model, variant });
-        if let Some((operation, _)) = self.next.as_ref().filter(|(o, _)| o.address_is_point()) {
+        if let Some((operation, _)) = self.next.as_ref() {
             if self.models.has(CrashModel::Kill) {
                 add(CrashModel::Kill, Variant::Only);
             }
@@ -192,11 +198,8 @@ impl Walk {
 
     fn cut(&self) -> Cut {
         let Some((operation, _)) = &self.next else { return Cut::Edge };
-        let before_barrier = operation
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Synced { .. } | Effect::SyncedAll));
-        match before_barrier || operation.journal_length > self.journal_before {
+        let barrier = is_barrier(operation) || self.after_barrier;
+        match barrier || operation.journal_length > self.journal_before {
             true => Cut::Edge,
             false => Cut::Inner,
         }
@@ -228,6 +231,16 @@ impl Walk {
         }
         image
     }
+}
+
+/// Whether something is durable once this call has returned.
+fn is_barrier(operation: &Operation) -> bool {
+    operation.effects.iter().any(|effect| {
+        matches!(
+            effect,
+            Effect::Synced { .. } | Effect::SyncedAll | Effect::Write { durable: true, .. }
+        )
+    })
 }
 
 /// What an operation knows of itself as a crash point.

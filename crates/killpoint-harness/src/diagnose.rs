@@ -1,30 +1,169 @@
-//! stub
+//! Reads the cause of a violation, and what to do about it, off the operation log.
+//!
+//! Pure. A crash state that failed is put beside what the recording shows around its point: a file
+//! that has been emptied and not yet filled, a name that stands for nothing, a write that no sync
+//! follows. Nothing is claimed that the log does not show; where nothing known is seen, the two
+//! operations around the point are named and no more.
+//!
+//! Crash states of one defect have the same class, [`Diagnosis::cause`] and [`Diagnosis::group`],
+//! so that neighbouring points of one idiom become one finding.
+
+mod advice;
+mod history;
+mod kill;
+mod paths;
+mod power_loss;
+mod scene;
+mod span;
+#[cfg(test)]
+mod tests;
+
+pub use history::History;
+
 use killpoint_engine::states::Variant;
-use killpoint_model::{Class, CrashModel, Operation};
-#[derive(Default)]
-pub struct History {
-    ops: Vec<Operation>,
-}
-impl History {
-    pub fn push(&mut self, op: &Operation) {
-        self.ops.push(op.clone());
-    }
-}
+use killpoint_model::{Class, CrashModel};
+use scene::Scene;
+use std::fmt;
+
+/// A crash state that was judged and violates a promise.
+#[derive(Clone, Copy, Debug)]
 pub struct Failure<'a> {
+    /// The position of the operation at whose entry the crash is; operations + 1 is the end.
     pub point: u64,
+    /// The crash model.
     pub model: CrashModel,
+    /// Which of the model's states.
     pub variant: &'a Variant,
+    /// How the promise is broken.
     pub class: Class,
+    /// Shown paths of the files that the crash left different, if known. They go first where
+    /// several files could be the cause.
     pub files: &'a [String],
 }
-#[derive(Clone, Debug)]
+
+/// Why a crash state violates a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// A file is emptied and then written again.
+    TruncatedInPlace,
+    /// A file is written from its start and cut to its new, smaller size afterwards.
+    ShrunkAfterWrite,
+    /// Old bytes are overwritten by several writes.
+    OverwrittenInPlace,
+    /// A write straddles a block and only its first part is there.
+    TornRecord,
+    /// Files that belong together change one after another.
+    FilesChangeApart,
+    /// A file for the time being is left, and taken for more than that.
+    TemporaryFileLeft,
+    /// The old file is gone before the new one is in place.
+    OldRemovedFirst,
+    /// A new file has its final name before it has its contents.
+    CreatedInPlace,
+    /// Acknowledged before the program had written it.
+    AcknowledgedBeforeWritten,
+    /// Done, but not yet marked as done, and done once more.
+    ReplayedTwice,
+    /// A lock or pid file is left.
+    LockFileLeft,
+    /// Acknowledged before the written file was synced.
+    AcknowledgedBeforeFsync,
+    /// Written and not synced before the program went on.
+    WrittenWithoutFsync,
+    /// A file was put under its name before its contents were synced.
+    RenamedBeforeFsync,
+    /// A name was made, moved or removed, and its directory not synced.
+    DirectoryNotSynced,
+    /// The removal or truncation of a journal was not durable, so that it is replayed.
+    JournalEndNotDurable,
+    /// A file was synced that did not need it, and the written one was not.
+    OtherFileSynced,
+    /// A database was written before its journal was synced.
+    DataBeforeJournal,
+    /// A write that was not synced reached the disk in part.
+    UnsyncedWriteTorn,
+    /// A file grew and its new bytes were not synced.
+    ExtendedWithoutSync,
+    /// Writes between two syncs reached the disk in another order.
+    UnsyncedWritesReordered,
+    /// Nothing known: the crash is between two operations.
+    BetweenOperations,
+}
+
+impl Cause {
+    /// The name used in files and in the keys of findings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::TruncatedInPlace => "truncated-in-place",
+            Cause::ShrunkAfterWrite => "shrunk-after-write",
+            Cause::OverwrittenInPlace => "overwritten-in-place",
+            Cause::TornRecord => "torn-record",
+            Cause::FilesChangeApart => "files-change-apart",
+            Cause::TemporaryFileLeft => "temporary-file-left",
+            Cause::OldRemovedFirst => "old-removed-first",
+            Cause::CreatedInPlace => "created-in-place",
+            Cause::AcknowledgedBeforeWritten => "acknowledged-before-written",
+            Cause::ReplayedTwice => "replayed-twice",
+            Cause::LockFileLeft => "lock-file-left",
+            Cause::AcknowledgedBeforeFsync => "acknowledged-before-fsync",
+            Cause::WrittenWithoutFsync => "written-without-fsync",
+            Cause::RenamedBeforeFsync => "renamed-before-fsync",
+            Cause::DirectoryNotSynced => "directory-not-synced",
+            Cause::JournalEndNotDurable => "journal-end-not-durable",
+            Cause::OtherFileSynced => "other-file-synced",
+            Cause::DataBeforeJournal => "data-before-journal",
+            Cause::UnsyncedWriteTorn => "unsynced-write-torn",
+            Cause::ExtendedWithoutSync => "extended-without-sync",
+            Cause::UnsyncedWritesReordered => "unsynced-writes-reordered",
+            Cause::BetweenOperations => "between-operations",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The cause of a violation and its fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    pub cause: String,
+    /// The defect.
+    pub cause: Cause,
+    /// The file that it is about, as shown.
     pub file: Option<String>,
+    /// That file with the parts of its name that differ from one save to the next written as `*`:
+    /// what findings are grouped by, together with class and cause.
+    pub group: String,
+    /// What the log shows, in a sentence or two.
     pub sentence: String,
+    /// What to do, naming the files.
     pub fix: String,
 }
-pub fn diagnose(h: &History, f: &Failure) -> Diagnosis {
-    let at = h.ops.get(f.point as usize - 1).map(|o| o.address.shape()).unwrap_or("end".into());
-    Diagnosis { cause: at.clone(), file: None, sentence: format!("at {at}"), fix: "?".into() }
+
+/// Says why a crash state violates a promise. Looks at a bounded number of operations.
+pub fn diagnose(history: &History, failure: &Failure<'_>) -> Diagnosis {
+    let scene = Scene::new(history, failure);
+    let known = match failure.model.is_power_loss() {
+        true => power_loss::diagnose(&scene),
+        false => kill::diagnose(&scene),
+    };
+    known.unwrap_or_else(|| between_operations(&scene))
+}
+
+/// Nothing known is seen: names the operations on either side.
+fn between_operations(scene: &Scene<'_>) -> Diagnosis {
+    let (history, point) = (scene.history, scene.failure.point);
+    let at = history.text(point);
+    let sentence = match point.checked_sub(1).filter(|before| history.entry(*before).is_some()) {
+        Some(before) => format!("The crash comes after {} and before {at}.", history.text(before)),
+        None => format!("The crash comes before {at}."),
+    };
+    let file = scene.files().next().and_then(|file| scene.path(file)).map(str::to_owned);
+    let fix = match &file {
+        Some(file) => advice::one_step(history, file),
+        None => advice::ANY_ORDER.to_owned(),
+    };
+    scene.diagnosis(Cause::BetweenOperations, file, sentence, fix)
 }

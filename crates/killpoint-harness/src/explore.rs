@@ -3,8 +3,9 @@
 //! The stages, each a room of its own: `prepare` (what is tested, where), `discovery` (where the
 //! command writes, if nobody said), `recordings` (the control
 //! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
-//! `findings` (one defect is one finding), `strikes` (live kills that confirm them). `resume` goes on
-//! with a run that was interrupted.
+//! `findings` (one defect is one finding), `strikes` (live kills that confirm them), `recovery`
+//! (crashes inside the recovery from a crash), `survivors` (strikes that leave some processes alive).
+//! `resume` goes on with a run that was interrupted.
 
 pub mod discovery;
 pub mod findings;
@@ -13,9 +14,11 @@ pub mod options;
 pub mod plan;
 pub mod prepare;
 pub mod recordings;
+pub mod recovery;
 pub mod replay;
 pub mod resume;
 pub mod strikes;
+pub mod survivors;
 
 pub use crate::interrupt::Interrupt;
 pub use options::Options;
@@ -25,6 +28,7 @@ use crate::asserter::checker::{Expectation, judge};
 use crate::environment::local::Local;
 use crate::store::{EventLog, RunFolder};
 use judging::Judged;
+use killpoint_engine::record::Scope;
 use killpoint_model::event::Event;
 use killpoint_model::report::Report;
 use killpoint_model::verdict::{Outcome, Reason, Verdict};
@@ -195,19 +199,70 @@ fn run(
         recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
     };
     journalist.stage("recorded", since)?;
+    let local = &with_measured_timeouts(local, &recorded, journalist)?;
     let since = Instant::now();
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
         let text = "the command changed nothing in its state: there is no point to strike at";
         return Ok(Reached::Nothing(text.to_owned()));
     }
+    if survivors_matter(options, &recorded, journalist)? {
+        survivors::explore(options, local, &recorded, &plan, journalist, watch)?;
+        journalist.stage("judged", since)?;
+        return Ok(Reached::End);
+    }
     let judged = judging::judge_all(options, local, &recorded, &plan, journalist, watch)?;
     journalist.stage("judged", since)?;
     let since = Instant::now();
-    let defects = findings::group(&recorded, &plan, &judged);
-    strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
+    let defects = findings::group(local, &recorded, &plan, &judged)?;
+    let findings =
+        strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;
+    let since = Instant::now();
+    let number = findings + 1;
+    recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
+    journalist.stage("recoveries", since)?;
     Ok(Reached::End)
+}
+
+/// The time-out of a checker follows from the control: far above what it took undisturbed.
+fn with_measured_timeouts(
+    local: &Local,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<Local, ExploreError> {
+    const TIMES: u32 = 50;
+    const LEAST: Duration = Duration::from_secs(5);
+    let timeout = (recorded.result.reading * TIMES)
+        .clamp(LEAST.min(local.checker_timeout), local.checker_timeout);
+    let text = format!(
+        "time-outs: {} s for a run of the command, {} s for reading a state ({TIMES} times the \
+         control's reading, at least {} s)",
+        local.target_timeout.as_secs(),
+        timeout.as_secs(),
+        LEAST.as_secs()
+    );
+    if local.checker != crate::asserter::checker::Checker::BuiltIn {
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(Local { checker_timeout: timeout, ..local.clone() })
+}
+
+/// Whether a strike may leave processes that go on, so that only live kills can judge it.
+fn survivors_matter(
+    options: &Options,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<bool, ExploreError> {
+    if options.scope == Scope::All {
+        return Ok(false);
+    }
+    if recorded.result.ending.processes > 1 {
+        return Ok(true);
+    }
+    let text = format!("one process: scope {} kills all there is", options.scope.name());
+    journalist.tell(Event::Note { text })?;
+    Ok(false)
 }
 
 fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
@@ -236,11 +291,6 @@ fn judge_control(
         Verdict::Held => Ok(()),
         _ => Err(judgement.detail),
     }
-}
-
-/// The worst verdict of several states.
-pub(crate) fn worst<'a>(judged: impl Iterator<Item = &'a Judged>) -> Verdict {
-    judged.map(|judged| judged.judgement.verdict.clone()).max().unwrap_or(Verdict::Held)
 }
 
 /// Why something is unknown, as an event.

@@ -1,8 +1,12 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
-use crate::arguments::{Acks, Arguments, Audit, Command, Explore, Format, Replay, Report, Resume};
+use crate::arguments::{
+    Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
+    ScopeName,
+};
 use crate::{demo, demo_store, interrupt, upkeep};
 use anyhow::anyhow;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::resume::resume;
@@ -98,11 +102,24 @@ fn options(flags: Explore) -> Options {
     options.out = options.directory.join(flags.out);
     options.from_empty = flags.from_empty;
     options.timeout = Duration::from_secs(flags.timeout);
+    options.checker_timeout = Duration::from_secs(flags.check_timeout);
     options.keep_environment = flags.env;
     options.baseline = flags.baseline;
     options.write_baseline = flags.write_baseline;
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
+    options.mechanism = match flags.mechanism {
+        MechanismName::Ptrace => Mechanism::Ptrace,
+        MechanismName::Notify => Mechanism::Notify,
+    };
+    options.scope = match flags.scope {
+        ScopeName::Process => Scope::Process,
+        ScopeName::Tree => Scope::Tree,
+        ScopeName::All => Scope::All,
+    };
+    options.second_checks = !flags.no_second_checks;
+    options.idempotent = flags.idempotent;
+    options.recovery_depth = flags.recovery_depth;
     options.pin = !flags.no_pin;
     options.redirect = flags.no_namespaces;
     options

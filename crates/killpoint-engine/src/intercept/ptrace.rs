@@ -3,18 +3,21 @@
 //! The target itself does every call, with its own identity, limits and signals, and dies with the
 //! harness (PTRACE_O_EXITKILL). A call outside the state costs one stop, a call on it two.
 
-use super::{Call, Ended, Entry, Limits, Observer, TICK};
+use super::timer::Timer;
+use super::{Call, Ended, Entry, Filtering, Limits, Observer, TICK};
+use crate::filter;
 use crate::guest::Guest;
 use crate::recording::Exit;
 use crate::spawn::{self, Prepared, Streams};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
+use std::mem::offset_of;
 use std::time::Instant;
 
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
@@ -35,6 +38,7 @@ struct Tracer<'a, O> {
     in_flight: Option<Pid>,
     strike_after: bool,
     struck: bool,
+    struck_some: bool,
     first: Pid,
     exit: Exit,
     last_call: Instant,
@@ -49,11 +53,14 @@ struct Tracer<'a, O> {
 pub(crate) fn run<O: Observer>(
     prepared: &Prepared,
     streams: &Streams,
-    before: impl FnOnce() -> io::Result<()>,
+    filtering: Filtering,
     limits: Limits,
     observer: &mut O,
 ) -> io::Result<Ended> {
-    let waiting = spawn::start(prepared, streams, before)?;
+    let program = filter::program(filter::Stop::Trace);
+    let keep_privileges = filtering.keep_privileges;
+    let install = || filter::install(&program, keep_privileges);
+    let waiting = spawn::start(prepared, streams, install)?;
     let first = waiting.process;
     let options = Options::PTRACE_O_TRACESECCOMP
         | Options::PTRACE_O_TRACEFORK
@@ -73,6 +80,7 @@ pub(crate) fn run<O: Observer>(
         in_flight: None,
         strike_after: false,
         struck: false,
+        struck_some: false,
         first,
         exit: Exit::Running,
         last_call: Instant::now(),
@@ -83,7 +91,7 @@ pub(crate) fn run<O: Observer>(
     drop(timer);
     Ok(Ended {
         exit: tracer.exit,
-        struck: tracer.struck,
+        struck: tracer.struck || tracer.struck_some,
         left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
         too_many: tracer.too_many,
     })
@@ -294,7 +302,50 @@ impl<O: Observer> Tracer<'_, O> {
                 self.struck = true;
                 true
             }
+            Entry::StrikeProcess => {
+                self.strike_some(pid, false);
+                false
+            }
+            Entry::StrikeTree => {
+                self.strike_some(pid, true);
+                false
+            }
         }
+    }
+
+    /// Kills the process of a thread that stands at the entry of a call, which is thereby
+    /// suppressed; with `tree`, its descendants first, so that none is born meanwhile unseen.
+    fn strike_some(&mut self, thread: Pid, tree: bool) {
+        self.struck_some = true;
+        let process = crate::guest::thread_group(thread).unwrap_or(thread);
+        let mut doomed = vec![process];
+        if tree {
+            doomed = self.descendants(process);
+        }
+        for process in doomed {
+            let _ = nix::sys::signal::kill(process, Signal::SIGKILL);
+        }
+    }
+
+    /// A process and its descendants among the tracees, by their parents.
+    fn descendants(&self, process: Pid) -> Vec<Pid> {
+        let mut found = vec![process];
+        let parents: Vec<(Pid, Pid)> = self
+            .processes()
+            .into_iter()
+            .filter_map(|process| Some((process, crate::guest::parent(process).ok()?)))
+            .collect();
+        let mut next = 0;
+        while next < found.len() {
+            let parent = found[next];
+            for (child, of) in &parents {
+                if *of == parent && !found.contains(child) {
+                    found.push(*child);
+                }
+            }
+            next += 1;
+        }
+        found
     }
 
     fn carry(&mut self, pid: Pid) {
@@ -352,45 +403,12 @@ fn call_of(pid: Pid) -> nix::Result<Call> {
 }
 
 fn result_of(pid: Pid) -> i64 {
-    ptrace::getregs(pid).map_or(i64::from(-libc::ESRCH), |registers| registers.rax.cast_signed())
+    let register = offset_of!(libc::user_regs_struct, rax) as ptrace::AddressType;
+    ptrace::read_user(pid, register).unwrap_or(i64::from(-libc::ESRCH))
 }
 
 #[expect(unsafe_code, reason = "nix has no PTRACE_LISTEN")]
 fn listen(pid: Pid) {
     // SAFETY: PTRACE_LISTEN takes no memory.
     unsafe { libc::ptrace(libc::PTRACE_LISTEN, pid.as_raw(), 0, 0) };
-}
-
-/// Interrupts `waitpid` every [`TICK`], so that limits are looked at.
-struct Timer;
-
-extern "C" fn nothing(_: i32) {}
-
-impl Timer {
-    #[expect(unsafe_code, reason = "a signal handler and setitimer")]
-    fn start() -> io::Result<Self> {
-        let action =
-            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handler does nothing, so it is safe at any moment.
-        unsafe { sigaction(Signal::SIGALRM, &action) }?;
-        Self::set(libc::suseconds_t::try_from(TICK.as_micros()).expect("short"))?;
-        Ok(Timer)
-    }
-
-    #[expect(unsafe_code, reason = "setitimer has no safe wrapper")]
-    fn set(microseconds: libc::suseconds_t) -> io::Result<()> {
-        let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
-        let value = libc::itimerval { it_interval: time, it_value: time };
-        // SAFETY: `value` lives for the call; the old value is not asked for.
-        match unsafe { libc::setitimer(libc::ITIMER_REAL, &value, std::ptr::null_mut()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        let _ = Self::set(0);
-    }
 }

@@ -28,7 +28,10 @@ pub fn trace() -> Answer {
                 // Its own copy gone, the gate ends with the parent, and so does the child.
                 drop(opener);
                 let _ = File::from(gate).read_exact(&mut [0]);
-                let code = match crate::filter::install(&crate::filter::program(), false) {
+                let code = match crate::filter::install(
+                    &crate::filter::program(crate::filter::Stop::Trace),
+                    false,
+                ) {
                     Ok(()) => i32::from(std::fs::remove_file("").is_ok()),
                     Err(error) => error.raw_os_error().unwrap_or(255),
                 };

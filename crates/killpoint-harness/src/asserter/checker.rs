@@ -69,6 +69,15 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// A command for the shell, in the surroundings of another program.
+    pub fn shell(command: &str, like: &Launch) -> Launch {
+        Launch {
+            program: PathBuf::from("/bin/sh"),
+            arguments: ["sh".into(), "-c".into(), OsString::from(command)].to_vec(),
+            ..like.clone()
+        }
+    }
+
     fn launch(&self, command: &str) -> Launch {
         let mut environment = self.environment.clone();
         environment.retain(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL");

@@ -137,6 +137,11 @@ impl Journal {
         at_length(&self.acknowledgements, upto).unwrap_or(0)
     }
 
+    /// The lengths of the journal at which something had just been acknowledged, ascending.
+    pub fn acknowledgement_ends(&self) -> Vec<u64> {
+        self.acknowledgements.iter().map(|(end, _)| *end).collect()
+    }
+
     /// What was acknowledged, failed and undecided when the journal was `upto` bytes long.
     pub fn pending(&self, upto: u64) -> Pending {
         at_length(&self.pending, upto).unwrap_or(Pending([0; 32]))

@@ -11,9 +11,9 @@ use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
-use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
-use killpoint_engine::recording::Ending;
-use killpoint_engine::spawn::{Drain, Launch, null};
+use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, record};
+use killpoint_engine::recording::{Ending, Exit};
+use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Local {
     pub launch: Launch,
     /// The state directories.
     pub roots: Vec<Root>,
+    /// Which snapshot in the folder of the run the target starts from.
+    pub snapshot: String,
     /// Who reads states.
     pub checker: Checker,
     /// The journal at the start of the workload: what was there, and intents.
@@ -58,6 +60,8 @@ pub struct Local {
     pub checker_timeout: Duration,
     /// How long nothing may move until a workload with processes left is over.
     pub quiet: Duration,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// The processor to record on, if it is to be one.
     pub pin: Option<usize>,
     /// Most threads of the target.
@@ -90,6 +94,8 @@ pub struct TrialResult {
     pub ending: Ending,
     /// How many operations were carried out.
     pub operations: u64,
+    /// How long the target ran.
+    pub elapsed: Duration,
     /// Where the state that the log says differs from the real one.
     pub differences: Vec<Difference>,
     /// The reading before the workload.
@@ -100,6 +106,8 @@ pub struct TrialResult {
     pub output: String,
     /// Remarks of the arena.
     pub notes: Vec<String>,
+    /// How long the slower of the readings took.
+    pub reading: Duration,
 }
 
 /// Why a trial could not be carried out.
@@ -143,11 +151,14 @@ impl Local {
     /// Over which directory the scratch space is mounted: an empty one that no program needs, so
     /// that it cannot lie inside a state directory; else one in the folder of the run.
     fn scratch(&self) -> PathBuf {
-        let unused = Path::new("/mnt");
-        let empty = fs::read_dir(unused).is_ok_and(|mut entries| entries.next().is_none());
-        match empty && self.containment != Containment::Redirect {
-            true => unused.to_owned(),
-            false => self.folder.join("scratch"),
+        const MOSTLY_EMPTY: [&str; 6] =
+            ["/mnt", "/media", "/srv", "/opt", "/usr/local/src", "/usr/src"];
+        let is_empty = |directory: &&str| {
+            fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+        };
+        match MOSTLY_EMPTY.iter().find(|directory| is_empty(directory)) {
+            Some(unused) if self.containment != Containment::Redirect => PathBuf::from(unused),
+            _ => self.folder.join("scratch"),
         }
     }
 
@@ -207,6 +218,7 @@ impl Local {
         let discovered = discover(
             &launch,
             Output { input: null()?, output, error },
+            self.mechanism,
             arena.keeps_paths(),
             self.target_timeout,
             self.quiet,
@@ -233,10 +245,12 @@ impl Local {
     ) -> Result<TrialResult, Problem> {
         let snapshot = self.snapshots(arena);
         let initial = Image::scan(&snapshot)?;
+        let since = Instant::now();
         let before = match trial.read_before && self.checker != Checker::BuiltIn {
             true => Some(self.read_before(arena, &initial)?),
             false => None,
         };
+        let reading_before = since.elapsed();
         let roots = self.mount_copy(arena, "live", &initial)?;
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
@@ -252,20 +266,24 @@ impl Local {
             recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
             stable: trial.stable.clone(),
             strike: trial.strike.clone(),
+            mechanism: self.mechanism,
             pin: self.pin,
             keep_privileges: arena.keeps_paths(),
             timeout: self.target_timeout,
             quiet: self.quiet,
             threads_max: self.threads_max,
         };
+        let since = Instant::now();
         let recorded = record(&request, Output { input: null()?, output, error }, || {
             let _ = drain.drain();
             channel.is_closed()
         })?;
+        let elapsed = since.elapsed();
         drain.drain()?;
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
+        let since = Instant::now();
         let after = match (&trial.built_in, &self.checker) {
             (Some((recording, state)), Checker::BuiltIn) => {
                 let image = recorded.image.without_nameless();
@@ -281,11 +299,13 @@ impl Local {
         Ok(TrialResult {
             ending: recorded.ending,
             operations: recorded.operations,
+            elapsed,
             differences,
             before,
             after,
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
+            reading: since.elapsed().max(reading_before),
         })
     }
 
@@ -347,7 +367,9 @@ impl Local {
 
     /// Paths of the initial state, which nobody changes.
     fn snapshots(&self, arena: &Arena) -> Vec<PathBuf> {
-        (0..self.roots.len()).map(|index| arena.in_run(&snapshot_name(index))).collect()
+        (0..self.roots.len())
+            .map(|index| arena.in_run(&snapshot_name(&self.snapshot, index)))
+            .collect()
     }
 
     /// Makes an image real in the scratch space and mounts it over the paths of the state. Returns
@@ -423,6 +445,8 @@ impl Local {
     }
 }
 
+/// The name of the snapshot that every run has.
+pub const INITIAL: &str = "initial";
 /// Waits for a message of a worker, and notices a request to stop.
 fn receive<T: serde::de::DeserializeOwned>(
     worker: &mut Worker,
@@ -447,8 +471,8 @@ fn receive<T: serde::de::DeserializeOwned>(
 }
 
 /// Where the copy of a state directory lies in the folder of the run.
-pub fn snapshot_name(index: usize) -> String {
-    format!("snapshots/initial/{index}")
+pub fn snapshot_name(snapshot: &str, index: usize) -> String {
+    format!("snapshots/{snapshot}/{index}")
 }
 
 /// Replaces `{state}` in an argument.
@@ -485,6 +509,8 @@ pub struct Question {
     pub journal_length: u64,
     /// Whether to read the recovered store a second time.
     pub again: bool,
+    /// Whether to run the target again on the state, and read it then.
+    pub rerun: bool,
 }
 
 /// What reading a state gave.
@@ -494,6 +520,8 @@ pub struct Answer {
     pub reading: Reading,
     /// The reading of the recovered store.
     pub again: Option<Reading>,
+    /// The reading after the target was run again.
+    pub rerun: Option<Reading>,
 }
 
 /// A worker that builds states of a recording and reads them. Questions must come in ascending
@@ -631,7 +659,7 @@ impl<'a> Bench<'a> {
                 built_in.judge(image, &question.state, &mut || self.place(arena, image));
             self.built_in = Some(built_in);
             self.take_off_if_laid(arena)?;
-            return Ok(Answer { reading: Reading::Judged(judgement), again: None });
+            return Ok(Answer { reading: Reading::Judged(judgement), again: None, rerun: None });
         }
         self.cursor.change_to(image)?;
         self.write_journal(arena, question.journal_length)?;
@@ -660,10 +688,39 @@ impl<'a> Bench<'a> {
             _ => None,
         };
         self.take_off(arena)?;
+        let mut rerun = None;
+        if question.rerun {
+            self.lay_over(arena)?;
+            rerun = Some(self.rerun(&seen)?);
+            self.take_off(arena)?;
+        }
         if self.stream.is_none() && arena.views_touched() {
             arena.renew_views()?;
         }
-        Ok(Answer { reading, again })
+        Ok(Answer { reading, again, rerun })
+    }
+
+    /// Runs the target on the state that is mounted now, and reads what it leaves.
+    fn rerun(&mut self, seen: &Surroundings) -> Result<Reading, Problem> {
+        let launch = self.local.resolved_launch(seen);
+        let finished = spawn::run(&launch, self.local.target_timeout, TARGET_OUTPUT_MAX)?;
+        let said = String::from_utf8_lossy(&finished.error).trim().to_owned();
+        let how = match finished.exit {
+            Exit::Status(0) => None,
+            Exit::Status(code) => Some(format!("exit status {code}")),
+            Exit::Signal(number) => Some(format!("death by signal {number}")),
+            Exit::TimedOut => return Ok(Reading::Hung(self.local.target_timeout)),
+            Exit::NotStarted(_) | Exit::Running => {
+                return Ok(Reading::NotRun("the command could not be started".to_owned()));
+            }
+        };
+        if let Some(how) = how {
+            return Ok(Reading::Refused { how, said });
+        }
+        Ok(match &mut self.stream {
+            Some(stream) => stream.read(seen),
+            None => self.local.read_here(seen, || Ok(()))?,
+        })
     }
 
     /// Makes an image real at its own paths, to be thrown away; for the built-in oracle.

@@ -4,7 +4,8 @@ use super::judging::Judged;
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
 use super::{ExploreError, Options};
-use crate::diagnose::{Diagnosis, Failure, History, diagnose};
+use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose};
+use crate::environment::local::Local;
 use crate::store::StoreError;
 use killpoint_engine::states::StateName;
 use killpoint_model::report::{Finding, Report};
@@ -36,14 +37,16 @@ pub struct Defect {
 }
 
 /// Gathers the violated states of a run into defects, in order of model and point.
-pub fn group(recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<Defect> {
-    let mut history = History::default();
-    for operation in &plan.operations {
-        history.push(operation);
-    }
-    let mut defects: BTreeMap<(Class, String, String), Defect> = BTreeMap::new();
-    for (index, (state, judged)) in plan.states.iter().zip(judged).enumerate() {
-        let Verdict::Violated(class) = judged.judgement.verdict else { continue };
+pub fn group(
+    local: &Local,
+    recorded: &Recorded,
+    plan: &Plan,
+    judged: &[Judged],
+) -> Result<Vec<Defect>, ExploreError> {
+    let history = history(local, recorded, plan)?;
+    let mut defects: BTreeMap<(Class, Cause, String), Defect> = BTreeMap::new();
+    for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
+        let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
             let failure = Failure {
                 point: name.point,
@@ -53,8 +56,7 @@ pub fn group(recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<Defect>
                 files: &[],
             };
             let diagnosis = diagnose(&history, &failure);
-            let key =
-                (class, diagnosis.cause.to_string(), diagnosis.file.clone().unwrap_or_default());
+            let key = (class, diagnosis.cause, diagnosis.group.clone());
             let defect = defects.entry(key).or_insert_with(|| Defect {
                 diagnosis: diagnosis.clone(),
                 class,
@@ -63,12 +65,28 @@ pub fn group(recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<Defect>
                 points: BTreeSet::new(),
                 example: (index, name.clone()),
             });
-            defect.add(index, name, diagnosis, recorded, plan);
+            defect.add(index, name, diagnosis, recorded, plan, judged);
         }
     }
     let mut defects: Vec<Defect> = defects.into_values().collect();
     defects.sort_by(|a, b| (a.model, a.example.1.point).cmp(&(b.model, b.example.1.point)));
-    defects
+    Ok(defects)
+}
+
+/// The operations as whoever explains needs them.
+///
+/// # Errors
+/// If the initial state cannot be read.
+pub fn history(local: &Local, recorded: &Recorded, plan: &Plan) -> Result<History, ExploreError> {
+    let mut history = History::default()
+        .with_initial(&super::plan::initial_image(local)?)
+        .with_acknowledgements(recorded.journal.acknowledgement_ends());
+    if let [root] = local.roots.as_slice() {
+        let name = root.path.file_name().unwrap_or_default().to_string_lossy();
+        history = history.with_directory(&name);
+    }
+    plan.operations.iter().for_each(|operation| history.push(operation));
+    Ok(history)
 }
 
 impl Defect {
@@ -79,6 +97,7 @@ impl Defect {
         diagnosis: Diagnosis,
         recorded: &Recorded,
         plan: &Plan,
+        judged: &[Judged],
     ) {
         self.models.insert(name.model);
         if name.model < self.model {
@@ -86,7 +105,7 @@ impl Defect {
             self.points.clear();
             self.example = (index, name.clone());
             self.diagnosis = diagnosis;
-        } else if name.model == self.model && !self.has_stable_example(recorded, plan) {
+        } else if name.model == self.model && self.is_better(index, name, recorded, plan, judged) {
             self.example = (index, name.clone());
             self.diagnosis = diagnosis;
         }
@@ -95,8 +114,22 @@ impl Defect {
         }
     }
 
-    fn has_stable_example(&self, recorded: &Recorded, plan: &Plan) -> bool {
-        !recorded.unstable.contains(&address_at(plan, self.example.1.point))
+    /// Whether another state shows the defect better: at an address that every recording has, and
+    /// where the most is lost.
+    fn is_better(
+        &self,
+        index: usize,
+        name: &StateName,
+        recorded: &Recorded,
+        plan: &Plan,
+        judged: &[Judged],
+    ) -> bool {
+        let rank = |index: usize, point: u64| {
+            let judgement = &judged[index].judgement;
+            let stable = !recorded.unstable.contains(&address_at(plan, point));
+            (stable, judgement.keys_lost, judgement.bytes_lost)
+        };
+        rank(index, name.point) > rank(self.example.0, self.example.1.point)
     }
 }
 
@@ -131,10 +164,20 @@ pub fn neighbours(
         }
     }
     let point = defect.example.1.point;
-    let holds = |(point, held): (&u64, &bool)| held.then_some(*point);
-    let before = verdicts.range(..point).rev().find_map(holds);
-    let after = verdicts.range(point + 1..).find_map(holds);
-    (before.map(|point| address_at(plan, point)), after.map(|point| address_at(plan, point)))
+    held_neighbours(plan, point, verdicts.keys(), |other| verdicts[&other])
+}
+
+/// The nearest of the points before and after one that hold.
+pub fn held_neighbours<'a>(
+    plan: &Plan,
+    point: u64,
+    points: impl DoubleEndedIterator<Item = &'a u64> + Clone,
+    holds: impl Fn(u64) -> bool,
+) -> (Option<Address>, Option<Address>) {
+    let before = points.clone().rev().find(|other| **other < point && holds(**other));
+    let after = points.clone().find(|other| **other > point && holds(**other));
+    let address = |other: &u64| address_at(plan, *other);
+    (before.map(address), after.map(address))
 }
 
 /// The nearest earlier state that held under the kill model: what the finding is shown against.

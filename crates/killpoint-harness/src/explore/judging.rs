@@ -5,12 +5,12 @@ use super::recordings::Recorded;
 use super::resume::SECOND_CHECK_NOTE;
 use super::{ExploreError, Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Reading, judge, judge_second};
-use crate::asserter::history::Promise;
+use crate::asserter::history::{Promise, Store, parse_store};
 use crate::environment::local::{Answer, JudgeWorker, Local, LocalError, Question};
 use crate::interrupt::NOTICE_INTERVAL;
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
-use killpoint_model::verdict::{Judgement, Reason, Verdict};
+use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
@@ -26,6 +26,8 @@ pub struct Judged {
     pub judgement: Judgement,
     /// What the checker said, bounded.
     pub output: String,
+    /// The verdict of the second reading, where there was one.
+    pub second: Option<Judgement>,
 }
 
 /// What acknowledgements promise under a model.
@@ -50,49 +52,86 @@ pub fn judge_all(
 ) -> Result<Vec<Judged>, ExploreError> {
     let since = Instant::now();
     let total = plan.states.len() as u64;
-    let mut judged: Vec<Option<Judged>> = vec![None; plan.states.len()];
-    for (index, earlier) in journalist.judged_earlier(plan)? {
-        judged[index] = Some(earlier);
-    }
-    let todo: VecDeque<usize> = (0..judged.len()).filter(|it| judged[*it].is_none()).collect();
-    let mut done = total - todo.len() as u64;
-    let mut pool = Pool::start(options, local, recorded, plan, todo)?;
-    while let Some((index, answer)) = pool.next(plan)? {
-        let state = &plan.states[index];
-        let result = judged_from(&answer, state, recorded, options);
-        done += 1;
-        journalist.tell(Event::Judged {
-            trial: index as u64 + 1,
-            state: state.digest.clone(),
-            at: state.by_model(),
-            judgement: result.judgement.clone(),
-            output: match result.judgement.verdict {
-                Verdict::Violated(_) => result.output.clone(),
-                _ => String::new(),
-            },
-        })?;
-        if result.judgement.verdict == Verdict::Held
-            && let Ok(Answer { reading, again: Some(again) }) = &answer
-        {
-            let second = judge_second(reading, again);
-            journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
-            if second.verdict != Verdict::Held {
-                let text = format!(
-                    "{SECOND_CHECK_NOTE} {} reads differently the second time: {}",
-                    state.name.point, second.detail
-                );
-                journalist.tell(Event::Note { text })?;
+    let earlier = journalist.judged_earlier(plan)?;
+    let mut done = earlier.len() as u64;
+    let judged = judge_states(
+        options,
+        local,
+        &recorded.name,
+        recorded,
+        plan,
+        earlier,
+        &mut |index, judged| {
+            let state = &plan.states[index];
+            done += 1;
+            journalist.tell(Event::Judged {
+                trial: index as u64 + 1,
+                state: state.digest.clone(),
+                at: state.by_model(),
+                judgement: judged.judgement.clone(),
+                output: match judged.judgement.verdict {
+                    Verdict::Violated(_) => judged.output.clone(),
+                    _ => String::new(),
+                },
+            })?;
+            if let Some(second) = &judged.second {
+                tell_second(state, second, journalist)?;
             }
-        }
-        judged[index] = Some(result);
-        if done % 16 == 0 || done == total {
-            watch(&Progress { stage: "judging", done, total, elapsed: since.elapsed() });
-        }
-    }
-    let judged: Vec<Judged> =
-        judged.into_iter().map(|judged| judged.expect("every state was answered")).collect();
+            if done % 16 == 0 || done == total {
+                watch(&Progress { stage: "judging", done, total, elapsed: since.elapsed() });
+            }
+            Ok(())
+        },
+    )?;
     tell_points(plan, &judged, journalist)?;
     Ok(judged)
+}
+
+fn tell_second(
+    state: &State,
+    second: &Judgement,
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
+    journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
+    if second.verdict != Verdict::Held {
+        let text = format!(
+            "{SECOND_CHECK_NOTE} {} reads differently the second time: {}",
+            state.name.point, second.detail
+        );
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(())
+}
+
+/// Told of each state as it is judged.
+pub type Tell<'a> = &'a mut dyn FnMut(usize, &Judged) -> Result<(), ExploreError>;
+
+/// Judges the states of a plan over one recording; the result has one entry for each, in their order.
+/// Those that were judged `earlier`, by an interrupted run, are taken over.
+///
+/// # Errors
+/// If no worker can be made, or whoever is told fails.
+pub fn judge_states(
+    options: &Options,
+    local: &Local,
+    recording: &str,
+    recorded: &Recorded,
+    plan: &Plan,
+    earlier: Vec<(usize, Judged)>,
+    tell: Tell<'_>,
+) -> Result<Vec<Judged>, ExploreError> {
+    let mut judged: Vec<Option<Judged>> = vec![None; plan.states.len()];
+    for (index, earlier) in earlier {
+        judged[index] = Some(earlier);
+    }
+    let todo = (0..judged.len()).filter(|index| judged[*index].is_none()).collect();
+    let mut pool = Pool::start(options, local, recording, plan, todo)?;
+    while let Some((index, answer)) = pool.next(plan)? {
+        let result = judged_from(&answer, &plan.states[index], recorded, options);
+        tell(index, &result)?;
+        judged[index] = Some(result);
+    }
+    Ok(judged.into_iter().map(|judged| judged.expect("every state was answered")).collect())
 }
 
 fn judged_from(
@@ -105,16 +144,63 @@ fn judged_from(
         Err(problem) => Judged {
             judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
             output: String::new(),
+            second: None,
         },
         Ok(answer) => Judged {
-            judgement: judge(
-                &answer.reading,
-                &recorded.expectation,
-                state.journal_length,
-                promise(state.name.model, options),
-            ),
+            judgement: judge_answer(answer, state, recorded, options),
             output: shown_output(&answer.reading),
+            second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
         },
+    }
+}
+
+/// The verdict on a state: of its first reading, or of running the command again.
+fn judge_answer(
+    answer: &Answer,
+    state: &State,
+    recorded: &Recorded,
+    options: &Options,
+) -> Judgement {
+    let promise = promise(state.name.model, options);
+    let first = judge(&answer.reading, &recorded.expectation, state.journal_length, promise);
+    match (&answer.rerun, &recorded.after) {
+        (Some(rerun), Some(after)) if first.verdict == Verdict::Held => judge_rerun(rerun, after),
+        _ => first,
+    }
+}
+
+/// Judges what a command that was run again after a crash has left: all that an undisturbed run does.
+fn judge_rerun(rerun: &Reading, after: &Store) -> Judgement {
+    let store = match rerun {
+        Reading::Printed(text) => parse_store(text),
+        Reading::Refused { how, said } => {
+            let said = said.lines().last().unwrap_or_default();
+            let detail = format!("Run again, the command ended with {how}: {said}");
+            return Judgement::violated(Class::Bricked, detail);
+        }
+        Reading::Hung(limit) => {
+            let detail = format!("Run again, the command did not end within {limit:?}.");
+            return Judgement::violated(Class::Hung, detail);
+        }
+        other => return Judgement::unknown(Reason::JudgeFailed, format!("{other:?}")),
+    };
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => return Judgement::unknown(Reason::JudgeFailed, error.to_string()),
+    };
+    let differs = after.iter().find(|(key, value)| store.get(*key) != Some(value));
+    let extra = store.keys().find(|key| !after.contains_key(*key));
+    match (differs, extra) {
+        (None, None) => Judgement::held(),
+        (Some((key, _)), _) => {
+            let class = if store.contains_key(key) { Class::Wrong } else { Class::Lost };
+            let detail = format!("Run again, the command leaves key {key} other than undisturbed.");
+            Judgement::violated(class, detail)
+        }
+        (None, Some(key)) => Judgement::violated(
+            Class::Extra,
+            format!("Run again, the command leaves key {key}, which it does not undisturbed."),
+        ),
     }
 }
 
@@ -162,6 +248,7 @@ fn tell_points(
 
 /// Workers, each with at most one question.
 struct Pool<'a> {
+    options: &'a Options,
     local: &'a Local,
     recording: &'a str,
     plan: &'a Plan,
@@ -173,16 +260,17 @@ struct Pool<'a> {
 
 impl<'a> Pool<'a> {
     fn start(
-        options: &Options,
+        options: &'a Options,
         local: &'a Local,
-        recorded: &'a Recorded,
+        recording: &'a str,
         plan: &'a Plan,
         todo: VecDeque<usize>,
     ) -> Result<Self, ExploreError> {
         let jobs = options.jobs_in(local.containment).min(todo.len());
         let mut pool = Pool {
+            options,
             local,
-            recording: &recorded.name,
+            recording,
             plan,
             workers: Vec::new(),
             todo,
@@ -205,7 +293,7 @@ impl<'a> Pool<'a> {
             if self.workers[place].1.is_none()
                 && let Some(index) = self.todo.pop_front()
             {
-                let question = question(&plan.states[index]);
+                let question = self.question(&plan.states[index]);
                 if self.workers[place].0.ask(&question).is_err() {
                     self.workers[place].0 =
                         self.local.judge_worker(self.recording, &self.plan.models)?;
@@ -230,6 +318,15 @@ impl<'a> Pool<'a> {
             }
         };
         Ok(Some((index, answer)))
+    }
+
+    fn question(&self, state: &State) -> Question {
+        Question {
+            state: state.name.clone(),
+            journal_length: state.journal_length,
+            again: self.options.second_checks,
+            rerun: self.options.idempotent,
+        }
     }
 
     /// Which worker has an answer, or has been silent for too long.
@@ -262,8 +359,4 @@ impl<'a> Pool<'a> {
             }
         }
     }
-}
-
-fn question(state: &State) -> Question {
-    Question { state: state.name.clone(), journal_length: state.journal_length, again: true }
 }

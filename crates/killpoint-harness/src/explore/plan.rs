@@ -62,8 +62,9 @@ impl State {
 /// # Errors
 /// If it cannot be read.
 pub fn initial_image(local: &Local) -> Result<Image, ExploreError> {
-    let paths: Vec<PathBuf> =
-        (0..local.roots.len()).map(|index| local.folder.join(&snapshot_name(index))).collect();
+    let paths: Vec<PathBuf> = (0..local.roots.len())
+        .map(|index| local.folder.join(&snapshot_name(&local.snapshot, index)))
+        .collect();
     Ok(Image::scan(&paths)?)
 }
 
@@ -80,14 +81,7 @@ pub fn plan(
     let models = Models { models: options.models.clone(), profile: options.profile };
     let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
     let mut walk = Walk::start(&path, initial_image(local)?, models.clone())?;
-    let mut plan = Plan {
-        models,
-        states: Vec::new(),
-        points: 0,
-        operations: Vec::new(),
-        counts: BTreeMap::new(),
-        last_point: BTreeMap::new(),
-    };
+    let mut plan = Plan::empty(models);
     let mut known: HashMap<blake3::Hash, usize> = HashMap::new();
     loop {
         if let Some(operation) = walk.operation() {
@@ -110,7 +104,55 @@ pub fn plan(
     Ok(plan)
 }
 
+/// The distinct states that a kill leaves inside a recovery.
+///
+/// # Errors
+/// If its recording or its start cannot be read.
+pub fn distinct_kill_states(
+    inner: &Local,
+    recording: &str,
+    outer: &Plan,
+) -> Result<Plan, ExploreError> {
+    let models = Models { models: vec![CrashModel::Kill], profile: outer.models.profile };
+    let path = inner.folder.join(&format!("recordings/{recording}.rec"));
+    let mut walk = Walk::start(&path, initial_image(inner)?, models.clone())?;
+    let mut plan = Plan::empty(models);
+    // The start of the recovery was judged before.
+    let mut known = std::collections::HashSet::from([walk.image().digest()]);
+    loop {
+        if let Some(operation) = walk.operation() {
+            plan.points += u64::from(is_point(operation));
+            plan.operations.push(operation.clone());
+        }
+        for name in walk.variants() {
+            let digest = walk.build(&name).digest();
+            if known.insert(digest) {
+                plan.states.push(State {
+                    at: vec![name.clone()],
+                    name,
+                    digest: digest.to_hex()[..32].to_owned(),
+                    journal_length: 0,
+                });
+            }
+        }
+        if !walk.step()? {
+            return Ok(plan);
+        }
+    }
+}
+
 impl Plan {
+    fn empty(models: Models) -> Self {
+        Plan {
+            models,
+            states: Vec::new(),
+            points: 0,
+            operations: Vec::new(),
+            counts: BTreeMap::new(),
+            last_point: BTreeMap::new(),
+        }
+    }
+
     fn add(
         &mut self,
         name: StateName,

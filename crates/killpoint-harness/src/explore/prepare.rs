@@ -4,12 +4,12 @@ use super::discovery::{Discovery, discover, without_out};
 use super::{Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
-use crate::environment::local::{Local, LocalError, snapshot_name};
+use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::Root;
+use killpoint_engine::record::{Mechanism, Root};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
 use killpoint_model::event::Event;
@@ -20,8 +20,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long reading one state may take.
-const CHECKER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing may move, after the command has ended, until what it left is ended, too.
 const QUIET: Duration = Duration::from_millis(250);
 /// Most threads of a target.
@@ -147,8 +145,10 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     }
     super::findings::read_baseline(options)?;
     let paths = state_paths(options)?;
+    // What cannot be read is said before the run's folder is made.
+    let images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;
-    let prepared = prepare_in(&folder, options, paths, journal, one_shot, watch);
+    let prepared = prepare_in(&folder, options, paths, images, journal, one_shot, watch);
     if prepared.is_err() {
         // Nothing was recorded: there is nothing to keep.
         super::stop(&folder);
@@ -161,6 +161,7 @@ fn prepare_in(
     folder: &RunFolder,
     options: &Options,
     mut paths: Vec<PathBuf>,
+    mut images: Vec<Image>,
     journal: Vec<u8>,
     one_shot: OneShot,
     watch: Watch<'_>,
@@ -174,9 +175,10 @@ fn prepare_in(
         let nowhere = Local { containment, ..local(options, folder, Vec::new(), &journal, 0)? };
         found = discover(options, &nowhere)?;
         paths.clone_from(&found.state);
+        images = scan_states(options, &paths)?;
     }
     let roots = label(&paths);
-    let bytes = copy_initial(options, folder, &paths)?;
+    let bytes = copy_initial(folder, &images)?;
     let intents_start = journal.len() as u64;
     let mut journal_start = journal;
     journal_start.extend_from_slice(one_shot.intents.as_bytes());
@@ -282,24 +284,28 @@ fn label(paths: &[PathBuf]) -> Vec<Root> {
     roots
 }
 
-/// Copies the state as it is now into the folder of the run; its size in bytes.
-fn copy_initial(
-    options: &Options,
-    folder: &RunFolder,
-    paths: &[PathBuf],
-) -> Result<u64, ExploreError> {
-    let mut bytes = 0;
-    for (index, path) in paths.iter().enumerate() {
+/// The state directories as they are now, or empty ones where the first start is asked for.
+fn scan_states(options: &Options, paths: &[PathBuf]) -> Result<Vec<Image>, ExploreError> {
+    let mut images = Vec::new();
+    for path in paths {
         let image = scan_state(options, path)?;
-        let image = if options.from_empty { image.emptied() } else { image };
+        images.push(if options.from_empty { image.emptied() } else { image });
+    }
+    Ok(images)
+}
+
+/// Copies the state into the folder of the run; its size in bytes.
+fn copy_initial(folder: &RunFolder, images: &[Image]) -> Result<u64, ExploreError> {
+    let mut bytes = 0;
+    for (index, image) in images.iter().enumerate() {
         bytes += image.inodes().map(|(_, inode)| inode.content.size()).sum::<u64>();
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         fs::create_dir_all(&copy).map_err(|source| StoreError::Io {
             action: "make the directory",
             path: copy.clone(),
             source,
         })?;
-        Materialised::create(vec![copy], &image)?;
+        Materialised::create(vec![copy], image)?;
     }
     Ok(bytes)
 }
@@ -338,9 +344,11 @@ pub(super) fn local(
         journal: journal.to_vec(),
         intents_start,
         acknowledgements: Vec::new(),
+        snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
-        checker_timeout: CHECKER_TIMEOUT,
+        checker_timeout: options.checker_timeout,
         quiet: QUIET,
+        mechanism: options.mechanism,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
         interrupt: options.interrupt.clone(),
@@ -399,7 +407,7 @@ fn start_log(
         models: options.models.clone(),
         profile: options.profile,
         acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
-        scope: "all".to_owned(),
+        scope: options.scope.name().to_owned(),
         oracle: match &local.checker {
             Checker::Command(command) | Checker::Stream(command) => command.clone(),
             Checker::BuiltIn => "built-in".to_owned(),
@@ -432,14 +440,25 @@ fn start_log(
 }
 
 fn mechanism_text(local: &Local) -> String {
-    match local.pin {
-        Some(processor) => format!(
-            "ptrace with a seccomp filter (the default: the target itself does every call), tracer \
-             and target together on processor {processor}"
-        ),
-        None => "ptrace with a seccomp filter (the default: the target itself does every call)"
-            .to_owned(),
+    let mut text = match local.mechanism {
+        Mechanism::Ptrace => {
+            "ptrace with a seccomp filter (the default: the target itself does every call)"
+        }
+        Mechanism::Notify => {
+            "seccomp user notification (asked for: cheap outside the state, leaves ptrace to the \
+             target; writes on descriptors are done for it, other calls on the state behind a fence)"
+        }
     }
+    .to_owned();
+    if let Some(processor) = local.pin {
+        text.push_str(&format!(", harness and target together on processor {processor}"));
+    }
+    if local.mechanism == Mechanism::Notify && local.containment == Containment::Redirect {
+        text.push_str(
+            "; without a PID namespace only the command's first process dies with the harness",
+        );
+    }
+    text
 }
 
 fn containment_text(containment: Containment) -> String {
@@ -465,7 +484,7 @@ pub fn check_untouched(
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     for (index, root) in roots.iter().enumerate() {
-        let copy = folder.join(&snapshot_name(index));
+        let copy = folder.join(&snapshot_name(INITIAL, index));
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };

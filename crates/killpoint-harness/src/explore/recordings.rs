@@ -6,6 +6,7 @@ use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Trial, TrialResult};
+use killpoint_engine::record::Mechanism;
 use killpoint_engine::recording::{Exit, Reader, Record};
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
@@ -40,6 +41,8 @@ pub struct Recorded {
     pub expectation: Expectation,
     /// The store before the workload, for live kills' own histories.
     pub initial: Option<Store>,
+    /// The store after the undisturbed workload.
+    pub after: Option<Store>,
     /// How the workload ended.
     pub result: TrialResult,
 }
@@ -85,7 +88,7 @@ pub fn record(
         return Ok(Control::Failed(why));
     }
     note_gaps(&first, journalist)?;
-    let mut stable: BTreeSet<String> = first.ending.born.iter().cloned().collect();
+    let mut stable: BTreeSet<String> = first.ending.named.iter().cloned().collect();
     let mut number = 1;
     let mut chosen = first;
     let mut name = "1".to_owned();
@@ -98,14 +101,14 @@ pub fn record(
             return Ok(Control::Failed(format!("recording {number}: {why}")));
         }
         note_gaps(&again, journalist)?;
-        let born: BTreeSet<String> = again.ending.born.iter().cloned().collect();
-        if born.is_superset(&stable) && born.is_subset(&stable) || number > NAMING_RECORDINGS_MAX {
+        let named: BTreeSet<String> = again.ending.named.iter().cloned().collect();
+        if named == stable || number > NAMING_RECORDINGS_MAX {
             sets.push(read_addresses(local, &number.to_string())?);
             tell(u64::from(number));
             continue;
         }
         // Names vary: record anew, with what is common to all so far, and compare with that.
-        stable = stable.intersection(&born).cloned().collect();
+        stable = stable.intersection(&named).cloned().collect();
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),
@@ -146,6 +149,7 @@ pub fn record(
         start,
         expectation,
         initial,
+        after: chosen.after.as_ref().and_then(|reading| control_store(reading, "").ok()),
         result: chosen,
     })))
 }
@@ -245,12 +249,31 @@ fn run(
         outside: result.ending.outside,
         digest: digest.unwrap_or_default(),
     })?;
+    if number == 1
+        && let Some(text) = cheaper(local, &result)
+    {
+        journalist.tell(Event::Note { text })?;
+    }
     for text in &result.notes {
         if number == 1 {
             journalist.tell(Event::Note { text: text.clone() })?;
         }
     }
     Ok(result)
+}
+
+/// Says so where the other mechanism would spare the command much waiting.
+fn cheaper(local: &Local, first: &TrialResult) -> Option<String> {
+    const OUTSIDE_PER_SECOND: f64 = 2_000.0;
+    const OUTSIDE_LEAST: u64 = 1_000;
+    let (outside, seconds) = (first.ending.outside, first.elapsed.as_secs_f64());
+    let often = outside >= OUTSIDE_LEAST && outside as f64 > OUTSIDE_PER_SECOND * seconds;
+    (often && local.mechanism == Mechanism::Ptrace).then(|| {
+        format!(
+            "{outside} calls outside the state in {seconds:.1} s were stopped and let go: \
+             --mechanism notify would be cheaper for this command"
+        )
+    })
 }
 
 /// Why the undisturbed workload cannot serve as a control, if it cannot.

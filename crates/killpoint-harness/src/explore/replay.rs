@@ -9,10 +9,10 @@ use super::strikes::{Expected, strike, strike_at};
 use super::{Options, prepare};
 use crate::asserter::checker::{Checker, Expectation, judge};
 use crate::asserter::history::{History, Store};
-use crate::environment::local::{Local, Question};
+use crate::environment::local::{INITIAL, Local, Question};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::image::{Content, Image};
-use killpoint_engine::record::Root;
+use killpoint_engine::record::{Mechanism, Root, Scope};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::report::{Confirmation, FileChange, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
@@ -46,8 +46,11 @@ pub struct RunFile {
     profile: Profile,
     acks_survive_power_loss: bool,
     timeout: Duration,
+    checker_timeout: Duration,
+    mechanism: Mechanism,
     pin: bool,
     redirect: bool,
+    scope: Scope,
     /// Values of the variables that `--env` named.
     environment: BTreeMap<String, String>,
     /// Names of all others that the command had.
@@ -79,8 +82,11 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
+            checker_timeout: local.checker_timeout,
+            mechanism: options.mechanism,
             pin: options.pin,
             redirect: options.redirect,
+            scope: options.scope,
             environment: options
                 .environment
                 .iter()
@@ -115,19 +121,33 @@ pub struct FindingFile {
     pub journal_length: u64,
     /// The addresses before it.
     pub before: Vec<Address>,
+    /// The recovery inside which the crash happens, by its name in the folder of the run.
+    #[serde(default)]
+    pub recovery: Option<String>,
 }
 
 impl FindingFile {
     pub(super) fn of(finding: &Finding, defect: &Defect, plan: &Plan) -> Self {
         let (index, name) = &defect.example;
-        let length = usize::try_from(name.point - 1).unwrap_or(usize::MAX);
-        let before = plan.operations.iter().take(length).map(|operation| operation.address.clone());
+        let addresses: Vec<Address> =
+            plan.operations.iter().map(|operation| operation.address.clone()).collect();
+        Self::of_state(finding, name, plan.states[*index].journal_length, &addresses)
+    }
+
+    pub(super) fn of_state(
+        finding: &Finding,
+        state: &StateName,
+        journal_length: u64,
+        addresses: &[Address],
+    ) -> Self {
+        let length = usize::try_from(state.point - 1).unwrap_or(usize::MAX).min(addresses.len());
         FindingFile {
             version: REPORT_VERSION,
             finding: finding.clone(),
-            state: name.clone(),
-            journal_length: plan.states[*index].journal_length,
-            before: before.collect(),
+            state: state.clone(),
+            journal_length,
+            before: addresses[..length].to_vec(),
+            recovery: None,
         }
     }
 
@@ -238,6 +258,7 @@ pub fn replay(
     options.profile = run.profile;
     options.acks_survive_power_loss = run.acks_survive_power_loss;
     options.timeout = run.timeout;
+    options.mechanism = run.mechanism;
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
@@ -245,6 +266,7 @@ pub fn replay(
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let local = Local { checker_timeout: run.checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
@@ -271,7 +293,8 @@ fn once(
 ) -> Result<Result<(), String>, ExploreError> {
     let wanted = Verdict::Violated(file.finding.class);
     let expectation = expectation(local, run)?;
-    let judgement = match strike_at(&file.state, &file.finding.address) {
+    let live = strike_at(&file.state, &file.finding.address, run.scope);
+    let judgement = match live.filter(|_| file.recovery.is_none()) {
         Some(at) => {
             let expected = Expected {
                 before: &file.before,
@@ -293,10 +316,14 @@ fn once(
         }
         None => {
             let models = Models { models: run.models.clone(), profile: run.profile };
-            let mut worker = local.judge_worker(&run.recording, &models)?;
+            // A crash inside a recovery is rebuilt from that recovery's own start and recording.
+            let snapshot = file.recovery.clone().unwrap_or_else(|| INITIAL.to_owned());
+            let inner = Local { snapshot, ..local.clone() };
+            let recording = file.recovery.as_ref().unwrap_or(&run.recording);
+            let mut worker = inner.judge_worker(recording, &models)?;
             let state = file.state.clone();
             let journal_length = file.journal_length;
-            worker.ask(&Question { state, journal_length, again: false })?;
+            worker.ask(&Question { state, journal_length, again: false, rerun: false })?;
             let answer = worker.answer(local.checker_timeout * 4 + Duration::from_secs(60))?;
             let promise = promise(file.state.model, options);
             judge(&answer.reading, &expectation, journal_length, promise)

@@ -223,7 +223,7 @@ impl Earlier {
             if plan.states.get(index).is_none_or(|planned| planned.digest != *state) {
                 return Err(format!("state {trial} of the log is not the one of the plan"));
             }
-            let one = Judged { judgement: judgement.clone(), output: output.clone() };
+            let one = Judged { judgement: judgement.clone(), output: output.clone(), second: None };
             let mut told = vec![event];
             while events.peek().is_some_and(belongs) {
                 told.extend(events.next());

@@ -11,7 +11,7 @@ use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Question, Trial};
-use killpoint_engine::record::StrikeAt;
+use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Finding};
@@ -76,11 +76,9 @@ pub fn strike(
         let text = format!("no call of this run had the address {}", at.address);
         return Ok(strike(Err((Reason::NotFired, text)), nothing));
     }
-    // A write that was let in part of the way stands in the log as its last operation.
-    let before = match at.after_bytes {
-        Some(_) => &addresses[..addresses.len().saturating_sub(1)],
-        None => &addresses[..],
-    };
+    // After it stand a write that was let in part of the way, and what survivors did.
+    let length = usize::try_from(result.ending.struck_after.unwrap_or(0)).unwrap_or(usize::MAX);
+    let before = &addresses[..length.min(addresses.len())];
     if !same_history(before, expected) {
         let text = format!(
             "{} operations came before {}, and they are not those of the recording",
@@ -142,7 +140,8 @@ fn same_history(live: &[Address], expected: &Expected<'_>) -> bool {
     live == before
 }
 
-fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
+/// What a live kill at a point is compared with.
+pub(super) fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
     let length = usize::try_from(point - 1).unwrap_or(usize::MAX).min(recorded.addresses.len());
     Expected {
         before: &recorded.addresses[..length],
@@ -155,12 +154,12 @@ fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
 }
 
 /// Where a state that a kill can leave is struck; none for power loss.
-pub fn strike_at(name: &StateName, address: &Address) -> Option<StrikeAt> {
+pub fn strike_at(name: &StateName, address: &Address, scope: Scope) -> Option<StrikeAt> {
     let address = address.clone();
     match (name.model, &name.variant) {
-        (CrashModel::Kill, _) => Some(StrikeAt { address, after_bytes: None }),
+        (CrashModel::Kill, _) => Some(StrikeAt { address, after_bytes: None, scope }),
         (CrashModel::TornWrite, Variant::Bytes(bytes)) => {
-            Some(StrikeAt { address, after_bytes: Some(*bytes) })
+            Some(StrikeAt { address, after_bytes: Some(*bytes), scope })
         }
         _ => None,
     }
@@ -179,7 +178,7 @@ struct Stage<'a, 'w> {
     number: u32,
 }
 
-/// Confirms every defect, kills a sample of held points, writes the findings.
+/// Confirms every defect, kills a sample of held points, writes the findings; returns how many.
 ///
 /// # Errors
 /// If a worker fails, or the run's folder cannot be written.
@@ -193,8 +192,9 @@ pub fn confirm(
     defects: Vec<Defect>,
     journalist: &mut Journalist,
     watch: Watch<'_>,
-) -> Result<(), ExploreError> {
+) -> Result<u32, ExploreError> {
     let known = findings::read_baseline(options)?;
+    let count = u32::try_from(defects.len()).unwrap_or(u32::MAX);
     RunFile::of(options, local, recorded).write(&local.folder)?;
     let sample = sample(options, recorded, plan, judged);
     let total = (defects.len() + sample.len()) as u64;
@@ -228,7 +228,7 @@ pub fn confirm(
     for point in sample {
         stage.check_held(point)?;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Held points to kill live: seeded, spread over the run.
@@ -333,7 +333,7 @@ impl Stage<'_, '_> {
         let (index, name) = &defect.example;
         let address = findings::address_at(self.plan, name.point);
         let mut confirmation = Confirmation::default();
-        let live = strike_at(name, &address);
+        let live = strike_at(name, &address, Scope::All);
         for _ in 0..self.options.confirmations {
             confirmation.tries += 1;
             let hit = match &live {
@@ -355,7 +355,12 @@ impl Stage<'_, '_> {
     ) -> Result<bool, ExploreError> {
         let mut worker = self.local.judge_worker(&self.recorded.name, &self.plan.models)?;
         let journal_length = self.plan.states[index].journal_length;
-        worker.ask(&Question { state: name.clone(), journal_length, again: false })?;
+        worker.ask(&Question {
+            state: name.clone(),
+            journal_length,
+            again: false,
+            rerun: false,
+        })?;
         let limit = self.local.checker_timeout * 4 + Duration::from_secs(60);
         let answer = worker.answer(limit)?;
         let promise = promise(name.model, self.options);
@@ -373,7 +378,7 @@ impl Stage<'_, '_> {
 
     fn check_held(&mut self, point: u64) -> Result<(), ExploreError> {
         let address = findings::address_at(self.plan, point);
-        let at = StrikeAt { address, after_bytes: None };
+        let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
         let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
         self.strike(&at, &state, &Verdict::Held)?;
         self.progress();

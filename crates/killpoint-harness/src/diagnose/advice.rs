@@ -1,0 +1,145 @@
+//! What to do about a defect: one line that names the files.
+
+use super::history::History;
+use super::paths::{self, Store};
+
+/// Where not even a file is known.
+pub(super) const ANY_ORDER: &str = "order the operations so that the state is whole after each of \
+                                    them, with one rename or one transaction as the commit";
+
+/// SQLite, where a database was overwritten and no journal was seen on disk.
+const SQLITE_NO_JOURNAL: &str = "if this is a SQLite database, set PRAGMA journal_mode=WAL (or \
+                                 DELETE): journal_mode=MEMORY and OFF keep no rollback journal on \
+                                 disk";
+
+const DUMB_DBM: &str = "dbm.dumb cannot change its files in one step: use sqlite3, or dbm.sqlite3 \
+                        from Python 3.13 on";
+
+const GIT: &str = "set core.fsync=all with core.fsyncMethod=fsync, so that git syncs its objects \
+                   before it puts them under their names";
+
+/// A new copy beside the old file, put in its place by a rename.
+pub(super) fn atomic_replacement(history: &History, path: &str) -> String {
+    let directory = history.directory_name(path);
+    format!("write {path}.tmp, fsync it, rename it over {path}, fsync {directory}")
+}
+
+/// The same where a program is known that must be set up instead of rewritten.
+pub(super) fn one_step(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::SqliteDatabase { journal: false } => {
+            format!("{SQLITE_NO_JOURNAL}; otherwise {}", atomic_replacement(history, path))
+        }
+        Store::DumbDbm => DUMB_DBM.to_owned(),
+        _ => atomic_replacement(history, path),
+    }
+}
+
+/// For bytes overwritten in place.
+pub(super) fn overwrite(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::SqliteDatabase { journal: false } => SQLITE_NO_JOURNAL.to_owned(),
+        Store::DumbDbm => DUMB_DBM.to_owned(),
+        _ => format!(
+            "{}; or write the change to a journal and fsync that before {path} is overwritten",
+            atomic_replacement(history, path)
+        ),
+    }
+}
+
+/// For a record of which only a part is there.
+pub(super) fn record(path: &str) -> String {
+    format!(
+        "give each record in {path} its length and a checksum, and drop an incomplete last one \
+         when opening"
+    )
+}
+
+/// For a file that has to be synced before its contents are promised.
+pub(super) fn sync_before_promise(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::SqliteWal(database) => format!(
+            "set PRAGMA synchronous=FULL for {database}: with NORMAL the write-ahead log is \
+             synced at checkpoints only"
+        ),
+        Store::SqliteDatabase { .. } | Store::SqliteJournal(_) => format!(
+            "if this is SQLite, set PRAGMA synchronous=FULL; otherwise fsync {path} before \
+             acknowledging"
+        ),
+        Store::LevelDb => format!(
+            "write with WriteOptions.sync=true, which fsyncs {path} before the write returns"
+        ),
+        Store::Git => GIT.to_owned(),
+        Store::DumbDbm | Store::Plain => {
+            format!("fsync {path} after its last write and before acknowledging")
+        }
+    }
+}
+
+/// For a file that is put under its name too early.
+pub(super) fn sync_before_rename(history: &History, written: &str, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::Git => GIT.to_owned(),
+        _ => format!(
+            "fsync {written} before it becomes {path}, then fsync {}",
+            history.directory_name(path)
+        ),
+    }
+}
+
+/// For a name that is not durable.
+pub(super) fn sync_directory(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::Git => GIT.to_owned(),
+        _ => format!("fsync {} after this and before acknowledging", history.directory_name(path)),
+    }
+}
+
+/// For a journal that comes back.
+pub(super) fn end_of_journal(history: &History, path: &str) -> String {
+    let directory = history.directory_name(path);
+    match Store::of(history, path) {
+        Store::SqliteJournal(database) => format!(
+            "set PRAGMA synchronous=EXTRA for {database}, which syncs the directory after the \
+             journal is removed; or PRAGMA journal_mode=WAL"
+        ),
+        _ => format!(
+            "make the end of {path} durable before acknowledging: fsync {directory} after its \
+             removal, or {path} after its truncation"
+        ),
+    }
+}
+
+/// For a journal that must be durable first.
+pub(super) fn journal_first(history: &History, journal: &str, data: &str) -> String {
+    match Store::of(history, journal) {
+        Store::SqliteJournal(_) | Store::SqliteWal(_) => format!(
+            "set PRAGMA synchronous=FULL (not OFF): SQLite then syncs {journal} before it writes \
+             {data}"
+        ),
+        _ => format!("fsync {journal} before writing {data}"),
+    }
+}
+
+/// For files that belong together.
+pub(super) fn together(history: &History, first: &str, second: &str) -> String {
+    match Store::of(history, first) {
+        Store::DumbDbm => DUMB_DBM.to_owned(),
+        _ => format!(
+            "commit {first} and {second} in one step: keep both in one file or one database \
+             transaction, or write new copies of both and switch over with one rename"
+        ),
+    }
+}
+
+/// For a file that only passes through.
+pub(super) fn passing(path: &str, becomes: Option<&str>) -> String {
+    let name = paths::file_name(path);
+    match becomes {
+        Some(becomes) => format!(
+            "have the program skip or remove files such as {name} when it starts, or write them \
+             outside of the directory that it reads before renaming them, here to {becomes}"
+        ),
+        None => format!("have the program skip or remove files such as {name} when it starts"),
+    }
+}

@@ -1,0 +1,375 @@
+//! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
+
+use super::history::{Departure, PathId, Stay};
+use super::paths::{Role, Store};
+use super::scene::Scene;
+use super::span::{Span, Way};
+use super::{Cause, Diagnosis, advice};
+use killpoint_engine::states::Variant;
+use killpoint_model::operation::{FileId, OperationKind};
+use killpoint_model::{Class, CrashModel};
+
+/// Most operations looked at in one direction.
+const LOOKED_AT_MAX: usize = 64;
+
+/// The first rule that the log bears out.
+pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let class = scene.failure.class;
+    if class == Class::Duplicated {
+        return replayed(scene);
+    }
+    if class == Class::Hung
+        && let Some(found) = lock_left(scene)
+    {
+        return Some(found);
+    }
+    if class == Class::Extra
+        && let Some(found) = temporary_left(scene, scene.failure.point, true)
+    {
+        return Some(found);
+    }
+    if let Some(found) = halfway(scene, scene.failure.point) {
+        return Some(found);
+    }
+    if scene.failure.model == CrashModel::TornWrite {
+        return torn_temporary(scene).or_else(|| torn_record(scene));
+    }
+    let never_opens = matches!(class, Class::Unopenable | Class::Bricked);
+    if never_opens && let Some(found) = lock_left(scene) {
+        return Some(found);
+    }
+    let misled = never_opens || matches!(class, Class::Hung | Class::Wrong | Class::Torn);
+    if misled && let Some(found) = temporary_left(scene, scene.failure.point, false) {
+        return Some(found);
+    }
+    overwritten(scene, scene.failure.point)
+        .or_else(|| acknowledged_early(scene))
+        .or_else(|| files_apart(scene))
+}
+
+/// A file that is neither old nor new, or a name that stands for nothing, at a point.
+pub(super) fn halfway(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
+    let ranked = scene.files().flat_map(|file| {
+        let unlikelier = !scene.differs(file);
+        ranked(scene, file, point)
+            .map(move |(rank, start, found)| ((unlikelier, rank, start), found))
+    });
+    ranked.min_by_key(|(order, _)| *order).map(|(_, found)| found)
+}
+
+/// The same for one file.
+pub(super) fn file_halfway(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    let ranked = ranked(scene, file, point);
+    ranked.min_by_key(|(rank, start, _)| (*rank, *start)).map(|(.., found)| found)
+}
+
+fn ranked(scene: &Scene<'_>, file: FileId, point: u64) -> impl Iterator<Item = Ranked> {
+    // What only serves the rest is seldom what is missed.
+    let penalty = if scene.role(file) == Role::Data { 0 } else { 10 };
+    let found = [absent(scene, file, point), in_span(scene, file, point)];
+    found.into_iter().flatten().map(move |(rank, start, found)| (rank + penalty, start, found))
+}
+
+/// The likeliest first, then the earliest.
+type Ranked = (u8, u64, Diagnosis);
+
+fn absent(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
+    let history = scene.history;
+    // Of the path that the file has, is about to get, or has just been moved away from.
+    let around = [point, point.saturating_add(1), u64::MAX];
+    let id = around
+        .into_iter()
+        .filter_map(|when| history.path_id_at(file, when))
+        .chain(history.file(file)?.paths.first().map(|(_, id)| *id))
+        .find(|id| history.absence(*id, point).is_some())?;
+    let absence = history.absence(id, point)?;
+    let path = history.path_text(id);
+    let (removed, placed) = (history.text(absence.removed), history.text(absence.placed));
+    let mut sentence =
+        format!("{removed} takes {path} away before {placed} puts the new one in its place");
+    match history.file(absence.successor).and_then(|track| track.span_at(point)) {
+        Some(Span { way: Way::Created, start, end, .. }) if *start == absence.placed => {
+            sentence.push_str(&format!(", which is complete only after {}", history.text(*end)));
+        }
+        _ => {}
+    }
+    let fix = match Store::of(history, path) {
+        Store::DumbDbm => advice::one_step(history, path),
+        _ => format!(
+            "rename the new file over {path} without removing the old one first: {}",
+            advice::atomic_replacement(history, path)
+        ),
+    };
+    let found = scene.diagnosis(Cause::OldRemovedFirst, Some(path.to_owned()), sentence + ".", fix);
+    Some((0, absence.removed, found))
+}
+
+fn in_span(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
+    let history = scene.history;
+    let span = history.file(file)?.span_at(point)?;
+    let path = history.path_at(file, span.start.saturating_add(1))?;
+    let (start, end) = (history.text(span.start), history.text(span.end));
+    let (rank, cause, sentence) = match span.way {
+        Way::Emptied => {
+            let refilled = history.text(span.refilled?);
+            let mut sentence = format!("{start} empties {path} before {refilled} fills it again");
+            if refilled != end {
+                sentence.push_str(&format!("; it is complete only after {end}"));
+            }
+            (1, Cause::TruncatedInPlace, sentence)
+        }
+        Way::Shrunk => {
+            let sentence = format!(
+                "{start} writes the new contents over {path} before {end} cuts off the rest of \
+                 the old ones, so that they stand behind the new ones in between"
+            );
+            (2, Cause::ShrunkAfterWrite, sentence)
+        }
+        Way::Created if !history.is_passing(file, point) && Role::of(path) == Role::Data => {
+            let sentence = format!(
+                "{start} makes {path} under its final name, empty; its contents are complete only \
+                 after {end}"
+            );
+            (3, Cause::CreatedInPlace, sentence)
+        }
+        Way::Created | Way::Overwritten => return None,
+    };
+    let fix = advice::one_step(history, path);
+    let found = scene.diagnosis(cause, Some(path.to_owned()), sentence + ".", fix);
+    Some((rank, span.start, found))
+}
+
+/// Old bytes overwritten by some of several writes.
+pub(super) fn overwritten(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let spans = scene.files().filter_map(|file| {
+        let span = history.file(file)?.span_at(point)?;
+        let data = scene.role(file) != Role::Journal;
+        (span.way == Way::Overwritten && data).then_some((!scene.differs(file), span.start, file))
+    });
+    let (.., file) = spans.min()?;
+    file_overwritten(scene, file, point)
+}
+
+/// The same for one file.
+pub(super) fn file_overwritten(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let span = history.file(file)?.span_at(point).filter(|span| span.way == Way::Overwritten)?;
+    let (start, end) = (span.start, span.end);
+    let path = history.path_at(file, point)?;
+    let (first, last) = (history.text(start), history.text(end));
+    let sentence = match Store::of(history, path) {
+        Store::SqliteDatabase { journal: false } => format!(
+            "{first} to {last} overwrite {path} in place, and the log shows no journal of it on \
+             disk."
+        ),
+        _ => format!("{first} to {last} overwrite {path} in place, in more than one write."),
+    };
+    let fix = advice::overwrite(history, path);
+    Some(scene.diagnosis(Cause::OverwrittenInPlace, Some(path.to_owned()), sentence, fix))
+}
+
+/// A torn write to a file that only passes through: the file should have been passed over.
+fn torn_temporary(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let point = scene.failure.point;
+    let file = scene.history.entry(point)?.file?;
+    scene.history.is_passing(file, point).then(|| temporary_left(scene, point, false))?
+}
+
+fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let Variant::Bytes(bytes) = scene.failure.variant else { return None };
+    let entry = history.entry(point)?;
+    let path = history.path_at(entry.file?, point)?;
+    let sentence = format!(
+        "{} crosses a multiple of 4,096 of the file's offset; only its first {bytes} bytes are in \
+         {path}.",
+        history.text(point)
+    );
+    let over_old_bytes = history
+        .file(entry.file?)
+        .and_then(|track| track.span_before(point.saturating_add(1)))
+        .is_some_and(|span| {
+            matches!(span.way, Way::Overwritten | Way::Shrunk) && span.end >= point
+        });
+    let fix = match over_old_bytes {
+        true => advice::overwrite(history, path),
+        false => advice::record(path),
+    };
+    Some(scene.diagnosis(Cause::TornRecord, Some(path.to_owned()), sentence, fix))
+}
+
+/// Stays of files that only pass through and are there at the point, the likeliest first.
+fn passing(scene: &Scene<'_>, point: u64, wanted: impl Fn(Role) -> bool) -> Option<(PathId, Stay)> {
+    let history = scene.history;
+    let mut stays: Vec<(PathId, Stay)> =
+        history.passing(point).filter(|(id, _)| wanted(Role::of(history.path_text(*id)))).collect();
+    stays.sort_by_key(|(_, stay)| !scene.differs(stay.file));
+    stays.first().copied()
+}
+
+fn lock_left(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (id, stay) = passing(scene, scene.failure.point, |role| role == Role::Lock)?;
+    let history = scene.history;
+    let path = history.path_text(id);
+    let sentence = format!(
+        "{} makes {path}, which {} would have removed; the crash leaves it behind.",
+        history.text(stay.arrival.0),
+        history.text(stay.departure?.0)
+    );
+    let fix = format!(
+        "lock {path} with flock or fcntl, which end with the process, instead of by its existence; \
+         or check on starting that the process named in it still runs"
+    );
+    Some(scene.diagnosis(Cause::LockFileLeft, Some(path.to_owned()), sentence, fix))
+}
+
+/// A file that only passes through and is there at the point.
+pub(super) fn temporary_left(
+    scene: &Scene<'_>,
+    point: u64,
+    shown_as_data: bool,
+) -> Option<Diagnosis> {
+    let (id, stay) = passing(scene, point, |role| matches!(role, Role::Temporary | Role::Data))?;
+    let history = scene.history;
+    let path = history.path_text(id);
+    let (gone, how) = stay.departure?;
+    let verb = if how == Departure::Renamed { "moves" } else { "removes" };
+    let taken = if shown_as_data { ", where it is taken for data" } else { "" };
+    let sentence = format!(
+        "{} makes {path}, which {} {verb} only later; the crash leaves it behind{taken}.",
+        history.text(stay.arrival.0),
+        history.text(gone)
+    );
+    let becomes = history
+        .path_at(stay.file, gone.saturating_add(1))
+        .filter(|becomes| how == Departure::Renamed && *becomes != path);
+    let fix = advice::passing(path, becomes);
+    Some(scene.diagnosis(Cause::TemporaryFileLeft, Some(path.to_owned()), sentence, fix))
+}
+
+fn replayed(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let done = last_change_before(scene, point)?;
+    let mark = marks_done(scene, point)?;
+    let file = history.entry(mark)?.file?;
+    let path = history.path_at(file, mark)?;
+    let sentence = format!(
+        "{} had been carried out; {}, which comes after it, had not: what starts again finds \
+         {path} as it was before and carries the operation out once more.",
+        history.text(done),
+        history.text(mark)
+    );
+    let fix = format!(
+        "record that the operation is done in the same step that does it (one transaction, or one \
+         rename), or give it a number and skip it where that number is already stored; {path} can \
+         then go at any time"
+    );
+    Some(scene.diagnosis(Cause::ReplayedTwice, Some(path.to_owned()), sentence, fix))
+}
+
+/// The operation from the point on that most likely marks something as done: the removal or
+/// truncation of a file, else the next change.
+fn marks_done(scene: &Scene<'_>, point: u64) -> Option<u64> {
+    let history = scene.history;
+    let near = || {
+        (point..point.saturating_add(LOOKED_AT_MAX as u64))
+            .map_while(|position| Some((position, history.entry(position)?)))
+            .filter(|(_, entry)| entry.changes && entry.file.is_some())
+    };
+    let removal = near().find(|(_, entry)| {
+        use OperationKind::{OpenTruncate, Rename, Truncate, Unlink};
+        matches!(entry.kind, Some(Unlink | Truncate | OpenTruncate | Rename))
+    });
+    removal.or_else(|| near().next()).map(|(position, _)| position)
+}
+
+fn last_change_before(scene: &Scene<'_>, point: u64) -> Option<u64> {
+    let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
+    (from..point)
+        .rev()
+        .find(|position| scene.history.entry(*position).is_some_and(|entry| entry.changes))
+}
+
+/// The journal had grown before the file was written.
+fn acknowledged_early(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    if scene.failure.class != Class::Lost {
+        return None;
+    }
+    let now = history.journal(point);
+    let (file, next) = scene
+        .files()
+        .filter(|file| scene.differs(*file))
+        .find_map(|file| Some((file, history.file(file)?.next_change(point)?.at)))?;
+    // What the journal held when the file was last changed was promised then.
+    let last = last_change_before(scene, point);
+    let before = last.map_or(0, |last| history.journal(last));
+    let promised = history.acknowledged_between(before, now);
+    if now <= before || promised == Some(0) {
+        return None;
+    }
+    let path = history.path_at(file, next.saturating_add(1))?;
+    let held = match promised {
+        Some(count) => format!("{count} further acknowledgements stood in the ack journal"),
+        None => format!("the ack journal had grown from {before} to {now} bytes"),
+    };
+    let since = match last {
+        Some(last) => format!(" since {}", history.text(last)),
+        None => String::new(),
+    };
+    let sentence = format!("{held}{since}, and {} had not happened yet.", history.text(next));
+    let sentence = capitalised(&sentence);
+    let fix = format!("acknowledge only after the write to {path} has returned: flush before that");
+    Some(scene.diagnosis(Cause::AcknowledgedBeforeWritten, Some(path.to_owned()), sentence, fix))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().to_string())
+        + characters.as_str()
+}
+
+/// One file of a save is new, another still old.
+fn files_apart(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let start = history.round_start(point)?;
+    let (done, first) = changed_in_round(scene, start..point).next()?;
+    let nearest = point.saturating_sub(LOOKED_AT_MAX as u64).max(start);
+    let changed: Vec<FileId> =
+        changed_in_round(scene, nearest..point).map(|(_, file)| file).collect();
+    let still_old = |(_, file): &(u64, FileId)| *file != first && !changed.contains(file);
+    let after = || changed_in_round(scene, point..u64::MAX);
+    let (open, second) =
+        after().find(still_old).or_else(|| after().find(|(_, file)| *file != first))?;
+    let first_path = history.path_at(first, done.saturating_add(1))?;
+    let second_path = history.path_at(second, open.saturating_add(1))?;
+    let sentence = format!(
+        "{} changes {first_path} before {} changes {second_path}, and no single step makes both \
+         valid.",
+        history.text(done),
+        history.text(open)
+    );
+    let fix = advice::together(history, first_path, second_path);
+    Some(scene.diagnosis(Cause::FilesChangeApart, Some(first_path.to_owned()), sentence, fix))
+}
+
+/// Changes of lasting files in the same round as the point, in the order of the positions.
+fn changed_in_round(
+    scene: &Scene<'_>,
+    positions: impl Iterator<Item = u64>,
+) -> impl Iterator<Item = (u64, FileId)> {
+    let history = scene.history;
+    let round = history.entry(scene.failure.point).map(|entry| entry.round);
+    positions
+        .take(LOOKED_AT_MAX)
+        .map_while(|position| Some((position, history.entry(position)?)))
+        .take_while(move |(_, entry)| Some(entry.round) == round)
+        .filter(|(_, entry)| entry.changes)
+        .filter_map(|(position, entry)| Some((position, entry.file?)))
+        .filter(|(position, file)| {
+            let path = history.path_at(*file, position.saturating_add(1));
+            let lasting = matches!(path.map(Role::of), Some(Role::Data | Role::Journal));
+            lasting && !history.is_passing(*file, position.saturating_add(1))
+        })
+}

@@ -1,0 +1,85 @@
+//! A failure beside the history: which files could be its cause.
+
+use super::history::History;
+use super::paths::{self, Role};
+use super::{Cause, Diagnosis, Failure};
+use killpoint_model::operation::FileId;
+
+/// Most files looked at for one failure.
+const FILES_MAX: usize = 24;
+/// How many operations before and after the point tell further files.
+const NEIGHBOURS_MAX: u64 = 8;
+
+/// A failure with the files around it.
+pub(super) struct Scene<'a> {
+    pub(super) history: &'a History,
+    pub(super) failure: &'a Failure<'a>,
+    /// Those that differ first, then those of the operations next to the point.
+    files: Vec<FileId>,
+    /// How many of them differ.
+    different: usize,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(history: &'a History, failure: &'a Failure<'a>) -> Self {
+        let mut files: Vec<FileId> = Vec::new();
+        let add = |files: &mut Vec<FileId>, file: Option<FileId>| {
+            if let Some(file) = file.filter(|file| !files.contains(file)) {
+                files.push(file);
+            }
+        };
+        for path in failure.files.iter().take(FILES_MAX) {
+            add(&mut files, history.file_under(path, failure.point));
+        }
+        let different = files.len();
+        let point = failure.point.min(history.operations() + 1);
+        for distance in 0..NEIGHBOURS_MAX {
+            for position in [point.checked_add(distance), point.checked_sub(distance + 1)] {
+                let entry = position.and_then(|position| history.entry(position));
+                add(&mut files, entry.filter(|entry| entry.changes).and_then(|entry| entry.file));
+            }
+        }
+        Scene { history, failure, files, different }
+    }
+
+    /// The files in question, the likeliest first.
+    pub(super) fn files(&self) -> impl Iterator<Item = FileId> {
+        self.files.iter().copied()
+    }
+
+    /// Whether the crash left this file different; true of every file where that is not known.
+    pub(super) fn differs(&self, file: FileId) -> bool {
+        self.different == 0 || self.files[..self.different].contains(&file)
+    }
+
+    /// The path of a file at the point.
+    pub(super) fn path(&self, file: FileId) -> Option<&'a str> {
+        self.history.path_at(file, self.failure.point)
+    }
+
+    /// What the name of a file tells.
+    pub(super) fn role(&self, file: FileId) -> Role {
+        self.path(file).map_or(Role::Data, Role::of)
+    }
+
+    /// Puts a diagnosis together.
+    pub(super) fn diagnosis(
+        &self,
+        cause: Cause,
+        file: Option<String>,
+        sentence: String,
+        fix: String,
+    ) -> Diagnosis {
+        let group = match (&file, cause) {
+            (Some(file), Cause::TemporaryFileLeft) => paths::temporary_pattern(file),
+            // One missing sync of a directory concerns every name in it, and files that are made
+            // and renamed into a directory are made by one piece of code.
+            (Some(file), Cause::DirectoryNotSynced | Cause::RenamedBeforeFsync) => {
+                paths::join(&paths::generalised(paths::parent(file)), "*")
+            }
+            (Some(file), _) => paths::generalised(file),
+            (None, _) => String::new(),
+        };
+        Diagnosis { cause, file, group, sentence, fix }
+    }
+}

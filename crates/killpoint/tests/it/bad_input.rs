@@ -1,0 +1,202 @@
+//! Bad usage and bad input: a clear error that names what is wrong and what to do, exit code 2, and nothing touched.
+
+use crate::support::{World, guests_directory, is_root, stderr, stdout};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+/// Runs a command that must be refused, and returns what it said.
+fn refused(world: &World, command: &mut Command, words: &[&str]) -> String {
+    let before = listing(world);
+    let output = command.output().expect("the binary starts");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+    assert_eq!(stdout(&output), "", "{command:?}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is missing: {said}");
+    }
+    assert_eq!(before, listing(world), "something was touched: {said}");
+    said
+}
+
+/// Every path below the world's directory.
+fn listing(world: &World) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![world.path().to_owned()];
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries {
+            let entry = entry.expect("an entry");
+            found.push(entry.path().display().to_string());
+            if entry.file_type().expect("a type").is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn with_true(command: &mut Command) -> &mut Command {
+    command.args(["--", "true"])
+}
+
+#[test]
+fn an_unknown_flag_is_named() {
+    let world = World::new();
+    let mut command = world.explore();
+    refused(&world, with_true(command.arg("--modle=kill")), &["--modle", "--model"]);
+}
+
+#[test]
+fn an_unknown_model_or_profile_is_named_with_the_known_ones() {
+    let world = World::new();
+    let mut command = world.explore();
+    refused(&world, with_true(command.args(["--model", "kil"])), &["kil", "torn-write"]);
+    let mut command = world.explore();
+    refused(&world, with_true(command.args(["--profile", "zfs"])), &["zfs", "btrfs"]);
+}
+
+#[test]
+fn a_command_must_be_given() {
+    let world = World::new();
+    refused(&world, &mut world.explore(), &["CMD"]);
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    let world = World::new();
+    let mut command = world.explore();
+    refused(
+        &world,
+        command.args(["--", "no-such-program-anywhere"]),
+        &["no-such-program-anywhere"],
+    );
+    fs::write(world.join("plain"), "not a program").expect("written");
+    let mut command = world.explore();
+    refused(&world, command.args(["--", "./plain"]), &["plain", "execut"]);
+}
+
+#[test]
+fn a_missing_state_directory_is_named() {
+    let world = World::new();
+    let mut command = world.explore();
+    let words = ["missing", "does not exist"];
+    refused(&world, with_true(command.args(["--state", "missing"])), &words);
+}
+
+#[test]
+fn a_file_is_no_state_directory() {
+    let world = World::new();
+    fs::write(world.join("notes.json"), "{}").expect("written");
+    let mut command = world.explore();
+    let words = ["notes.json", "is not a directory"];
+    refused(&world, with_true(command.args(["--state", "notes.json"])), &words);
+}
+
+#[test]
+fn nested_state_directories_are_refused() {
+    let world = World::new();
+    fs::create_dir(world.state().join("inner")).expect("made");
+    let mut command = world.explore();
+    let words = ["inner", "in one another"];
+    refused(&world, with_true(command.args(["--state", "state/inner"])), &words);
+}
+
+#[test]
+fn the_root_of_the_file_system_is_no_state_directory() {
+    let world = World::new();
+    let mut command = world.killpoint();
+    refused(&world, with_true(command.args(["explore", "--state", "/"])), &["root"]);
+}
+
+#[test]
+fn an_unreadable_state_directory_is_named() {
+    let world = World::new();
+    let inner = world.state().join("secret");
+    fs::create_dir(&inner).expect("made");
+    fs::write(inner.join("file"), "").expect("written");
+    let lock = |mode| fs::set_permissions(&inner, fs::Permissions::from_mode(mode)).expect("ours");
+    lock(0o000);
+    fs::set_permissions(world.path(), fs::Permissions::from_mode(0o777)).expect("ours");
+    let mut command = as_ordinary_user(&world);
+    command.args(["explore", "--state", "state"]);
+    refused(&world, with_true(&mut command), &["secret"]);
+    lock(0o755);
+}
+
+/// The binary, without root's right to read everything.
+fn as_ordinary_user(world: &World) -> Command {
+    if !is_root() {
+        return world.killpoint();
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(env!("CARGO_BIN_EXE_killpoint"))
+        .current_dir(world.path())
+        .env("HOME", world.path());
+    command
+}
+
+#[test]
+fn a_journal_with_garbage_is_named_with_its_line() {
+    let world = World::new();
+    fs::write(world.join("acks"), "I note1 hello\nA note1\nnonsense here\n").expect("written");
+    let mut command = world.explore();
+    refused(&world, with_true(command.args(["--journal", "acks"])), &["acks", "line 3"]);
+    let mut command = world.explore();
+    refused(&world, with_true(command.args(["--journal", "nowhere"])), &["nowhere"]);
+}
+
+#[test]
+fn an_intent_that_is_none_is_named() {
+    let world = World::new();
+    let mut command = world.explore();
+    refused(&world, with_true(command.args(["--intent", "lonely"])), &["lonely"]);
+}
+
+#[test]
+fn a_bad_baseline_is_named() {
+    let world = World::new();
+    fs::write(world.join("baseline.json"), "[1, 2]").expect("written");
+    let mut command = world.explore();
+    let words = ["baseline.json", "--write-baseline"];
+    refused(&world, with_true(command.args(["--baseline", "baseline.json"])), &words);
+    let mut command = world.explore();
+    refused(&world, with_true(command.args(["--baseline", "nowhere"])), &["nowhere"]);
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused() {
+    let world = World::new();
+    for (flag, value) in
+        [("--recordings", "1"), ("--jobs", "0"), ("--seed", "dice"), ("--timeout", "soon")]
+    {
+        let mut command = world.explore();
+        refused(&world, with_true(command.args([flag, value])), &[flag]);
+    }
+}
+
+#[test]
+fn a_finding_or_run_that_is_not_there_is_named() {
+    let world = World::new();
+    refused(&world, world.killpoint().args(["replay", "7f3a/1"]), &["7f3a"]);
+    refused(&world, world.killpoint().args(["replay", "7f3a"]), &["7f3a", "RUN/N"]);
+    refused(&world, world.killpoint().args(["report", "7f3a"]), &["7f3a"]);
+}
+
+fn baseline_failed(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(output));
+    stdout(output)
+}
+
+#[test]
+fn a_missing_checker_fails_the_control() {
+    let world = World::new();
+    let guest = guests_directory().join("save-atomic");
+    let mut command = world.explore();
+    command.args(["--check", "no-such-checker-anywhere", "--"]).arg(guest);
+    let said = baseline_failed(&command.output().expect("the binary starts"));
+    assert!(said.contains("no-such-checker-anywhere"), "{said}");
+}

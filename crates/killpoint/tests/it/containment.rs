@@ -1,0 +1,214 @@
+//! `kill -9` of the tool, at any moment: nothing runs on, nothing stays mounted, nothing real has changed, and what was
+//! found until then can be read.
+
+use crate::support::{ALL_MODELS, World, guests_directory, is_root, stderr, stdout};
+use killpoint_model::seed::{Generator, Seed};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+const NOBODY: u32 = 65_534;
+/// How often is looked whether something has happened.
+const STEP: Duration = Duration::from_millis(2);
+/// How many times at most; a machine under load is slow, but not that slow.
+const STEPS_MAX: u32 = 30_000;
+
+/// How many moments are tried; the nightly command asks for more.
+fn moments() -> usize {
+    std::env::var("KILLPOINT_TEST_MOMENTS").map_or(6, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_is_left_behind_by_the_user_that_runs_the_tests() {
+    leaves_nothing_behind(None);
+}
+
+#[test]
+fn nothing_is_left_behind_by_an_ordinary_user() {
+    if is_root() {
+        leaves_nothing_behind(Some(NOBODY));
+    } else {
+        println!("skipped: only root can become another user; the other test has done the same");
+    }
+}
+
+/// A directory of the user who runs the tool, with copies of the tool and of a guest that everybody may read.
+struct Site {
+    world: World,
+    user: Option<u32>,
+}
+
+impl Site {
+    fn new(user: Option<u32>) -> Site {
+        let world = World::new();
+        fs::write(world.state().join("precious.txt"), "do not touch").expect("written");
+        fs::create_dir(world.out()).expect("made");
+        fs::create_dir(world.join("home")).expect("made");
+        let guest = guests_directory().join("save-in-place");
+        for (from, to) in
+            [(Path::new(env!("CARGO_BIN_EXE_killpoint")), "killpoint"), (&guest, "guest")]
+        {
+            fs::copy(from, world.join(to)).expect("copied");
+            fs::set_permissions(world.join(to), fs::Permissions::from_mode(0o755)).expect("ours");
+        }
+        if let Some(user) = user {
+            let owned = ["", "state", "state/precious.txt", "out", "home"];
+            for name in owned {
+                chown(world.join(name), Some(user), Some(user)).expect("root may");
+            }
+        }
+        Site { world, user }
+    }
+
+    /// The mark stands in the environment of every process of the tool's tree, and nowhere else.
+    fn mark(&self) -> String {
+        format!("KILLPOINT_TEST_MARK={}", self.world.path().display())
+    }
+
+    fn tool(&self) -> Command {
+        let binary = self.world.join("killpoint");
+        let mut command = match self.user {
+            None => Command::new(binary),
+            Some(user) => {
+                let user = user.to_string();
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(binary);
+                command
+            }
+        };
+        command
+            .current_dir(self.world.path())
+            .env("HOME", self.world.join("home"))
+            .env("KILLPOINT_TEST_MARK", self.world.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn explore(&self) -> Child {
+        let mut command = self.tool();
+        command.args(["explore", "--state", "state", "--out", "out", "--jobs", "2"]);
+        command.args(["--model", ALL_MODELS, "--profile", "strict", "--check", "./guest check"]);
+        command.args(["--", "./guest"]).spawn().expect("the tool starts")
+    }
+
+    /// The folder of the only run, as soon as it has a log.
+    fn run(&self) -> Option<PathBuf> {
+        let mut runs = fs::read_dir(self.world.out().join("runs")).ok()?;
+        runs.next()?.ok().map(|run| run.path()).filter(|run| run.join("events.jsonl").exists())
+    }
+
+    fn events(&self) -> usize {
+        let Some(run) = self.run() else { return 0 };
+        let text = fs::read(run.join("events.jsonl")).unwrap_or_default();
+        text.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1)
+    }
+
+    /// The state as it is: every path with its mode and contents.
+    fn state(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![self.world.state()];
+        while let Some(path) = open.pop() {
+            let metadata = fs::symlink_metadata(&path).expect("it is there");
+            let mut contents = Vec::new();
+            if metadata.is_dir() {
+                let entries = fs::read_dir(&path).expect("readable");
+                open.extend(entries.map(|entry| entry.expect("an entry").path()));
+            } else {
+                contents = fs::read(&path).expect("readable");
+            }
+            found.insert(path, (metadata.mode(), contents));
+        }
+        found
+    }
+
+    /// The processes that carry the mark.
+    fn processes(&self) -> Vec<String> {
+        let mark = self.mark().into_bytes();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            if environment.split(|byte| *byte == 0).any(|variable| variable == mark) {
+                let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                let command = String::from_utf8_lossy(&command).replace('\0', " ");
+                found.push(format!("{} {command}", entry.file_name().display()));
+            }
+        }
+        found
+    }
+
+    /// The mounts of this namespace below the world's directory.
+    fn mounts(&self) -> Vec<String> {
+        let text = fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
+        let path = self.world.path().display().to_string();
+        text.lines().filter(|line| line.contains(&path)).map(str::to_owned).collect()
+    }
+}
+
+/// Waits until it holds; the kernel ends the processes of a dead namespace when it gets to it.
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..STEPS_MAX {
+        if holds() {
+            return;
+        }
+        thread::sleep(STEP);
+    }
+    panic!("in vain waited until {what}");
+}
+
+fn leaves_nothing_behind(user: Option<u32>) {
+    let events = events_of_a_whole_run(user);
+    let mut generator = Generator::new(Seed(9));
+    let chosen = generator.sample(events, moments());
+    for moment in chosen {
+        // The n-th event is a moment that does not depend on the machine's speed.
+        killed_at(user, moment + 1);
+    }
+}
+
+fn events_of_a_whole_run(user: Option<u32>) -> usize {
+    let site = Site::new(user);
+    let status = site.explore().wait().expect("our own child");
+    assert_eq!(status.code(), Some(1), "user {user:?}");
+    let events = site.events();
+    assert!(events > 20, "{events} events");
+    events
+}
+
+fn killed_at(user: Option<u32>, event: usize) {
+    let site = Site::new(user);
+    let before = site.state();
+    let mut tool = site.explore();
+    let mut ended = false;
+    wait_until("the event was logged", || {
+        ended = tool.try_wait().expect("our own child").is_some();
+        ended || site.events() >= event
+    });
+    assert!(!ended || site.events() >= event, "the tool ended before its event {event}");
+    tool.kill().expect("our own child");
+    tool.wait().expect("our own child");
+    let at = format!("killed at event {event} as user {user:?}");
+    wait_until(&format!("no process is left, {at}: {:?}", site.processes()), || {
+        site.processes().is_empty()
+    });
+    assert_eq!(site.mounts(), Vec::<String>::new(), "{at}");
+    assert_eq!(site.state(), before, "{at}");
+    can_be_reported_on(&site, &at);
+}
+
+fn can_be_reported_on(site: &Site, at: &str) {
+    let run = site.run().expect("a run");
+    let mut command = site.tool();
+    command.arg("report").arg(&run).args(["--format", "json"]);
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("it starts");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{at}: {error}: {}{}", stdout(&output), stderr(&output)));
+    let result = report["result"].as_str().expect("a result");
+    assert!(result == "interrupted" || result == "violated", "{at}: {result}");
+    assert!(run.join("report.html").exists(), "{at}");
+}

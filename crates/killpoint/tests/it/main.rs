@@ -1,0 +1,12 @@
+//! The whole binary: guests, real programs, bad input, and what is left when it is killed.
+
+mod architecture;
+mod bad_input;
+mod cases;
+mod containment;
+mod guests;
+mod log;
+mod report;
+mod self_checks;
+mod support;
+mod taskwarrior;
