@@ -272,7 +272,8 @@ fn a_run_killed_while_it_strikes_is_resumed_to_the_same_report() {
 fn what_was_judged_before_the_interruption_is_not_judged_again() {
     let place = Place::new();
     let broken = place.path().join("broken");
-    let mut child = place.explore(&[], &format!("[ ! -e {} ] || exit 127; sleep 0.05", broken.display()));
+    let mut child =
+        place.explore(&[], &format!("[ ! -e {} ] || exit 127; sleep 0.05", broken.display()));
     place.wait_for_events("judged", 5);
     child.kill().unwrap();
     child.wait().unwrap();
