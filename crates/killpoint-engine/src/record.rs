@@ -1,5 +1,7 @@
 //! Records a program: every call on its state, in order, with result and data; strikes it where told.
 
+pub use crate::filter::REFUSED as REFUSED_CALLS;
+
 mod classify;
 mod complete;
 pub mod discover;
@@ -191,10 +193,6 @@ pub fn pin_to(processor: usize) -> io::Result<()> {
     Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Files whose mapping is rebuilt by the first who opens them; stores into them decide nothing.
-const REBUILT: [(&str, &str); 2] =
-    [("-shm", "SQLite rebuilds it from the WAL"), ("lock.mdb", "LMDB rebuilds its lock table")];
-
 struct Recorder<C> {
     identities: HashMap<Identity, FileId>,
     next_file: u64,
@@ -378,8 +376,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.pending = None;
         self.log_mapped();
         for label in self.mapped.labels() {
-            let rebuilt = REBUILT.iter().find(|(suffix, _)| label.ends_with(suffix));
-            if rebuilt.is_none() {
+            if !crate::recording::is_rebuilt(&label) {
                 self.gap(
                     label,
                     "has a writable shared mapping: states at crash points are exact, crashes \

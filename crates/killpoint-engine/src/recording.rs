@@ -234,6 +234,12 @@ impl Reader {
     }
 }
 
+/// Whether the first who opens a file rebuilds it, so that stores into its mapping decide nothing:
+/// SQLite's `-shm`, rebuilt from the write-ahead log, and LMDB's table of locks.
+pub fn is_rebuilt(path: &str) -> bool {
+    path.ends_with("-shm") || path.ends_with("lock.mdb")
+}
+
 /// How many bytes of data an effect has in a recording.
 pub fn effect_bytes(effect: &Effect) -> u64 {
     match effect {

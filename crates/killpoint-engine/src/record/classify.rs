@@ -524,7 +524,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let Some((file, descriptor)) = self.in_state(guest, signed(a[4]))? else {
             return Ok(None);
         };
-        // Without PROT_WRITE now, mprotect can add it as long as the descriptor allows writing.
+        // A mapping that mprotect makes writable later is not followed: the end state then differs,
+        // and the recording says so.
         let access = rustix::fs::fcntl_getfl(&descriptor)? & OFlags::ACCMODE;
         if access != OFlags::RDWR || signed(a[2]) & libc::PROT_WRITE == 0 {
             return Ok(None);
