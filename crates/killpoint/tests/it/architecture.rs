@@ -14,8 +14,23 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("diagnose", &[]),
     ("difference", &[]),
     ("report", &["store"]),
-    ("environment", &["asserter", "store"]),
-    ("explore", &["asserter", "store", "diagnose", "difference", "environment", "report"]),
+    ("interrupt", &[]),
+    ("doctor", &[]),
+    ("recover", &["store"]),
+    ("environment", &["asserter", "store", "interrupt"]),
+    (
+        "explore",
+        &[
+            "asserter",
+            "store",
+            "diagnose",
+            "difference",
+            "environment",
+            "report",
+            "interrupt",
+            "recover",
+        ],
+    ),
 ];
 
 /// What the crate of nouns must not know.
