@@ -31,11 +31,7 @@ pub struct Failure {
 
 impl From<ExploreError> for Failure {
     fn from(error: ExploreError) -> Self {
-        let outcome = match &error {
-            error if error.is_interruption() => Outcome::Interrupted,
-            error if error.is_usage() => Outcome::Usage,
-            _ => Outcome::InternalError,
-        };
+        let outcome = error.outcome();
         if let ExploreError::Interrupted { folder, resumable: true } = &error {
             let folder = shown_path(folder);
             let hint = anyhow!("interrupted; `killpoint resume {folder}` goes on from there");

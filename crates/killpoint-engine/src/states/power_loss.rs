@@ -17,6 +17,7 @@ use killpoint_model::operation::{Effect, FileId};
 use killpoint_model::{CrashModel, Profile};
 use metadata::Metadata;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Most unsynced writes of which one is lost or torn at one point; the latest are taken.
 pub const WRITES_MAX: usize = 64;
@@ -34,6 +35,16 @@ struct Write {
     file: FileId,
     offset: u64,
     length: u64,
+}
+
+impl Write {
+    fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+
+    fn blocks(&self) -> Range<u64> {
+        self.offset / BLOCK..self.end().div_ceil(BLOCK)
+    }
 }
 
 /// What is on disk for certain.
@@ -90,6 +101,11 @@ impl Durability {
             _ => {}
         }
         self.metadata.note(image, effect, ordinal);
+    }
+
+    /// What this file holds decides nothing: no state takes it away.
+    pub(super) fn settled(&mut self, image: &Image, file: FileId) {
+        self.sync_contents(image, file, None);
     }
 
     /// An effect has been applied to `image`.
@@ -175,19 +191,17 @@ impl Durability {
                 self.writes.retain(|write| write.file != file);
             }
             Some((offset, length)) => {
-                let end = offset.saturating_add(length).min(inode.content.size());
+                // Pages are written whole.
+                let start = offset / BLOCK * BLOCK;
+                let end = offset.saturating_add(length).checked_next_multiple_of(BLOCK);
+                let end = end.unwrap_or(u64::MAX).min(inode.content.size());
                 let content = inode.content.clone();
-                let synced = self.synced_content(file);
-                if synced.size() < end {
-                    synced.resize(end);
+                copy_range(self.synced_content(file), &content, start, end);
+                if let Some(flushed) = self.flushed.get_mut(&file) {
+                    copy_range(flushed, &content, start, end);
                 }
-                for index in offset / BLOCK..end.div_ceil(BLOCK) {
-                    synced.set_block_from(index, &content);
-                }
-                let size = synced.size().min(content.size());
-                synced.resize(size);
                 self.writes.retain(|write| {
-                    write.file != file || write.offset < offset || write.offset + write.length > end
+                    write.file != file || write.offset < start || write.end() > end
                 });
             }
         }
@@ -218,10 +232,24 @@ impl Durability {
             },
             (None, _) => {}
         }
-        if loss == Loss::Zeros {
-            left.resize(now.size());
+        if loss == Loss::Zeros && now.size() > left.size() {
+            match self.profile {
+                Profile::Strict | Profile::Ext4 => left.resize(now.size()),
+                Profile::Xfs | Profile::Btrfs => self.keep_last_write(file, now, &mut left),
+            }
         }
         (!left.equals(now)).then_some(left)
+    }
+
+    /// xfs and btrfs note a new size when the data up to it has been written; what lies before may
+    /// still be absent.
+    fn keep_last_write(&self, file: FileId, now: &Content, left: &mut Content) {
+        let mut writes = self.writes.iter().rev().filter(|write| write.file == file);
+        let Some(write) = writes.find(|write| write.end() == now.size()) else { return };
+        left.resize(now.size());
+        for index in write.blocks() {
+            left.set_block_from(index, now);
+        }
     }
 
     /// Each file that loses something, with what it has left.
@@ -284,10 +312,9 @@ impl Durability {
     }
 
     fn tearing_unit(&self, write: &Write) -> u64 {
-        let mut blocks = write.offset / BLOCK..(write.offset + write.length).div_ceil(BLOCK);
         let overwrites = self.synced.get(&write.file).is_some_and(|synced| {
-            write.offset + write.length <= synced.size()
-                && blocks.all(|index| synced.block(index).is_some())
+            write.end() <= synced.size()
+                && write.blocks().all(|index| synced.block(index).is_some())
         });
         match self.profile {
             Profile::Ext4 | Profile::Xfs if overwrites => SECTOR,
@@ -354,11 +381,11 @@ impl Durability {
         for write in self.writes.iter().filter(|write| write.ordinal == ordinal) {
             let Some(synced) = self.synced.get(&write.file) else { continue };
             let from = match bytes {
-                0 => write.offset / BLOCK * BLOCK,
+                0 => write.blocks().start * BLOCK,
                 bytes => write.offset + bytes,
             };
             let content = state.content_mut(write.file);
-            let end = ((write.offset + write.length).div_ceil(BLOCK) * BLOCK).min(content.size());
+            let end = (write.blocks().end * BLOCK).min(content.size());
             if from >= end {
                 continue;
             }
@@ -366,8 +393,39 @@ impl Durability {
             let mut old = synced.read(from, length);
             old.resize(usize::try_from(length).expect("fits in memory"), 0);
             content.write(from, &old);
+            if end == content.size() && end > synced.size() {
+                let kept = self.kept_size(write, bytes).max(synced.size()).min(end);
+                content.resize(kept);
+            }
         }
     }
+
+    /// The size that a file has when the end of a write that made it grow is lost.
+    fn kept_size(&self, lost: &Write, bytes: u64) -> u64 {
+        let others = self.writes.iter().filter(|other| {
+            let last_block = other.blocks().end - 1;
+            other.file == lost.file
+                && other.ordinal != lost.ordinal
+                && last_block < lost.blocks().start
+        });
+        let others = others.map(Write::end).max();
+        match self.profile {
+            Profile::Strict | Profile::Ext4 => u64::MAX,
+            // The size in memory is noted with any data that has been written.
+            Profile::Btrfs if bytes > 0 || others.is_some() => u64::MAX,
+            Profile::Xfs | Profile::Btrfs if bytes > 0 => lost.offset + bytes,
+            Profile::Xfs | Profile::Btrfs => others.unwrap_or(0),
+        }
+    }
+}
+
+/// Copies whole blocks into contents that are at least as long afterwards as the range.
+fn copy_range(to: &mut Content, from: &Content, start: u64, end: u64) {
+    to.resize(to.size().max(end));
+    for index in start / BLOCK..end.div_ceil(BLOCK) {
+        to.set_block_from(index, from);
+    }
+    to.resize(to.size().min(from.size()));
 }
 
 /// How a file's unsynced data is lost.

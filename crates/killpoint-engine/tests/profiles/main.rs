@@ -13,6 +13,7 @@ mod script;
 
 use disk::{Image, Missing, own_mounts};
 use killpoint_model::Profile;
+use std::io::Write as _;
 
 /// What stands before each sequence, synced.
 const SETUP: &str = "create old; write old 0 5000 o; create log; write log 0 3000 l; \
@@ -139,11 +140,16 @@ const SEQUENCES: [(&str, &str); 57] = [
     ("O_DSYNC write of a new file", "rename old older; create new; dsync-write new 0 100 n"),
 ];
 
+/// Says something that the test runner does not keep to itself.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn profile_test(profile: Profile) {
     let result = std::thread::spawn(move || run(profile)).join();
     match result {
         Ok(Ok(())) => {}
-        Ok(Err(Missing(reason))) => eprintln!("skipped: {profile}: {reason}"),
+        Ok(Err(Missing(reason))) => say(&format!("skipped: {profile}: {reason}")),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -178,15 +184,16 @@ fn observe(
     place: &std::path::Path,
     steps: &str,
 ) -> Result<killpoint_engine::image::Image, Missing> {
-    let fail = |error: std::io::Error| Missing(format!("the disk cannot be copied: {error}"));
-    let disk = fresh.copy().map_err(fail)?.mount(&place.join("before"))?;
+    const WHY: &str = "what worked on a fresh disk works again";
+    let disk = fresh.copy().expect(WHY).mount(&place.join("before"))?;
     let mut performer = perform::Performer::new(disk.at(), fresh.profile());
     performer.run(SETUP);
     performer.settle();
     performer.run(steps);
-    disk.cut_power().map_err(fail)?;
+    disk.cut_power().expect(WHY);
     drop(performer);
-    let disk = disk.take_out().copy().map_err(fail)?.mount(&place.join("after"))?;
+    let image = disk.take_out().copy().expect(WHY);
+    let disk = image.mount(&place.join("after")).expect("a disk can be mounted after a power cut");
     let found = perform::scan(disk.at());
     disk.take_out();
     Ok(found)

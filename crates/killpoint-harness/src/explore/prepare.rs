@@ -6,12 +6,13 @@ use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
 use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
-use killpoint_engine::arena::{self, Containment};
+use killpoint_engine::arena::{self, ArenaError, Containment};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::{Mechanism, Root};
+use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
+use killpoint_model::Outcome;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Setting};
 use std::ffi::{OsStr, OsString};
@@ -86,6 +87,9 @@ pub enum ExploreError {
     /// An intent is wrong.
     #[error(transparent)]
     Intent(#[from] crate::asserter::journal::OneShotError),
+    /// The command changes nothing, so there is nothing to strike.
+    #[error("{0}")]
+    Vacuous(String),
     /// Options that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -104,9 +108,23 @@ pub enum ExploreError {
 }
 
 impl ExploreError {
+    /// The outcome that a process exits with.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            ExploreError::Vacuous(_) => Outcome::Vacuous,
+            _ if self.is_interruption() => Outcome::Interrupted,
+            _ if self.is_usage() => Outcome::Usage,
+            _ => Outcome::InternalError,
+        }
+    }
+
     /// Whether the user can mend it by another command line or machine set-up, rather than us.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, ExploreError::Recording(_) | ExploreError::Local(LocalError::Worker(_)))
+        let of_a_worker = matches!(
+            self,
+            ExploreError::Local(LocalError::Worker(_) | LocalError::Arena(ArenaError::Channel(_)))
+        );
+        !of_a_worker && !matches!(self, ExploreError::Recording(_))
     }
 
     /// Whether somebody asked for it.
@@ -142,6 +160,11 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         return Err(ExploreError::Usage(
             "--jobs must be at least 1 and --recordings at least 2".to_owned(),
         ));
+    }
+    if options.idempotent && options.checker == Checker::BuiltIn {
+        let text =
+            "--idempotent needs --check or --check-stream, to compare what a second run leaves";
+        return Err(ExploreError::Usage(text.to_owned()));
     }
     super::findings::read_baseline(options)?;
     let paths = state_paths(options)?;
@@ -453,6 +476,7 @@ fn mechanism_text(local: &Local) -> String {
     if let Some(processor) = local.pin {
         text.push_str(&format!(", harness and target together on processor {processor}"));
     }
+    text.push_str(&format!("; answered ENOSYS: {REFUSED_CALLS}"));
     if local.mechanism == Mechanism::Notify && local.containment == Containment::Redirect {
         text.push_str(
             "; without a PID namespace only the command's first process dies with the harness",

@@ -38,7 +38,6 @@ pub struct RunFile {
     journal: Vec<u8>,
     recording: String,
     stable: BTreeSet<String>,
-    same_order: bool,
     initial: Option<Store>,
     kept: Option<Store>,
     has_journal: bool,
@@ -71,7 +70,6 @@ impl RunFile {
             journal: local.journal.clone(),
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
-            same_order: recorded.same_order,
             initial: recorded.initial.clone(),
             kept: match &recorded.expectation {
                 Expectation::Between { kept } => kept.clone(),
@@ -294,12 +292,12 @@ fn once(
     let wanted = Verdict::Violated(file.finding.class);
     let expectation = expectation(local, run)?;
     let live = strike_at(&file.state, &file.finding.address, run.scope);
-    let judgement = match live.filter(|_| file.recovery.is_none()) {
+    let judgement = match live.filter(|_| file.finding.confirmed_live) {
         Some(at) => {
             let expected = Expected {
                 before: &file.before,
                 stable: &run.stable,
-                same_order: run.same_order,
+                all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
                 recording: &run.recording,

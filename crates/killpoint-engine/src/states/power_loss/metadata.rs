@@ -68,8 +68,8 @@ struct NameChange {
     files: Vec<FileId>,
     /// It gave a new inode its first name.
     created: bool,
-    /// It took a name away from where the inode is still known by another.
-    renamed_from: Option<FileId>,
+    /// The directories from which a rename took a name. Once that is on disk, so is the new name.
+    taken_from: Vec<FileId>,
 }
 
 impl NameChange {
@@ -188,13 +188,13 @@ impl Metadata {
                 parts: vec![stood(name)],
                 files: vec![*file],
                 created: true,
-                renamed_from: None,
+                taken_from: vec![],
             },
             Effect::Link { file, name } => NameChange {
                 parts: vec![stood(name)],
                 files: vec![*file],
                 created: self.nameless.remove(file),
-                renamed_from: None,
+                taken_from: vec![],
             },
             Effect::Unlink { file, name } => NameChange {
                 parts: vec![(name.clone(), Some(*file))],
@@ -205,13 +205,13 @@ impl Metadata {
                 parts: from.iter().chain(to).map(stood).collect(),
                 files: std::iter::once(*file).chain(*replaced).collect(),
                 created: false,
-                renamed_from: from.as_ref().map(|from| from.directory),
+                taken_from: from.iter().map(|from| from.directory).collect(),
             },
             Effect::Exchange { first, second } => NameChange {
                 parts: vec![stood(&first.0), stood(&second.0)],
                 files: vec![first.1, second.1],
                 created: false,
-                renamed_from: Some(first.0.directory),
+                taken_from: vec![first.0.directory, second.0.directory],
             },
             _ => return None,
         })
@@ -247,7 +247,8 @@ impl Metadata {
             Profile::Btrfs => self.renamed_at(file),
         };
         self.changes.retain(|change| change.ordinal > upto);
-        self.changes.retain(|change| !change.kind.is_content_within(file, range));
+        let with_inode = self.profile == Profile::Btrfs;
+        self.changes.retain(|change| !change.kind.is_synced(file, range, with_inode));
         if matches!(self.profile, Profile::Strict | Profile::Btrfs) {
             self.own_names_are_durable(file);
         }
@@ -264,9 +265,9 @@ impl Metadata {
             _ => false,
         });
         let held = is_new || self.logged.contains(&file);
-        let is_renamed = |names: &NameChange| match names.renamed_from {
-            Some(directory) => directory == file || names.files.contains(&file) && !held,
-            None => false,
+        let is_renamed = |names: &NameChange| {
+            let is_own = names.files.contains(&file) && !held;
+            names.taken_from.contains(&file) || is_own && !names.taken_from.is_empty()
         };
         let renames = self.changes.iter().filter_map(|change| match &change.kind {
             Kind::Names(names) if is_renamed(names) => Some(change.ordinal),
@@ -280,6 +281,7 @@ impl Metadata {
         let own = |names: &NameChange| {
             let is_own = names.files.contains(&file);
             is_own && (names.created || self.profile == Profile::Btrfs)
+                || names.taken_from.contains(&file)
         };
         self.changes.retain_mut(|change| {
             let Kind::Names(names) = &mut change.kind else { return true };
@@ -295,10 +297,6 @@ impl Metadata {
             }
             !names.parts.is_empty()
         });
-        // The directory that was synced is itself of use only where it has a name.
-        let place = Name { directory: file, bytes: Vec::new() };
-        let itself = NameChange { parts: vec![(place, None)], ..NameChange::default() };
-        durable.push((u64::MAX, itself));
         while let Some((ordinal, later)) = durable.pop() {
             self.changes.retain(|change| match &change.kind {
                 Kind::Names(names) if change.ordinal < ordinal && later.builds_on(names) => {
@@ -363,8 +361,9 @@ impl Metadata {
 }
 
 impl Kind {
-    /// Whether it is a change of this file's own inode that a sync of this range has made durable.
-    fn is_content_within(&self, file: FileId, range: Option<(u64, u64)>) -> bool {
+    /// Whether it is a change of this file that a sync of this range has made durable, whenever it
+    /// happened. With the inode goes what stands in it: size, mode, attributes.
+    fn is_synced(&self, file: FileId, range: Option<(u64, u64)>, with_inode: bool) -> bool {
         match self {
             Kind::Names(_) => false,
             Kind::Written { file: own, offset, length, .. } => {
@@ -377,7 +376,7 @@ impl Kind {
             Kind::Resized { file: own, .. }
             | Kind::Zeroed { file: own, .. }
             | Kind::Replaced { file: own, .. }
-            | Kind::Inode { file: own, .. } => *own == file,
+            | Kind::Inode { file: own, .. } => with_inode && *own == file,
         }
     }
 
