@@ -1,9 +1,12 @@
 //! Records a program: every call on its state, in order, with result and data; strikes it where told.
 
+pub use crate::filter::REFUSED as REFUSED_CALLS;
+
 mod classify;
 mod complete;
 pub mod discover;
 mod mapped;
+mod outside;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
@@ -16,6 +19,7 @@ use killpoint_model::Address;
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
+use outside::Outside;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -90,6 +94,8 @@ pub struct Request {
     pub strike: Option<StrikeAt>,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
+    /// Directories of which the target sees copies; what it changes elsewhere is named.
+    pub contained: Vec<PathBuf>,
     /// Whether to keep the tracer and the target on one processor.
     pub pin: Option<usize>,
     /// Whether the worker has the right to install filters without giving up setuid programs.
@@ -191,10 +197,6 @@ pub fn pin_to(processor: usize) -> io::Result<()> {
     Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Files whose mapping is rebuilt by the first who opens them; stores into them decide nothing.
-const REBUILT: [(&str, &str); 2] =
-    [("-shm", "SQLite rebuilds it from the WAL"), ("lock.mdb", "LMDB rebuilds its lock table")];
-
 struct Recorder<C> {
     identities: HashMap<Identity, FileId>,
     next_file: u64,
@@ -206,6 +208,9 @@ struct Recorder<C> {
     image: Image,
     writer: Writer,
     journal: File,
+    /// Its length when it was last looked at, and how many calls outside the state there had been.
+    journal_seen: Option<(u64, u64)>,
+    callers: Callers,
     strike: Option<StrikeAt>,
     pending: Option<Begun>,
     ordinal: u64,
@@ -214,9 +219,18 @@ struct Recorder<C> {
     processes: BTreeMap<i32, u32>,
     process_of: HashMap<Pid, u32>,
     gaps: Vec<(String, String)>,
+    outside_writes: Outside,
     sockets: BTreeSet<Vec<u8>>,
     error: Option<RecordingError>,
     cancelled: C,
+}
+
+/// How many threads have made calls so far.
+#[derive(Clone, Copy, Debug)]
+enum Callers {
+    None,
+    One(Pid),
+    Several,
 }
 
 /// A call that was let in and has not returned.
@@ -256,6 +270,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
             image,
             writer: Writer::create(&request.recording)?,
             journal,
+            journal_seen: None,
+            callers: Callers::None,
             strike: request.strike.clone(),
             pending: None,
             ordinal: 0,
@@ -264,14 +280,24 @@ impl<C: FnMut() -> bool> Recorder<C> {
             processes: BTreeMap::new(),
             process_of: HashMap::new(),
             gaps: Vec::new(),
+            outside_writes: Outside::new(&request.contained),
             sockets: BTreeSet::new(),
             error: None,
             cancelled,
         })
     }
 
-    fn journal_length(&self) -> u64 {
-        self.journal.metadata().map_or(0, |metadata| metadata.len())
+    /// Length of the journal now. While one thread makes all the calls, each is over before the
+    /// next: without one outside the state since the last look, the journal is as it was.
+    fn journal_length(&mut self) -> u64 {
+        if let (Callers::One(_), Some((outside, length))) = (self.callers, self.journal_seen)
+            && outside == self.outside
+        {
+            return length;
+        }
+        let length = self.journal.metadata().map_or(0, |metadata| metadata.len());
+        self.journal_seen = Some((self.outside, length));
+        length
     }
 
     fn new_file(&mut self, identity: Identity) -> FileId {
@@ -378,8 +404,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.pending = None;
         self.log_mapped();
         for label in self.mapped.labels() {
-            let rebuilt = REBUILT.iter().find(|(suffix, _)| label.ends_with(suffix));
-            if rebuilt.is_none() {
+            if !crate::recording::is_rebuilt(&label) {
                 self.gap(
                     label,
                     "has a writable shared mapping: states at crash points are exact, crashes \
@@ -406,6 +431,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
+            outside_writes: self.outside_writes.into_paths(),
             named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;
@@ -424,6 +450,11 @@ fn acknowledge(request: &Request) -> Result<(), RecordError> {
 
 impl<C: FnMut() -> bool> Observer for Recorder<C> {
     fn entry(&mut self, guest: Guest, call: Call, busy: bool) -> Entry {
+        self.callers = match self.callers {
+            Callers::None => Callers::One(guest.thread),
+            Callers::One(thread) if thread == guest.thread => self.callers,
+            _ => Callers::Several,
+        };
         match self.classify(guest, call, busy) {
             classify::Seen::Outside => {
                 self.outside += 1;

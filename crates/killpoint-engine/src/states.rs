@@ -154,6 +154,11 @@ impl Walk {
             self.image.apply(effect, bytes);
             if let Some(durability) = &mut self.durability {
                 durability.after(&self.image, effect, operation.ordinal);
+                if let Effect::Write { file, .. } | Effect::Resize { file, .. } = effect
+                    && is_rebuilt_mapping(&operation)
+                {
+                    durability.settled(&self.image, *file);
+                }
             }
         }
         self.applied += 1;
@@ -255,6 +260,12 @@ impl CrashPoint for Operation {
             killpoint_model::Address::End => false,
         }
     }
+}
+
+/// Whether an operation is a store into a mapping that the first opener rebuilds anyway.
+fn is_rebuilt_mapping(operation: &Operation) -> bool {
+    !operation.address_is_point()
+        && operation.shown.iter().any(|path| crate::recording::is_rebuilt(path))
 }
 
 /// Whether a crash point stands at the entry of an operation.

@@ -347,7 +347,11 @@ impl Report {
                 }
             }
             Event::Unknown { reason, detail } => self.count_unknown(*reason, detail),
-            Event::Note { text } => self.notes.push(text.clone()),
+            Event::Note { text } => {
+                if !self.notes.contains(text) {
+                    self.notes.push(text.clone());
+                }
+            }
             Event::Stage { name, seconds } => self.seconds.push((name.clone(), *seconds)),
             Event::RunEnded { result, explanation } => {
                 self.result = *result;

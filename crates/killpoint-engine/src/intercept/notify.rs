@@ -437,16 +437,22 @@ impl<O: Observer> Supervisor<'_, O> {
 
     /// Lets a thread that cannot be fenced do its call, and gives it time to come out of it.
     fn unseen(&mut self, notification: &Notification) {
+        let thread = notification.thread;
         self.listener.pass(notification);
         let begin = Instant::now();
         while begin.elapsed() < UNSEEN_MAX && !fence::has_left(notification) {
             if self.listener.is_ready(SLICE)
-                && let Ok(notification) = self.listener.receive()
+                && let Ok(other) = self.listener.receive()
             {
-                self.arrived(notification);
+                if other.thread == thread {
+                    // Its next call says that it has left. What that one is depends on this one.
+                    self.parked.push_back(other);
+                    break;
+                }
+                self.arrived(other);
             }
         }
-        self.observer.unseen(Guest { thread: notification.thread });
+        self.observer.unseen(Guest { thread });
     }
 }
 

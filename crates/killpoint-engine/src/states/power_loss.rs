@@ -103,6 +103,11 @@ impl Durability {
         self.metadata.note(image, effect, ordinal);
     }
 
+    /// What this file holds decides nothing: no state takes it away.
+    pub(super) fn settled(&mut self, image: &Image, file: FileId) {
+        self.sync_contents(image, file, None);
+    }
+
     /// An effect has been applied to `image`.
     pub(super) fn after(&mut self, image: &Image, effect: &Effect, ordinal: u64) {
         match effect {

@@ -257,7 +257,12 @@ impl Local {
         let seen = self.surroundings(arena);
         let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
         let error = output.try_clone()?;
+        let mut contained = arena.contained();
+        if !contained.is_empty() {
+            contained.extend(roots.iter().map(|root| root.path.clone()));
+        }
         let request = Request {
+            contained,
             launch: self.resolved_launch(&seen),
             roots,
             snapshot,

@@ -9,7 +9,7 @@ use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, ArenaError, Containment};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::{Mechanism, Root};
+use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
 use killpoint_model::Outcome;
@@ -476,6 +476,7 @@ fn mechanism_text(local: &Local) -> String {
     if let Some(processor) = local.pin {
         text.push_str(&format!(", harness and target together on processor {processor}"));
     }
+    text.push_str(&format!("; answered ENOSYS: {REFUSED_CALLS}"));
     if local.mechanism == Mechanism::Notify && local.containment == Containment::Redirect {
         text.push_str(
             "; without a PID namespace only the command's first process dies with the harness",

@@ -340,6 +340,13 @@ fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), Ex
             needed: true,
         }))?;
     }
+    for path in &result.ending.outside_writes {
+        let text = format!(
+            "the command changes {path}: outside of its state and of what it sees copy-on-write, so \
+             each of its runs here did that for real"
+        );
+        journalist.tell(Event::Note { text })?;
+    }
     if result.ending.left_over > 0 {
         let text = format!(
             "{} processes were left when the command had ended and nothing moved any more",
