@@ -151,6 +151,9 @@ fn rules(stop: Stop) -> Vec<(i64, Rule)> {
     rules
 }
 
+/// The calls that are answered ENOSYS, by name, for the report.
+pub const REFUSED: &str = "io_uring, AIO contexts (io_setup), 32-bit and x32 calls";
+
 const fn statement(code: u32, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
 }
