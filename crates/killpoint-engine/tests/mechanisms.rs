@@ -76,7 +76,6 @@ fn attempt(
         acknowledgements: Vec::new(),
         recording: arena.in_scratch("recording"),
         stable: None,
-        contained: Vec::new(),
         strike: setting.strike.clone(),
         mechanism,
         pin: Some(0),
