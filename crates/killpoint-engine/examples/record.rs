@@ -103,7 +103,6 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
         acknowledgements: Vec::new(),
         recording: arena.in_scratch("recording"),
         stable: None,
-        contained: Vec::new(),
         strike: None,
         mechanism: arguments.mechanism,
         pin: arguments.pin.then_some(processor),
