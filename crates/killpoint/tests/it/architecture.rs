@@ -13,9 +13,9 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("diagnose", &[]),
     ("difference", &[]),
-    ("report", &["store"]),
-    ("interrupt", &[]),
     ("doctor", &[]),
+    ("interrupt", &[]),
+    ("report", &["store"]),
     ("recover", &["store"]),
     ("environment", &["asserter", "store", "interrupt"]),
     (
@@ -26,9 +26,9 @@ const HARNESS: &[(&str, &[&str])] = &[
             "diagnose",
             "difference",
             "environment",
-            "report",
             "interrupt",
             "recover",
+            "report",
         ],
     ),
 ];
