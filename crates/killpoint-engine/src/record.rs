@@ -220,6 +220,7 @@ struct Recorder<C> {
     process_of: HashMap<Pid, u32>,
     gaps: Vec<(String, String)>,
     outside_writes: Outside,
+    state_callers: BTreeSet<i32>,
     sockets: BTreeSet<Vec<u8>>,
     error: Option<RecordingError>,
     cancelled: C,
@@ -281,6 +282,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             process_of: HashMap::new(),
             gaps: Vec::new(),
             outside_writes: Outside::new(&request.contained),
+            state_callers: BTreeSet::new(),
             sockets: BTreeSet::new(),
             error: None,
             cancelled,
@@ -369,6 +371,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.log_mapped();
         let address = self.namespace.address(pending.kind, &pending.labels);
         let process = self.process_number(guest.thread);
+        self.state_callers.insert(guest.thread.as_raw());
         let begun = Begun {
             address,
             labels: pending.labels.clone(),
@@ -432,6 +435,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             mapped: self.mapped.labels(),
             gaps: self.gaps,
             outside_writes: self.outside_writes.into_paths(),
+            callers: u32::try_from(self.state_callers.len()).unwrap_or(u32::MAX),
             named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;

@@ -27,6 +27,8 @@ pub struct Ending {
     pub journal_length: u64,
     /// Calls that stopped and lay outside the state.
     pub outside: u64,
+    /// Threads that made calls on the state; with more than one their order may vary.
+    pub callers: u32,
     /// Processes that were started.
     pub processes: u32,
     /// Whether processes were left when the first one had ended and nothing moved any more.

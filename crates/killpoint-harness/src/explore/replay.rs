@@ -38,6 +38,7 @@ pub struct RunFile {
     journal: Vec<u8>,
     recording: String,
     stable: BTreeSet<String>,
+    races: bool,
     initial: Option<Store>,
     kept: Option<Store>,
     has_journal: bool,
@@ -70,6 +71,7 @@ impl RunFile {
             journal: local.journal.clone(),
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
+            races: recorded.result.ending.callers > 1,
             initial: recorded.initial.clone(),
             kept: match &recorded.expectation {
                 Expectation::Between { kept } => kept.clone(),
@@ -297,6 +299,7 @@ fn once(
             let expected = Expected {
                 before: &file.before,
                 stable: &run.stable,
+                races: run.races,
                 all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
