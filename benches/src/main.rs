@@ -10,6 +10,7 @@ mod machine;
 mod measure;
 mod memory;
 mod oracle;
+mod processes;
 mod programs;
 mod recording;
 mod table;

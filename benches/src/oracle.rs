@@ -1,14 +1,17 @@
-//! (d) How many crash states a second and core the built-in oracle judges, where the state directory
-//! has 100 kB: planning and learning included, recording apart.
+//! (d) How many crash states the built-in oracle judges in a second of a core's time, where the state
+//! directory has 100 kB. Counted is what all of Killpoint's processes use of the processors between
+//! the ends of the stages `recorded` and `judged`: planning, learning and judging.
 
-use crate::measure::{median, succeed};
+use crate::Effort;
+use crate::measure::{median, run as run_command, succeed};
+use crate::processes::Processes;
 use crate::programs::{Programs, in_memory};
 use crate::table::{Goal, Row, Table, seconds};
 use crate::workload::command_line;
-use crate::{Effort, machine};
 use anyhow::{Context, Result};
 use killpoint_model::report::Report;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 const RUN_LIMIT: Duration = Duration::from_secs(600);
@@ -25,14 +28,16 @@ pub fn run(programs: &Programs, effort: Effort, table: &mut Table) -> Result<()>
         let mut rates = Vec::new();
         let mut about = String::new();
         for _ in 0..effort.choose(1, 3) {
-            let report = explore(programs, name, count * scale)?;
-            let (_, judged) = report
-                .seconds
-                .iter()
-                .find(|(stage, _)| stage == "judged")
-                .context("the run has judged nothing")?;
-            rates.push(report.states as f64 / judged / machine::cores() as f64);
-            about = format!("{} states in {}", report.states, seconds(*judged));
+            let (report, used) = explore(programs, name, count * scale)?;
+            let judged = report.seconds.iter().find(|(stage, _)| stage == "judged");
+            let (_, judged) = judged.context("the run has judged nothing")?;
+            rates.push(report.states as f64 / used);
+            about = format!(
+                "{} states, {} of processors in {}",
+                report.states,
+                seconds(used),
+                seconds(*judged)
+            );
         }
         table.add(&Row {
             benchmark: "d",
@@ -47,7 +52,7 @@ pub fn run(programs: &Programs, effort: Effort, table: &mut Table) -> Result<()>
     Ok(())
 }
 
-fn explore(programs: &Programs, workload: &str, count: u64) -> Result<Report> {
+fn explore(programs: &Programs, workload: &str, count: u64) -> Result<(Report, f64)> {
     let world = in_memory()?;
     let state = world.path().join("state");
     fs::create_dir(&state)?;
@@ -60,6 +65,27 @@ fn explore(programs: &Programs, workload: &str, count: u64) -> Result<Report> {
     command.args(["--model", "kill,torn-write,prefix,data", "--profile", "strict"]);
     command.arg("--out").arg(world.path().join("out")).arg("--state").arg(&state);
     command.arg("--").args(&line);
-    let ended = succeed(command.current_dir(world.path()), RUN_LIMIT, &[0, 1, 3])?;
-    Ok(serde_json::from_str(&ended.output)?)
+    let runs = world.path().join("out/runs");
+    let mut processes = Processes::of(&programs.killpoint_path());
+    let (mut recorded, mut judged) = (None, None);
+    command.current_dir(world.path());
+    let ended = run_command(&mut command, RUN_LIMIT, |process| {
+        processes.look(process);
+        for (stage, seconds) in [("recorded", &mut recorded), ("judged", &mut judged)] {
+            if seconds.is_none() && has_ended(&runs, stage) {
+                *seconds = Some(processes.seconds());
+            }
+        }
+    })?;
+    ended.expect(&command, &[0, 1, 3])?;
+    let used = judged.zip(recorded).map(|(judged, recorded)| judged - recorded);
+    let used = used.context("the run was over before its stages were seen")?;
+    Ok((serde_json::from_str(&ended.output)?, used))
+}
+
+/// Whether the log of the only run says that a stage is over.
+fn has_ended(runs: &Path, stage: &str) -> bool {
+    let run = fs::read_dir(runs).ok().and_then(|mut runs| runs.next()).and_then(Result::ok);
+    let log = run.and_then(|run| fs::read_to_string(run.path().join("events.jsonl")).ok());
+    log.is_some_and(|log| log.contains(&format!(r#""event":"stage","name":"{stage}""#)))
 }

@@ -49,7 +49,7 @@ fn filler(number: i64) -> String {
 fn save_document(state: &Path, number: i64) -> Result<()> {
     let mut document = serde_json::Map::new();
     for entry in 0..ENTRIES {
-        let value = if entry == number % ENTRIES { number } else { entry };
+        let value = if entry == number % ENTRIES { number + ENTRIES } else { entry };
         document.insert(format!("entry-{entry}"), filler(value).into());
     }
     let temporary = state.join("settings.json.tmp");
