@@ -107,12 +107,7 @@ impl Worker {
             // Not yet waited for, so the number is still this child's.
             let _ = nix::sys::signal::kill(self.process, Signal::SIGKILL);
         }
-        loop {
-            match waitpid(self.process, None) {
-                Err(nix::errno::Errno::EINTR) => {}
-                _ => break,
-            }
-        }
+        while let Err(nix::errno::Errno::EINTR) = waitpid(self.process, None) {}
         self.reaped = true;
     }
 }

@@ -1,10 +1,11 @@
 //! The seccomp program: which system calls stop, which are answered, which run on.
 //!
-//! Pure but for [`install`]. Calls that can change files stop (`RET_TRACE`); what changes files
-//! without our seeing it (io_uring, AIO contexts, other architectures' calls) is answered ENOSYS,
-//! so that programs take their ordinary path instead.
+//! Pure but for installing. Calls that can change files stop, by `RET_TRACE` or `RET_USER_NOTIF`;
+//! what changes files without our seeing it (io_uring, AIO contexts, other architectures' calls) is
+//! answered ENOSYS, so that programs take their ordinary path instead.
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 const AUDIT_ARCH_X86_64: u32 = 0xC000_003E;
 const X32_BIT: u32 = 0x4000_0000;
@@ -16,15 +17,24 @@ const fn argument(index: u32) -> u32 {
     16 + 8 * index
 }
 
+/// How a call stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its thread tells its tracer.
+    Trace,
+    /// Its thread waits for the answer of whoever holds the filter's listener.
+    Notify,
+}
+
 /// When a call stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     /// Always.
-    Trace,
+    Stop,
     /// If the low word of this argument has any of these bits.
-    TraceIfAny(u32, u32),
+    StopIfAny(u32, u32),
     /// If the low word of this argument is one of these values.
-    TraceIfOneOf(u32, &'static [u32]),
+    StopIfOneOf(u32, &'static [u32]),
     /// Never runs: answered ENOSYS.
     Refuse,
 }
@@ -35,16 +45,35 @@ pub(crate) const FICLONE: u32 = 0x4004_9409;
 pub(crate) const FICLONERANGE: u32 = 0x4020_940D;
 const CLONE_REQUESTS: &[u32] = &[FICLONE, FICLONERANGE];
 
-fn rules() -> Vec<(i64, Rule)> {
-    use Rule::{Refuse, Trace, TraceIfAny, TraceIfOneOf};
+/// Calls by which a thread becomes somebody else: who does calls for it must know.
+const IDENTITY: [i64; 9] = [
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_capset,
+];
+
+/// Whether a thread becomes somebody else by this call. Such calls stop under [`Stop::Notify`] only,
+/// and change no file.
+pub(crate) fn changes_identity(number: i64) -> bool {
+    IDENTITY.contains(&number)
+}
+
+fn rules(stop: Stop) -> Vec<(i64, Rule)> {
+    use Rule::{Refuse, Stop as Always, StopIfAny, StopIfOneOf};
     let mut rules = vec![
         // The most frequent first: the program is searched in order.
-        (libc::SYS_write, Trace),
-        (libc::SYS_pwrite64, Trace),
-        (libc::SYS_openat, TraceIfAny(2, OPEN_CHANGES)),
-        (libc::SYS_open, TraceIfAny(1, OPEN_CHANGES)),
-        (libc::SYS_mmap, TraceIfAny(3, libc::MAP_SHARED as u32)),
-        (libc::SYS_ioctl, TraceIfOneOf(1, CLONE_REQUESTS)),
+        (libc::SYS_write, Always),
+        (libc::SYS_pwrite64, Always),
+        (libc::SYS_openat, StopIfAny(2, OPEN_CHANGES)),
+        (libc::SYS_open, StopIfAny(1, OPEN_CHANGES)),
+        (libc::SYS_mmap, StopIfAny(3, libc::MAP_SHARED as u32)),
+        (libc::SYS_ioctl, StopIfOneOf(1, CLONE_REQUESTS)),
     ];
     rules.extend(
         [
@@ -100,7 +129,7 @@ fn rules() -> Vec<(i64, Rule)> {
             libc::SYS_sync_file_range,
             libc::SYS_msync,
         ]
-        .map(|number| (number, Trace)),
+        .map(|number| (number, Always)),
     );
     rules.extend(
         [
@@ -109,9 +138,16 @@ fn rules() -> Vec<(i64, Rule)> {
             libc::SYS_io_uring_register,
             libc::SYS_io_setup,
             libc::SYS_io_submit,
+            // Newer than what this harness reads: setxattrat, removexattrat, file_setattr.
+            463,
+            466,
+            469,
         ]
         .map(|number| (number, Refuse)),
     );
+    if stop == Stop::Notify {
+        rules.extend(IDENTITY.map(|number| (number, Always)));
+    }
     rules
 }
 
@@ -133,9 +169,12 @@ const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// Builds the program.
-pub(crate) fn program() -> Vec<libc::sock_filter> {
+pub(crate) fn program(stop: Stop) -> Vec<libc::sock_filter> {
     let allow = statement(RETURN, libc::SECCOMP_RET_ALLOW);
-    let trace = statement(RETURN, libc::SECCOMP_RET_TRACE);
+    let halt = match stop {
+        Stop::Trace => statement(RETURN, libc::SECCOMP_RET_TRACE),
+        Stop::Notify => statement(RETURN, libc::SECCOMP_RET_USER_NOTIF),
+    };
     let refuse = statement(RETURN, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
     let mut code = vec![
         statement(LOAD, ARCHITECTURE),
@@ -145,22 +184,22 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
         jump(AT_LEAST, X32_BIT, 0, 1),
         refuse,
     ];
-    for (number, rule) in rules() {
+    for (number, rule) in rules(stop) {
         let number = u32::try_from(number).expect("system call numbers are small");
         match rule {
-            Rule::Trace => code.extend([jump(EQUAL, number, 0, 1), trace]),
+            Rule::Stop => code.extend([jump(EQUAL, number, 0, 1), halt]),
             Rule::Refuse => code.extend([jump(EQUAL, number, 0, 1), refuse]),
-            Rule::TraceIfAny(index, bits) => code.extend([
+            Rule::StopIfAny(index, bits) => code.extend([
                 jump(EQUAL, number, 0, 4),
                 statement(LOAD, argument(index)),
                 jump(ANY_BIT, bits, 0, 1),
-                trace,
+                halt,
                 allow,
             ]),
-            Rule::TraceIfOneOf(index, values) => {
+            Rule::StopIfOneOf(index, values) => {
                 let mut rest = vec![statement(LOAD, argument(index))];
                 for value in values {
-                    rest.extend([jump(EQUAL, *value, 0, 1), trace]);
+                    rest.extend([jump(EQUAL, *value, 0, 1), halt]);
                 }
                 rest.push(allow);
                 let length = u8::try_from(rest.len()).expect("a rule is short");
@@ -178,8 +217,35 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
 ///
 /// # Errors
 /// What the kernel says: EINVAL without seccomp, EACCES without the right to install filters.
-#[expect(unsafe_code, reason = "prctl and seccomp have no safe wrapper")]
 pub(crate) fn install(program: &[libc::sock_filter], keep_privileges: bool) -> io::Result<()> {
+    install_with(program, keep_privileges, 0).map(drop)
+}
+
+/// The same for a program of [`Stop::Notify`]; gives the listener.
+///
+/// Without `WAIT_KILLABLE_RECV` a signal during a call that is done for the thread would end the
+/// wait, and the restarted call would be done twice: kernels that lack it (before 5.19) are refused.
+///
+/// # Errors
+/// As [`install`], and EBUSY if a filter with a listener is there already.
+#[expect(unsafe_code, reason = "the kernel hands out a descriptor as a number")]
+pub(crate) fn install_listener(
+    program: &[libc::sock_filter],
+    keep_privileges: bool,
+) -> io::Result<OwnedFd> {
+    let flags =
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let listener = install_with(program, keep_privileges, flags)?;
+    // SAFETY: the kernel has just given us this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener) })
+}
+
+#[expect(unsafe_code, reason = "prctl and seccomp have no safe wrapper")]
+fn install_with(
+    program: &[libc::sock_filter],
+    keep_privileges: bool,
+    flags: libc::c_ulong,
+) -> io::Result<i32> {
     let description = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
         filter: program.as_ptr().cast_mut(),
@@ -196,11 +262,14 @@ pub(crate) fn install(program: &[libc::sock_filter], keep_privileges: bool) -> i
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             std::ptr::from_ref(&description),
         )
     };
-    if status != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(status).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -208,7 +277,7 @@ mod tests {
     use super::*;
 
     /// Runs the program on one call, as the kernel would.
-    fn run(number: i64, arguments: [u64; 6], architecture: u32) -> u32 {
+    fn run(stop: Stop, number: i64, arguments: [u64; 6], architecture: u32) -> u32 {
         let mut data = Vec::new();
         data.extend((number as u32).to_ne_bytes());
         data.extend(architecture.to_ne_bytes());
@@ -216,7 +285,7 @@ mod tests {
         for value in arguments {
             data.extend(value.to_ne_bytes());
         }
-        let code = program();
+        let code = program(stop);
         let (mut position, mut accumulator) = (0, 0_u32);
         loop {
             let step = code[position];
@@ -239,7 +308,7 @@ mod tests {
 
     #[test]
     fn every_rule_stops_exactly_the_calls_that_can_change_files() {
-        const TRACE: u32 = libc::SECCOMP_RET_TRACE;
+        const HALT: u32 = u32::MAX; // stands for either way to stop
         const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
         const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         let at = |index: usize, value: i32| {
@@ -248,25 +317,38 @@ mod tests {
             arguments
         };
         let cases = [
-            (libc::SYS_write, [0; 6], TRACE),
+            (libc::SYS_write, [0; 6], HALT),
             (libc::SYS_read, [0; 6], ALLOW),
             (libc::SYS_openat, at(2, libc::O_RDWR), ALLOW),
-            (libc::SYS_openat, at(2, libc::O_RDWR | libc::O_CREAT), TRACE),
-            (libc::SYS_openat, at(2, libc::O_TMPFILE), TRACE),
-            (libc::SYS_open, at(1, libc::O_TRUNC), TRACE),
+            (libc::SYS_openat, at(2, libc::O_RDWR | libc::O_CREAT), HALT),
+            (libc::SYS_openat, at(2, libc::O_TMPFILE), HALT),
+            (libc::SYS_open, at(1, libc::O_TRUNC), HALT),
             (libc::SYS_mmap, at(3, libc::MAP_PRIVATE), ALLOW),
-            (libc::SYS_mmap, at(3, libc::MAP_SHARED), TRACE),
-            (libc::SYS_ioctl, at(1, FICLONE as i32), TRACE),
-            (libc::SYS_ioctl, at(1, FICLONERANGE as i32), TRACE),
+            (libc::SYS_mmap, at(3, libc::MAP_SHARED), HALT),
+            (libc::SYS_ioctl, at(1, FICLONE as i32), HALT),
+            (libc::SYS_ioctl, at(1, FICLONERANGE as i32), HALT),
             (libc::SYS_ioctl, at(1, 0x5401), ALLOW),
             (libc::SYS_io_uring_setup, [0; 6], ENOSYS),
-            (libc::SYS_msync, [0; 6], TRACE),
-            (libc::SYS_connect, [0; 6], TRACE),
+            (libc::SYS_msync, [0; 6], HALT),
+            (libc::SYS_connect, [0; 6], HALT),
             (i64::from(X32_BIT) + 1, [0; 6], ENOSYS),
         ];
-        for (number, arguments, expected) in cases {
-            assert_eq!(run(number, arguments, AUDIT_ARCH_X86_64), expected, "call {number}");
+        let ways =
+            [(Stop::Trace, libc::SECCOMP_RET_TRACE), (Stop::Notify, libc::SECCOMP_RET_USER_NOTIF)];
+        for (stop, halt) in ways {
+            for (number, arguments, expected) in cases {
+                let expected = if expected == HALT { halt } else { expected };
+                let found = run(stop, number, arguments, AUDIT_ARCH_X86_64);
+                assert_eq!(found, expected, "call {number} under {stop:?}");
+            }
+            assert_eq!(run(stop, libc::SYS_write, [0; 6], 0x4000_0003), ENOSYS, "32-bit");
         }
-        assert_eq!(run(libc::SYS_write, [0; 6], 0x4000_0003), ENOSYS, "32-bit");
+    }
+
+    #[test]
+    fn a_change_of_identity_stops_only_where_calls_are_done_for_the_target() {
+        let run = |stop| run(stop, libc::SYS_setuid, [0; 6], AUDIT_ARCH_X86_64);
+        assert_eq!(run(Stop::Trace), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(run(Stop::Notify), libc::SECCOMP_RET_USER_NOTIF);
     }
 }

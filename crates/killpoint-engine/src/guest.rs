@@ -62,11 +62,15 @@ impl Guest {
     /// Reads bytes; fewer than asked for where memory ends.
     pub(crate) fn read_bytes(&self, address: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        let remote = RemoteIoVec { base: address as usize, len: length };
-        let read =
-            process_vm_readv(self.thread, &mut [io::IoSliceMut::new(&mut bytes)], &[remote])?;
+        let read = self.read_into(address, &mut bytes)?;
         bytes.truncate(read);
         Ok(bytes)
+    }
+
+    /// Fills the buffer; tells how far, where memory ends before.
+    pub(crate) fn read_into(&self, address: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        let remote = RemoteIoVec { base: address as usize, len: bytes.len() };
+        Ok(process_vm_readv(self.thread, &mut [io::IoSliceMut::new(bytes)], &[remote])?)
     }
 
     pub(crate) fn read_u64(&self, address: u64) -> io::Result<u64> {
@@ -205,22 +209,28 @@ impl Descriptors {
     /// # Errors
     /// EBADF if there is no such descriptor, EPERM if the thread may not be looked at.
     pub(crate) fn copy(&mut self, thread: Pid, descriptor: i32) -> io::Result<OwnedFd> {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.handles.entry(thread) {
-            entry.insert(open_thread(thread)?);
+        if let Some(handle) = self.handles.get(&thread) {
+            match copy(handle, descriptor) {
+                // The number was given to a new thread before we heard that the old one ended.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                result => return result,
+            }
         }
-        let handle = &self.handles[&thread];
-        rustix::process::pidfd_getfd(
-            handle.as_fd(),
-            descriptor,
-            rustix::process::PidfdGetfdFlags::empty(),
-        )
-        .map_err(io::Error::from)
+        let handle = open_thread(thread)?;
+        let result = copy(&handle, descriptor);
+        self.handles.insert(thread, handle);
+        result
     }
 
     /// Forgets a thread that ended or began another program.
     pub(crate) fn forget(&mut self, thread: Pid) {
         self.handles.remove(&thread);
     }
+}
+
+fn copy(handle: &OwnedFd, descriptor: i32) -> io::Result<OwnedFd> {
+    let flags = rustix::process::PidfdGetfdFlags::empty();
+    Ok(rustix::process::pidfd_getfd(handle.as_fd(), descriptor, flags)?)
 }
 
 #[expect(unsafe_code, reason = "rustix does not know PIDFD_THREAD")]

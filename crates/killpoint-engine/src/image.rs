@@ -125,6 +125,18 @@ impl Image {
         &mut self.change(file).content
     }
 
+    /// Changes owner, mode and extended attributes of an inode.
+    pub fn set_attributes(
+        &mut self,
+        file: FileId,
+        attributes: Attributes,
+        xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    ) {
+        let inode = self.change(file);
+        inode.attributes = attributes;
+        inode.xattrs = xattrs;
+    }
+
     /// Adds or replaces a whole inode.
     pub fn put(&mut self, file: FileId, inode: Arc<Inode>) {
         self.inodes.insert(file, inode);

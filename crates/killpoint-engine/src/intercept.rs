@@ -13,14 +13,56 @@
 //! 5. [`Entry::StrikeProcess`] and [`Entry::StrikeTree`] suppress the call and kill only those; what
 //!    survives goes on under interception.
 //! 6. When the mechanism's process dies, the tree dies.
+//! 7. A call that was carried and whose result cannot be had is told by [`Observer::unseen`]
+//!    instead of [`Observer::exit`].
 
+mod notify;
 mod ptrace;
-
-pub(crate) use ptrace::run;
+mod timer;
+mod tree;
 
 use crate::guest::Guest;
+use crate::spawn::{Prepared, Streams};
 use nix::unistd::Pid;
+use std::io;
 use std::time::Duration;
+
+/// By what means calls are intercepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mechanism {
+    /// ptrace: the reference. The target itself does every call.
+    #[default]
+    Ptrace,
+    /// seccomp user notification: cheaper for calls outside the state, and leaves ptrace to targets
+    /// that use it themselves.
+    Notify,
+}
+
+/// How the filter is installed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filtering {
+    /// Without giving up the right to run setuid programs.
+    pub(crate) keep_privileges: bool,
+}
+
+/// Starts a program and follows its tree until it has ended, is struck, or a limit is reached.
+///
+/// # Errors
+/// If the program cannot be forked or intercepted.
+pub(crate) fn run<O: Observer>(
+    mechanism: Mechanism,
+    prepared: &Prepared,
+    streams: &Streams,
+    filtering: Filtering,
+    limits: Limits,
+    observer: &mut O,
+) -> io::Result<Ended> {
+    match mechanism {
+        Mechanism::Ptrace => ptrace::run(prepared, streams, filtering, limits, observer),
+        Mechanism::Notify => notify::run(prepared, streams, filtering, limits, observer),
+    }
+}
 
 /// A system call at its entry.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +100,8 @@ pub(crate) trait Observer {
     fn exit(&mut self, guest: Guest, result: i64);
     /// The thread of the call in flight died in it.
     fn lost(&mut self, thread: Pid);
+    /// The call in flight was carried out and its result is not known.
+    fn unseen(&mut self, guest: Guest);
     /// A thread ended or began another program.
     fn forget(&mut self, thread: Pid);
     /// A new process (not thread) was born.

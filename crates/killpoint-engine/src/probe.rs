@@ -26,6 +26,9 @@ pub type Answer = Result<String, String>;
 /// How long a probe may take.
 const LIMIT_SECONDS: i64 = 10;
 
+/// A longer answer is cut; shorter ones are written to a pipe in one piece.
+const ANSWER_BYTES_MAX: usize = 4096;
+
 /// The error number of the last system call, in words.
 fn last_error(what: &str) -> String {
     format!("{what}: {}", std::io::Error::last_os_error())
@@ -58,10 +61,13 @@ fn in_child(probe: impl FnOnce() -> Answer) -> Answer {
             let mut polled = [PollFd::new(&read, PollFlags::IN)];
             let limit = Timespec { tv_sec: LIMIT_SECONDS, tv_nsec: 0 };
             let ready = poll(&mut polled, Some(&limit)).unwrap_or(0);
-            let mut text = String::new();
-            if ready > 0 {
-                let _ = File::from(read).read_to_string(&mut text);
-            }
+            // One read: somebody may keep the pipe open, and what is written is short.
+            let mut bytes = [0; ANSWER_BYTES_MAX];
+            let length = match ready {
+                0 => 0,
+                _ => File::from(read).read(&mut bytes).unwrap_or(0),
+            };
+            let text = String::from_utf8_lossy(&bytes[..length]);
             // Not yet waited for, so the number is still this child's.
             let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
             let _ = waitpid(child, None);

@@ -1,27 +1,33 @@
 //! Records a program: every call on its state, in order, with result and data; strikes it where told.
 
+pub use crate::filter::REFUSED as REFUSED_CALLS;
+
 mod classify;
 mod complete;
 pub mod discover;
 mod mapped;
+mod outside;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
-use crate::intercept::{self, Call, Entry, Limits, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Observer};
 use crate::naming::{Label, Namespace};
 use crate::recording::{Ending, Exit, RecordingError, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
-use classify::Pending;
+use classify::{Action, Pending};
 use killpoint_model::Address;
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
+use outside::Outside;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use crate::intercept::Mechanism;
 
 /// A directory whose changes are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +92,10 @@ pub struct Request {
     pub stable: Option<BTreeSet<String>>,
     /// Where to strike; none to let it end.
     pub strike: Option<StrikeAt>,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
+    /// Directories of which the target sees copies; what it changes elsewhere is named.
+    pub contained: Vec<PathBuf>,
     /// Whether to keep the tracer and the target on one processor.
     pub pin: Option<usize>,
     /// Whether the worker has the right to install filters without giving up setuid programs.
@@ -120,7 +130,7 @@ pub enum RecordError {
     Recording(#[from] RecordingError),
     /// The target cannot be started under interception.
     #[error(
-        "cannot start `{program}` under ptrace and seccomp; `killpoint doctor` says what is missing"
+        "cannot start `{program}` under interception (seccomp and ptrace); `killpoint doctor` says what is missing"
     )]
     Start {
         /// The program.
@@ -166,19 +176,13 @@ pub fn record(
     }
     let prepared = Prepared::new(&request.launch).map_err(start_error)?;
     let mut recorder = Recorder::new(request, cancelled)?;
-    let program = crate::filter::program();
-    let keep = request.keep_privileges;
+    let filtering = Filtering { keep_privileges: request.keep_privileges };
     let limits =
         Limits { timeout: request.timeout, quiet: request.quiet, threads_max: request.threads_max };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
-    let ended = intercept::run(
-        &prepared,
-        &streams,
-        || crate::filter::install(&program, keep),
-        limits,
-        &mut recorder,
-    )
-    .map_err(start_error)?;
+    let mechanism = request.mechanism;
+    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut recorder)
+        .map_err(start_error)?;
     drop(streams);
     recorder.finish(request, &ended)
 }
@@ -193,10 +197,6 @@ pub fn pin_to(processor: usize) -> io::Result<()> {
     Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Files whose mapping is rebuilt by the first who opens them; stores into them decide nothing.
-const REBUILT: [(&str, &str); 2] =
-    [("-shm", "SQLite rebuilds it from the WAL"), ("lock.mdb", "LMDB rebuilds its lock table")];
-
 struct Recorder<C> {
     identities: HashMap<Identity, FileId>,
     next_file: u64,
@@ -208,6 +208,9 @@ struct Recorder<C> {
     image: Image,
     writer: Writer,
     journal: File,
+    /// Its length when it was last looked at, and how many calls outside the state there had been.
+    journal_seen: Option<(u64, u64)>,
+    callers: Callers,
     strike: Option<StrikeAt>,
     pending: Option<Begun>,
     ordinal: u64,
@@ -216,9 +219,18 @@ struct Recorder<C> {
     processes: BTreeMap<i32, u32>,
     process_of: HashMap<Pid, u32>,
     gaps: Vec<(String, String)>,
+    outside_writes: Outside,
     sockets: BTreeSet<Vec<u8>>,
     error: Option<RecordingError>,
     cancelled: C,
+}
+
+/// How many threads have made calls so far.
+#[derive(Clone, Copy, Debug)]
+enum Callers {
+    None,
+    One(Pid),
+    Several,
 }
 
 /// A call that was let in and has not returned.
@@ -258,6 +270,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
             image,
             writer: Writer::create(&request.recording)?,
             journal,
+            journal_seen: None,
+            callers: Callers::None,
             strike: request.strike.clone(),
             pending: None,
             ordinal: 0,
@@ -266,14 +280,24 @@ impl<C: FnMut() -> bool> Recorder<C> {
             processes: BTreeMap::new(),
             process_of: HashMap::new(),
             gaps: Vec::new(),
+            outside_writes: Outside::new(&request.contained),
             sockets: BTreeSet::new(),
             error: None,
             cancelled,
         })
     }
 
-    fn journal_length(&self) -> u64 {
-        self.journal.metadata().map_or(0, |metadata| metadata.len())
+    /// Length of the journal now. While one thread makes all the calls, each is over before the
+    /// next: without one outside the state since the last look, the journal is as it was.
+    fn journal_length(&mut self) -> u64 {
+        if let (Callers::One(_), Some((outside, length))) = (self.callers, self.journal_seen)
+            && outside == self.outside
+        {
+            return length;
+        }
+        let length = self.journal.metadata().map_or(0, |metadata| metadata.len());
+        self.journal_seen = Some((self.outside, length));
+        length
     }
 
     fn new_file(&mut self, identity: Identity) -> FileId {
@@ -380,8 +404,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.pending = None;
         self.log_mapped();
         for label in self.mapped.labels() {
-            let rebuilt = REBUILT.iter().find(|(suffix, _)| label.ends_with(suffix));
-            if rebuilt.is_none() {
+            if !crate::recording::is_rebuilt(&label) {
                 self.gap(
                     label,
                     "has a writable shared mapping: states at crash points are exact, crashes \
@@ -408,6 +431,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
+            outside_writes: self.outside_writes.into_paths(),
             named: self.namespace.named().iter().cloned().collect(),
         };
         self.writer.finish(ending.clone())?;
@@ -426,6 +450,11 @@ fn acknowledge(request: &Request) -> Result<(), RecordError> {
 
 impl<C: FnMut() -> bool> Observer for Recorder<C> {
     fn entry(&mut self, guest: Guest, call: Call, busy: bool) -> Entry {
+        self.callers = match self.callers {
+            Callers::None => Callers::One(guest.thread),
+            Callers::One(thread) if thread == guest.thread => self.callers,
+            _ => Callers::Several,
+        };
         match self.classify(guest, call, busy) {
             classify::Seen::Outside => {
                 self.outside += 1;
@@ -464,6 +493,22 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         if let Some(begun) = self.pending.take() {
             let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
             self.gap(file, format!("thread {thread} was killed inside {}", begun.address));
+        }
+    }
+
+    fn unseen(&mut self, guest: Guest) {
+        let Some(begun) = self.pending.take() else { return };
+        let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
+        let reason = format!(
+            "{} was done by a thread that another process traces: that it succeeded, and came \
+             before what follows it, is assumed",
+            begun.address
+        );
+        self.gap(file, reason);
+        // How much was written, or which file has no name, cannot be told from the files alone.
+        if !matches!(begun.pending.action, Action::Write { .. } | Action::Temporary) {
+            self.pending = Some(begun);
+            self.exit(guest, 0);
         }
     }
 

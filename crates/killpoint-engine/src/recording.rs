@@ -35,6 +35,8 @@ pub struct Ending {
     pub mapped: Vec<String>,
     /// What was seen and is not covered: file and reason.
     pub gaps: Vec<(String, String)>,
+    /// Files that were changed for real: outside of the state and of what is seen copy-on-write.
+    pub outside_writes: Vec<String>,
     /// Names in the state (path relative to the root) that were born during the run, or that calls
     /// gave in vain.
     pub named: Vec<String>,
@@ -232,6 +234,12 @@ impl Reader {
         self.offset = 8;
         Ok(())
     }
+}
+
+/// Whether the first who opens a file rebuilds it, so that stores into its mapping decide nothing:
+/// SQLite's `-shm`, rebuilt from the write-ahead log, and LMDB's table of locks.
+pub fn is_rebuilt(path: &str) -> bool {
+    path.ends_with("-shm") || path.ends_with("lock.mdb")
 }
 
 /// How many bytes of data an effect has in a recording.

@@ -76,6 +76,7 @@ pub struct Walk {
     ending: Option<Ending>,
     applied: u64,
     journal_before: u64,
+    after_barrier: bool,
 }
 
 impl Walk {
@@ -95,6 +96,7 @@ impl Walk {
             ending: None,
             applied: 0,
             journal_before: 0,
+            after_barrier: false,
         };
         walk.read()?;
         Ok(walk)
@@ -152,10 +154,16 @@ impl Walk {
             self.image.apply(effect, bytes);
             if let Some(durability) = &mut self.durability {
                 durability.after(&self.image, effect, operation.ordinal);
+                if let Effect::Write { file, .. } | Effect::Resize { file, .. } = effect
+                    && is_rebuilt_mapping(&operation)
+                {
+                    durability.settled(&self.image, *file);
+                }
             }
         }
         self.applied += 1;
         self.journal_before = operation.journal_length;
+        self.after_barrier = is_barrier(&operation);
         self.read()?;
         Ok(true)
     }
@@ -195,11 +203,8 @@ impl Walk {
 
     fn cut(&self) -> Cut {
         let Some((operation, _)) = &self.next else { return Cut::Edge };
-        let before_barrier = operation
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Synced { .. } | Effect::SyncedAll));
-        match before_barrier || operation.journal_length > self.journal_before {
+        let barrier = is_barrier(operation) || self.after_barrier;
+        match barrier || operation.journal_length > self.journal_before {
             true => Cut::Edge,
             false => Cut::Inner,
         }
@@ -233,6 +238,16 @@ impl Walk {
     }
 }
 
+/// Whether something is durable once this call has returned.
+fn is_barrier(operation: &Operation) -> bool {
+    operation.effects.iter().any(|effect| {
+        matches!(
+            effect,
+            Effect::Synced { .. } | Effect::SyncedAll | Effect::Write { durable: true, .. }
+        )
+    })
+}
+
 /// What an operation knows of itself as a crash point.
 trait CrashPoint {
     fn address_is_point(&self) -> bool;
@@ -245,6 +260,12 @@ impl CrashPoint for Operation {
             killpoint_model::Address::End => false,
         }
     }
+}
+
+/// Whether an operation is a store into a mapping that the first opener rebuilds anyway.
+fn is_rebuilt_mapping(operation: &Operation) -> bool {
+    !operation.address_is_point()
+        && operation.shown.iter().any(|path| crate::recording::is_rebuilt(path))
 }
 
 /// Whether a crash point stands at the entry of an operation.

@@ -29,8 +29,9 @@ use crate::environment::local::Local;
 use crate::store::{EventLog, RunFolder};
 use judging::Judged;
 use killpoint_engine::record::Scope;
+use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
-use killpoint_model::report::Report;
+use killpoint_model::report::{NotCovered, Report};
 use killpoint_model::verdict::{Outcome, Reason, Verdict};
 use prepare::Prepared;
 use resume::Earlier;
@@ -197,15 +198,22 @@ fn run(
     let recorded = match recordings::record(options, local, journalist, watch)? {
         recordings::Control::Held(recorded) => *recorded,
         recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
+        recordings::Control::Unknown(reason, why) => {
+            journalist.tell(unknown(reason, why))?;
+            return Ok(Reached::End);
+        }
     };
     journalist.stage("recorded", since)?;
+    let local = &with_measured_timeouts(local, &recorded, journalist)?;
     let since = Instant::now();
+    let survivors = survivors_matter(options, &recorded, journalist)?;
+    let options = &with_models_that_apply(options, survivors, journalist)?;
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
         let text = "the command changed nothing in its state: there is no point to strike at";
         return Ok(Reached::Nothing(text.to_owned()));
     }
-    if survivors_matter(options, &recorded, journalist)? {
+    if survivors {
         survivors::explore(options, local, &recorded, &plan, journalist, watch)?;
         journalist.stage("judged", since)?;
         return Ok(Reached::End);
@@ -224,6 +232,29 @@ fn run(
     Ok(Reached::End)
 }
 
+/// The time-out of a checker follows from the control: far above what it took undisturbed.
+fn with_measured_timeouts(
+    local: &Local,
+    recorded: &recordings::Recorded,
+    journalist: &mut Journalist,
+) -> Result<Local, ExploreError> {
+    const TIMES: u32 = 50;
+    const LEAST: Duration = Duration::from_secs(5);
+    let timeout = (recorded.result.reading * TIMES)
+        .clamp(LEAST.min(local.checker_timeout), local.checker_timeout);
+    let text = format!(
+        "time-outs: {} s for a run of the command, {} s for reading a state ({TIMES} times the \
+         control's reading, at least {} s)",
+        local.target_timeout.as_secs(),
+        timeout.as_secs(),
+        LEAST.as_secs()
+    );
+    if local.checker != crate::asserter::checker::Checker::BuiltIn {
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(Local { checker_timeout: timeout, ..local.clone() })
+}
+
 /// Whether a strike may leave processes that go on, so that only live kills can judge it.
 fn survivors_matter(
     options: &Options,
@@ -239,6 +270,36 @@ fn survivors_matter(
     let text = format!("one process: scope {} kills all there is", options.scope.name());
     journalist.tell(Event::Note { text })?;
     Ok(false)
+}
+
+/// With survivors only a kill can be judged; what else was asked for is not covered.
+fn with_models_that_apply(
+    options: &Options,
+    survivors: bool,
+    journalist: &mut Journalist,
+) -> Result<Options, ExploreError> {
+    let mut options = options.clone();
+    if !survivors {
+        return Ok(options);
+    }
+    let (kill, rest): (Vec<CrashModel>, Vec<CrashModel>) =
+        options.models.iter().partition(|model| **model == CrashModel::Kill);
+    for model in rest {
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: "*".to_owned(),
+            reason: format!(
+                "{model} is not judged with scope {}: what survives goes on writing; use --scope all",
+                options.scope.name()
+            ),
+            needed: model.is_power_loss(),
+        }))?;
+    }
+    if options.idempotent {
+        let text = "--idempotent is not judged with a scope that leaves survivors".to_owned();
+        journalist.tell(Event::Note { text })?;
+    }
+    options.models = kill;
+    Ok(options)
 }
 
 fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
@@ -267,11 +328,6 @@ fn judge_control(
         Verdict::Held => Ok(()),
         _ => Err(judgement.detail),
     }
-}
-
-/// The worst verdict of several states.
-pub(crate) fn worst<'a>(judged: impl Iterator<Item = &'a Judged>) -> Verdict {
-    judged.map(|judged| judged.judgement.verdict.clone()).max().unwrap_or(Verdict::Held)
 }
 
 /// Why something is unknown, as an event.

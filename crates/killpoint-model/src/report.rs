@@ -63,6 +63,9 @@ pub struct Finding {
     pub variant: String,
     /// Live kills for `kill` findings; rebuilt and judged again for power loss.
     pub confirmed: Confirmation,
+    /// Whether those were live kills; else the state was rebuilt and judged again.
+    #[serde(default)]
+    pub confirmed_live: bool,
     /// The cause as read off the operation log.
     pub cause: String,
     /// What to do about it.
@@ -344,7 +347,11 @@ impl Report {
                 }
             }
             Event::Unknown { reason, detail } => self.count_unknown(*reason, detail),
-            Event::Note { text } => self.notes.push(text.clone()),
+            Event::Note { text } => {
+                if !self.notes.contains(text) {
+                    self.notes.push(text.clone());
+                }
+            }
             Event::Stage { name, seconds } => self.seconds.push((name.clone(), *seconds)),
             Event::RunEnded { result, explanation } => {
                 self.result = *result;

@@ -63,6 +63,15 @@ pub enum Acks {
     PowerLoss,
 }
 
+/// By what means calls are intercepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MechanismName {
+    /// The target itself does every call.
+    Ptrace,
+    /// seccomp user notification.
+    Notify,
+}
+
 /// Flags of `explore`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -120,6 +129,9 @@ pub struct Explore {
     /// Time-out of one run of the command, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
+    /// Time-out of one reading of the store by the checker, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub check_timeout: u64,
     /// An environment variable whose value finding files may keep.
     #[arg(long, value_name = "NAME")]
     pub env: Vec<String>,
@@ -135,6 +147,10 @@ pub struct Explore {
     /// Live kills for each finding.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub confirm: u32,
+    /// By what means calls are intercepted: ptrace (the reference) or notify (for commands that make
+    /// very many calls outside their state, or use ptrace themselves).
+    #[arg(long, value_enum, default_value = "ptrace")]
+    pub mechanism: MechanismName,
     /// Which processes a strike kills: the one that makes the call, it and its descendants, or all
     /// that was launched. What survives a narrower scope goes on, so those are judged by live kills.
     #[arg(long, value_enum, default_value = "all")]

@@ -1,11 +1,12 @@
 //! What the subcommands do: options out of flags, outcome out of results.
 
 use crate::arguments::{
-    Acks, Arguments, Audit, Command, Explore, Format, Replay, Report, Resume, ScopeName,
+    Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
+    ScopeName,
 };
 use crate::{demo, demo_store, interrupt, upkeep};
 use anyhow::anyhow;
-use killpoint_engine::record::Scope;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::resume::resume;
@@ -30,11 +31,7 @@ pub struct Failure {
 
 impl From<ExploreError> for Failure {
     fn from(error: ExploreError) -> Self {
-        let outcome = match &error {
-            error if error.is_interruption() => Outcome::Interrupted,
-            error if error.is_usage() => Outcome::Usage,
-            _ => Outcome::InternalError,
-        };
+        let outcome = error.outcome();
         if let ExploreError::Interrupted { folder, resumable: true } = &error {
             let folder = shown_path(folder);
             let hint = anyhow!("interrupted; `killpoint resume {folder}` goes on from there");
@@ -101,11 +98,16 @@ fn options(flags: Explore) -> Options {
     options.out = options.directory.join(flags.out);
     options.from_empty = flags.from_empty;
     options.timeout = Duration::from_secs(flags.timeout);
+    options.checker_timeout = Duration::from_secs(flags.check_timeout);
     options.keep_environment = flags.env;
     options.baseline = flags.baseline;
     options.write_baseline = flags.write_baseline;
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
+    options.mechanism = match flags.mechanism {
+        MechanismName::Ptrace => Mechanism::Ptrace,
+        MechanismName::Notify => Mechanism::Notify,
+    };
     options.scope = match flags.scope {
         ScopeName::Process => Scope::Process,
         ScopeName::Tree => Scope::Tree,

@@ -8,7 +8,15 @@ use killpoint_harness::explore::{Explored, Options};
 use killpoint_model::report::{Finding, Report};
 use killpoint_model::{CrashModel, Outcome};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Prints a line. A reader that has gone away is no reason to fail.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// Explores both stores, shows both summaries, and says whether they came out as they must.
 ///
@@ -16,15 +24,15 @@ use std::path::{Path, PathBuf};
 /// If the machine does not allow it; `killpoint doctor` says why.
 pub fn run(flags: &Demo) -> Result<Outcome, Failure> {
     let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
-    println!("A store that empties its file and writes it again, as many programs do:\n");
+    say!("A store that empties its file and writes it again, as many programs do:\n");
     let wrong = explore_store(&out, SaveWay::Wrong)?;
-    println!("{}", summary_text(&wrong.report, &wrong.folder));
-    println!("The same store, but each save is a new file that is renamed over the old one:\n");
+    say!("{}", summary_text(&wrong.report, &wrong.folder));
+    say!("The same store, but each save is a new file that is renamed over the old one:\n");
     let right = explore_store(&out, SaveWay::Right)?;
-    println!("{}", summary_text(&right.report, &right.folder));
+    say!("{}", summary_text(&right.report, &right.folder));
     let surprises = surprises(&wrong.report, &right.report);
     if surprises.is_empty() {
-        println!(
+        say!(
             "Both verdicts are the expected ones. Try your own program: killpoint explore -- CMD\n\
              The runs are in {} and {}; remove {} when you are done.",
             shown_path(wrong.folder.path()),
@@ -34,9 +42,9 @@ pub fn run(flags: &Demo) -> Result<Outcome, Failure> {
         return Ok(Outcome::Pass);
     }
     for surprise in &surprises {
-        println!("NOT AS EXPECTED: {surprise}");
+        say!("NOT AS EXPECTED: {surprise}");
     }
-    println!("This is a defect of killpoint or of this machine: `killpoint doctor` may say more.");
+    say!("This is a defect of killpoint or of this machine: `killpoint doctor` may say more.");
     Ok(Outcome::InternalError)
 }
 

@@ -20,11 +20,13 @@ fn main() -> ExitCode {
             return ExitCode::from(outcome.exit_code());
         }
     };
-    match commands::run(arguments) {
-        Ok(outcome) => ExitCode::from(outcome.exit_code()),
-        Err(error) => {
+    // A panic is a defect of ours, and has its own exit code.
+    match std::panic::catch_unwind(|| commands::run(arguments)) {
+        Ok(Ok(outcome)) => ExitCode::from(outcome.exit_code()),
+        Ok(Err(error)) => {
             eprintln!("killpoint: {:#}", error.error);
             ExitCode::from(error.outcome.exit_code())
         }
+        Err(_) => ExitCode::from(Outcome::InternalError.exit_code()),
     }
 }

@@ -269,6 +269,30 @@ fn a_run_killed_while_it_strikes_is_resumed_to_the_same_report() {
 }
 
 #[test]
+fn what_was_judged_before_the_interruption_is_not_judged_again() {
+    let place = Place::new();
+    let broken = place.path().join("broken");
+    let mut child =
+        place.explore(&[], &format!("[ ! -e {} ] || exit 127; sleep 0.05", broken.display()));
+    place.wait_for_events("judged", 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let log = place.run().join("events.jsonl");
+    let before = fs::read_to_string(&log).unwrap().matches("\"event\":\"judged\"").count();
+    // From here on the checker fails, so whatever is judged now is seen to be judged now.
+    fs::write(broken, "").unwrap();
+    place.killpoint(&["resume", place.run().to_str().unwrap()]);
+    let events = fs::read_to_string(&log).unwrap();
+    let judged: Vec<&str> =
+        events.lines().filter(|line| line.contains("\"event\":\"judged\"")).collect();
+    let failed = judged.iter().filter(|line| line.contains("judge-failed")).count();
+    assert!(judged.len() > before);
+    assert_eq!(judged.len() - failed, before, "{events}");
+    // The last one may have to be judged again: its second check may be missing.
+    assert!(judged.len() <= 13, "12 distinct states: {events}");
+}
+
+#[test]
 fn a_signal_stops_a_run_at_once_and_says_how_to_go_on() {
     for signal in ["-INT", "-TERM"] {
         let place = Place::new();

@@ -72,6 +72,15 @@ impl Arena {
         &self.notes
     }
 
+    /// Directories of which the target sees copies, besides its state; none without namespaces.
+    pub fn contained(&self) -> Vec<PathBuf> {
+        if !self.keeps_paths() {
+            return Vec::new();
+        }
+        let views = self.views.iter().map(|view| view.path.clone());
+        views.chain([through(&self.scratch)]).collect()
+    }
+
     /// Whether the target sees its state at its own path.
     pub fn keeps_paths(&self) -> bool {
         self.containment != Containment::Redirect

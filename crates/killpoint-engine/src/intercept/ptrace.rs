@@ -3,18 +3,21 @@
 //! The target itself does every call, with its own identity, limits and signals, and dies with the
 //! harness (PTRACE_O_EXITKILL). A call outside the state costs one stop, a call on it two.
 
-use super::{Call, Ended, Entry, Limits, Observer, TICK};
+use super::timer::Timer;
+use super::{Call, Ended, Entry, Filtering, Limits, Observer, TICK};
+use crate::filter;
 use crate::guest::Guest;
 use crate::recording::Exit;
 use crate::spawn::{self, Prepared, Streams};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
+use std::mem::offset_of;
 use std::time::Instant;
 
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
@@ -50,11 +53,14 @@ struct Tracer<'a, O> {
 pub(crate) fn run<O: Observer>(
     prepared: &Prepared,
     streams: &Streams,
-    before: impl FnOnce() -> io::Result<()>,
+    filtering: Filtering,
     limits: Limits,
     observer: &mut O,
 ) -> io::Result<Ended> {
-    let waiting = spawn::start(prepared, streams, before)?;
+    let program = filter::program(filter::Stop::Trace);
+    let keep_privileges = filtering.keep_privileges;
+    let install = || filter::install(&program, keep_privileges);
+    let waiting = spawn::start(prepared, streams, install)?;
     let first = waiting.process;
     let options = Options::PTRACE_O_TRACESECCOMP
         | Options::PTRACE_O_TRACEFORK
@@ -397,45 +403,12 @@ fn call_of(pid: Pid) -> nix::Result<Call> {
 }
 
 fn result_of(pid: Pid) -> i64 {
-    ptrace::getregs(pid).map_or(i64::from(-libc::ESRCH), |registers| registers.rax.cast_signed())
+    let register = offset_of!(libc::user_regs_struct, rax) as ptrace::AddressType;
+    ptrace::read_user(pid, register).unwrap_or(i64::from(-libc::ESRCH))
 }
 
 #[expect(unsafe_code, reason = "nix has no PTRACE_LISTEN")]
 fn listen(pid: Pid) {
     // SAFETY: PTRACE_LISTEN takes no memory.
     unsafe { libc::ptrace(libc::PTRACE_LISTEN, pid.as_raw(), 0, 0) };
-}
-
-/// Interrupts `waitpid` every [`TICK`], so that limits are looked at.
-struct Timer;
-
-extern "C" fn nothing(_: i32) {}
-
-impl Timer {
-    #[expect(unsafe_code, reason = "a signal handler and setitimer")]
-    fn start() -> io::Result<Self> {
-        let action =
-            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handler does nothing, so it is safe at any moment.
-        unsafe { sigaction(Signal::SIGALRM, &action) }?;
-        Self::set(libc::suseconds_t::try_from(TICK.as_micros()).expect("short"))?;
-        Ok(Timer)
-    }
-
-    #[expect(unsafe_code, reason = "setitimer has no safe wrapper")]
-    fn set(microseconds: libc::suseconds_t) -> io::Result<()> {
-        let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
-        let value = libc::itimerval { it_interval: time, it_value: time };
-        // SAFETY: `value` lives for the call; the old value is not asked for.
-        match unsafe { libc::setitimer(libc::ITIMER_REAL, &value, std::ptr::null_mut()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        let _ = Self::set(0);
-    }
 }

@@ -25,11 +25,13 @@ pub fn trace() -> Answer {
         // SAFETY: this process has a single thread; the child ends by `_exit`.
         match unsafe { fork() }.map_err(saying("fork"))? {
             ForkResult::Child => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(
-                    rustix::process::Signal::KILL,
-                ));
+                // Its own copy gone, the gate ends with the parent, and so does the child.
+                drop(opener);
                 let _ = File::from(gate).read_exact(&mut [0]);
-                let code = match crate::filter::install(&crate::filter::program(), false) {
+                let code = match crate::filter::install(
+                    &crate::filter::program(crate::filter::Stop::Trace),
+                    false,
+                ) {
                     Ok(()) => i32::from(std::fs::remove_file("").is_ok()),
                     Err(error) => error.raw_os_error().unwrap_or(255),
                 };

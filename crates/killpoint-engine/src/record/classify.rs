@@ -292,7 +292,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
         at: At,
         flags: i32,
     ) -> Attempt {
-        let Some((file, descriptor)) = self.in_state(guest, signed(a[0]))? else { return Ok(None) };
+        let Some((file, descriptor)) = self.in_state(guest, signed(a[0]))? else {
+            self.note_outside_file(guest.thread, signed(a[0]));
+            return Ok(None);
+        };
         let status = rustix::fs::fcntl_getfl(&descriptor)?;
         let append = status.contains(OFlags::APPEND) || flags & libc::RWF_APPEND != 0;
         let at = match at {
@@ -342,7 +345,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let place = guest.place(directory, &path, follow)?;
         match place.stat() {
             None if flags & libc::O_CREAT != 0 => {
-                let Some(name) = self.state_name(&place) else { return Ok(None) };
+                let Some(name) = self.state_name(&place) else {
+                    self.note_outside_place(&place);
+                    return Ok(None);
+                };
                 let labels = vec![self.namespace.label_of_name(&name)];
                 let action = Action::Create { name, place };
                 Ok(Some(Pending { kind: OperationKind::OpenCreate, labels, call, action }))
@@ -378,6 +384,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         }
         let (from_name, to_name) = (self.state_name(&from), self.state_name(&to));
         if from_name.is_none() && to_name.is_none() {
+            self.note_outside_place(&to);
             return Ok(None);
         }
         let mut labels = Vec::new();
@@ -456,8 +463,11 @@ impl<C: FnMut() -> bool> Recorder<C> {
         call: &'static str,
     ) -> Attempt {
         let place = guest.place(directory, &guest.read_string(path)?, false)?;
-        let Some(name) = self.state_name(&place) else { return Ok(None) };
         let Some(stat) = place.stat() else { return Ok(None) };
+        let Some(name) = self.state_name(&place) else {
+            self.note_outside_place(&place);
+            return Ok(None);
+        };
         if (stat.st_mode & libc::S_IFMT == libc::S_IFDIR) != is_directory {
             return Ok(None);
         }
@@ -524,7 +534,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let Some((file, descriptor)) = self.in_state(guest, signed(a[4]))? else {
             return Ok(None);
         };
-        // Without PROT_WRITE now, mprotect can add it as long as the descriptor allows writing.
+        // A mapping that mprotect makes writable later is not followed: the end state then differs,
+        // and the recording says so.
         let access = rustix::fs::fcntl_getfl(&descriptor)? & OFlags::ACCMODE;
         if access != OFlags::RDWR || signed(a[2]) & libc::PROT_WRITE == 0 {
             return Ok(None);

@@ -149,7 +149,19 @@ impl<C: FnMut() -> bool> Recorder<C> {
     /// Follows a mapping from now on.
     pub(super) fn follow_mapping(&mut self, file: FileId, descriptor: &OwnedFd, label: String) {
         match File::open(format!("/proc/self/fd/{}", descriptor.as_raw_fd())) {
-            Ok(reader) => self.mapped.add(file, reader, label),
+            Ok(reader) => {
+                let size = reader.metadata().map_or(0, |metadata| metadata.len());
+                if size > super::mapped::MAPPED_BYTES_MAX {
+                    let limit = super::mapped::MAPPED_BYTES_MAX;
+                    self.gap(
+                        label.clone(),
+                        format!(
+                            "mapped and larger than {limit} bytes: its stores are not followed"
+                        ),
+                    );
+                }
+                self.mapped.add(file, reader, label);
+            }
             Err(error) => self.gap(label, format!("mapped, and cannot be read: {error}")),
         }
     }

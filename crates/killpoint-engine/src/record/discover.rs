@@ -3,7 +3,7 @@
 
 use super::{Output, RecordError};
 use crate::guest::{Descriptors, Guest, Identity, Place, identity};
-use crate::intercept::{self, Call, Entry, Limits, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Mechanism, Observer};
 use crate::recording::Exit;
 use crate::spawn::{Launch, Prepared, Streams};
 use nix::unistd::Pid;
@@ -34,6 +34,7 @@ pub struct Discovered {
 pub fn discover(
     launch: &Launch,
     output: Output,
+    mechanism: Mechanism,
     keep_privileges: bool,
     timeout: Duration,
     quiet: Duration,
@@ -41,7 +42,7 @@ pub fn discover(
 ) -> Result<Discovered, RecordError> {
     let fail = |source| RecordError::Start { program: launch.program.clone(), source };
     let prepared = Prepared::new(launch).map_err(fail)?;
-    let program = crate::filter::program();
+    let filtering = Filtering { keep_privileges };
     let limits = Limits { timeout, quiet, threads_max: 2_000 };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
     let mut observer = Scout {
@@ -50,14 +51,8 @@ pub fn discover(
         written: BTreeSet::new(),
         cancelled,
     };
-    let ended = intercept::run(
-        &prepared,
-        &streams,
-        || crate::filter::install(&program, keep_privileges),
-        limits,
-        &mut observer,
-    )
-    .map_err(fail)?;
+    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut observer)
+        .map_err(fail)?;
     Ok(Discovered { written: observer.written, exit: ended.exit })
 }
 
@@ -176,6 +171,8 @@ impl<C: FnMut() -> bool> Observer for Scout<C> {
     fn exit(&mut self, _guest: Guest, _result: i64) {}
 
     fn lost(&mut self, _thread: Pid) {}
+
+    fn unseen(&mut self, _guest: Guest) {}
 
     fn forget(&mut self, thread: Pid) {
         self.descriptors.forget(thread);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Files larger than this are compared only at the end.
-const MAPPED_BYTES_MAX: u64 = 64 << 20;
+/// Stores into files larger than this are not followed; the recording says so.
+pub(super) const MAPPED_BYTES_MAX: u64 = 64 << 20;
 const BLOCK: usize = 4_096;
 
 /// What changed in one file.

@@ -2,15 +2,22 @@
 //!
 //! *Synced* contents of an inode are what it held at the entry of its last successful fsync,
 //! fdatasync, syncfs, sync or MS_SYNC, and what was written through O_SYNC or O_DSYNC; what was cut
-//! off since then stays cut off. *Durable* directory operations depend on the profile: by fsynced
-//! directory (strict), everything up to the last metadata change of an fsynced inode (ext4, xfs), or
-//! an fsynced inode's own names (btrfs).
+//! off since then stays cut off. *Durable* metadata depends on the profile: see `metadata`.
+//!
+//! Some file systems *flush* a file that replaces another, by a rename over it or by emptying it
+//! first, before they commit the replacement. ext4 (`auto_da_alloc`) gives the file its blocks and
+//! its size, but without its data until the writing has ended: zeros, never an empty file. btrfs
+//! keeps a small file in its metadata, and promises nothing for a large one. xfs promises nothing.
+
+mod metadata;
 
 use super::{Models, StateName, Variant, boundaries};
 use crate::image::{BLOCK, Content, Image};
-use killpoint_model::operation::{Effect, FileId, Name};
+use killpoint_model::operation::{Effect, FileId};
 use killpoint_model::{CrashModel, Profile};
+use metadata::Metadata;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Most unsynced writes of which one is lost or torn at one point; the latest are taken.
 pub const WRITES_MAX: usize = 64;
@@ -19,6 +26,8 @@ pub const DIRECTORY_OPERATIONS_MAX: usize = 64;
 
 /// A unit in which ext4 and xfs may tear an overwrite in place.
 const SECTOR: u64 = 512;
+/// The largest file that btrfs keeps in its metadata (mount option `max_inline`).
+const INLINE_BYTES_MAX: u64 = 2_048;
 
 #[derive(Clone, Debug)]
 struct Write {
@@ -28,29 +37,30 @@ struct Write {
     length: u64,
 }
 
-/// A directory operation that is not durable.
-#[derive(Clone, Debug)]
-struct NameChange {
-    ordinal: u64,
-    /// Each name, with what stood there before and after.
-    names: Vec<(Name, Option<FileId>, Option<FileId>)>,
-    /// The inodes whose names changed.
-    files: Vec<FileId>,
-    created: bool,
+impl Write {
+    fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+
+    fn blocks(&self) -> Range<u64> {
+        self.offset / BLOCK..self.end().div_ceil(BLOCK)
+    }
 }
 
 /// What is on disk for certain.
 #[derive(Debug)]
 pub(super) struct Durability {
     profile: Profile,
+    metadata: Metadata,
     synced: BTreeMap<FileId, Content>,
     /// Inodes whose contents in memory may differ from the synced ones.
     dirty: BTreeSet<FileId>,
     writes: Vec<Write>,
-    changes: Vec<NameChange>,
-    last_metadata: BTreeMap<FileId, u64>,
     captured_at: BTreeMap<FileId, u64>,
-    /// ext4: emptied while it held data, so that closing it flushes what is written afterwards.
+    /// Contents that were flushed when the file was renamed over another.
+    flushed: BTreeMap<FileId, Content>,
+    /// Emptied, so that closing it flushes what is written afterwards. Closes are not recorded; each
+    /// write counts as followed by one.
     emptied: BTreeSet<FileId>,
     at_barrier: Image,
 }
@@ -60,12 +70,12 @@ impl Durability {
         let synced = initial.inodes().map(|(file, inode)| (file, inode.content.clone())).collect();
         Durability {
             profile,
+            metadata: Metadata::new(profile),
             synced,
             dirty: BTreeSet::new(),
             writes: Vec::new(),
-            changes: Vec::new(),
-            last_metadata: BTreeMap::new(),
             captured_at: BTreeMap::new(),
+            flushed: BTreeMap::new(),
             emptied: BTreeSet::new(),
             at_barrier: initial,
         }
@@ -77,60 +87,25 @@ impl Durability {
 
     /// An effect is about to be applied to `image`.
     pub(super) fn before(&mut self, image: &Image, effect: &Effect, ordinal: u64) {
-        let stood = |name: &Name| image.look_up(name);
-        let mut change = NameChange { ordinal, names: vec![], files: vec![], created: false };
         match effect {
-            Effect::Create { file, name: Some(name), .. } => {
-                change.names.push((name.clone(), stood(name), Some(*file)));
-                change.files.push(*file);
-                change.created = true;
-            }
-            Effect::Link { file, name } => {
-                change.names.push((name.clone(), stood(name), Some(*file)));
-                change.files.push(*file);
-            }
-            Effect::Unlink { file, name } => {
-                change.names.push((name.clone(), Some(*file), None));
-                change.files.push(*file);
-            }
-            Effect::Rename { file, from, to, replaced } => {
-                if let Some(from) = from {
-                    change.names.push((from.clone(), Some(*file), None));
-                }
-                if let Some(to) = to {
-                    change.names.push((to.clone(), stood(to), Some(*file)));
-                }
-                change.files.push(*file);
-                if replaced.is_some() {
-                    self.renamed_over(image, *file);
+            // It came from outside with its contents; see `after`.
+            Effect::Replace { file, .. } if self.captured_at.get(file) == Some(&ordinal) => return,
+            Effect::Rename { file, replaced: Some(_), .. } => {
+                if let Some(inode) = image.inode(*file).filter(|_| self.dirty.contains(file)) {
+                    self.flushed.insert(*file, inode.content.clone());
                 }
             }
-            Effect::Exchange { first, second } => {
-                change.names.push((first.0.clone(), Some(first.1), Some(second.1)));
-                change.names.push((second.0.clone(), Some(second.1), Some(first.1)));
-                change.files.extend([first.1, second.1]);
-            }
-            Effect::Resize { file, size } => {
-                let before = image.inode(*file).map_or(0, |inode| inode.content.size());
-                if *size == 0 && before > 0 {
-                    self.emptied.insert(*file);
-                }
+            Effect::Resize { file, size: 0 } => {
+                self.emptied.insert(*file);
             }
             _ => {}
         }
-        if !change.names.is_empty() {
-            for file in &change.files {
-                self.last_metadata.insert(*file, ordinal);
-            }
-            self.changes.push(change);
-        }
+        self.metadata.note(image, effect, ordinal);
     }
 
-    /// ext4 and btrfs flush a file's data when it is renamed over another (auto_da_alloc).
-    fn renamed_over(&mut self, image: &Image, file: FileId) {
-        if matches!(self.profile, Profile::Ext4 | Profile::Btrfs) {
-            self.sync_contents(image, file, None);
-        }
+    /// What this file holds decides nothing: no state takes it away.
+    pub(super) fn settled(&mut self, image: &Image, file: FileId) {
+        self.sync_contents(image, file, None);
     }
 
     /// An effect has been applied to `image`.
@@ -140,44 +115,49 @@ impl Durability {
                 self.synced.insert(*file, Content::default());
                 self.captured_at.insert(*file, ordinal);
             }
-            Effect::Write { file, offset, length, durable } => {
-                let grew = image.inode(*file).is_some_and(|inode| {
-                    inode.content.size() == offset + length
-                        && self.synced.get(file).is_none_or(|s| s.size() < offset + length)
-                });
-                if grew {
-                    self.last_metadata.insert(*file, ordinal);
-                }
-                if *durable {
-                    self.sync_contents(image, *file, Some((*offset, *length)));
-                    self.barrier(image);
-                } else {
-                    self.dirty.insert(*file);
-                    let (file, offset, length) = (*file, *offset, *length);
-                    self.writes.push(Write { ordinal, file, offset, length });
-                }
+            Effect::Write { file, offset, length, durable: true } => {
+                let range = Some((*offset, *length));
+                self.sync_contents(image, *file, range);
+                self.metadata.synced(*file, true, range);
+                self.barrier(image);
+            }
+            Effect::Write { file, offset, length, durable: false } => {
+                self.dirty.insert(*file);
+                let (file, offset, length) = (*file, *offset, *length);
+                self.writes.push(Write { ordinal, file, offset, length });
             }
             Effect::Resize { file, size } => {
-                self.last_metadata.insert(*file, ordinal);
                 self.synced_content(*file).resize(*size);
-                self.writes.retain(|write| write.file != *file || write.offset < *size);
+                if let Some(flushed) = self.flushed.get_mut(file) {
+                    flushed.resize(*size);
+                }
+                for write in self.writes.iter_mut().filter(|write| write.file == *file) {
+                    write.length = write.length.min(size.saturating_sub(write.offset));
+                }
+                self.writes.retain(|write| write.length > 0);
             }
             Effect::Zero { file, offset, length } => {
-                self.last_metadata.insert(*file, ordinal);
                 self.synced_content(*file).zero(*offset, *length);
+                if let Some(flushed) = self.flushed.get_mut(file) {
+                    flushed.zero(*offset, *length);
+                }
             }
-            Effect::Replace { file, .. } => {
+            Effect::Replace { file, length } => {
                 if self.captured_at.get(file) == Some(&ordinal) {
                     // It came from outside, where its syncs are not seen: no blame for that.
                     self.sync_contents(image, *file, None);
-                } else {
-                    self.last_metadata.insert(*file, ordinal);
-                    self.dirty.insert(*file);
+                    return;
                 }
+                self.dirty.insert(*file);
+                self.flushed.remove(file);
+                self.writes.retain(|write| write.file != *file);
+                let synced = self.synced_content(*file);
+                let size = synced.size().min(*length);
+                synced.resize(size);
             }
-            Effect::Synced { file, range, .. } => {
+            Effect::Synced { file, data_only, range } => {
                 self.sync_contents(image, *file, *range);
-                self.sync_names(*file);
+                self.metadata.synced(*file, *data_only, *range);
                 self.barrier(image);
             }
             Effect::SyncedAll => {
@@ -187,12 +167,10 @@ impl Durability {
                     }
                 }
                 self.writes.clear();
-                self.changes.clear();
+                self.flushed.clear();
                 self.emptied.clear();
+                self.metadata.synced_all();
                 self.barrier(image);
-            }
-            Effect::Attributes { file, .. } | Effect::Xattr { file, .. } => {
-                self.last_metadata.insert(*file, ordinal);
             }
             _ => {}
         }
@@ -209,58 +187,78 @@ impl Durability {
                 self.synced.insert(file, inode.content.clone());
                 self.dirty.remove(&file);
                 self.emptied.remove(&file);
+                self.flushed.remove(&file);
                 self.writes.retain(|write| write.file != file);
             }
             Some((offset, length)) => {
-                let end = offset.saturating_add(length).min(inode.content.size());
+                // Pages are written whole.
+                let start = offset / BLOCK * BLOCK;
+                let end = offset.saturating_add(length).checked_next_multiple_of(BLOCK);
+                let end = end.unwrap_or(u64::MAX).min(inode.content.size());
                 let content = inode.content.clone();
-                let synced = self.synced_content(file);
-                if synced.size() < end {
-                    synced.resize(end);
+                copy_range(self.synced_content(file), &content, start, end);
+                if let Some(flushed) = self.flushed.get_mut(&file) {
+                    copy_range(flushed, &content, start, end);
                 }
-                for index in offset / BLOCK..end.div_ceil(BLOCK) {
-                    synced.set_block_from(index, &content);
-                }
-                let size = synced.size().min(content.size());
-                synced.resize(size);
                 self.writes.retain(|write| {
-                    write.file != file || write.offset < offset || write.offset + write.length > end
+                    write.file != file || write.offset < start || write.end() > end
                 });
             }
         }
     }
 
-    /// Which directory operations an fsync of this inode makes durable.
-    fn sync_names(&mut self, file: FileId) {
+    /// What the file system makes sure of without being asked: the contents that it flushed.
+    fn flushed<'a>(&'a self, file: FileId, now: &'a Content) -> Option<&'a Content> {
+        let flushed = match self.emptied.contains(&file) {
+            true => Some(now),
+            false => self.flushed.get(&file),
+        };
         match self.profile {
-            Profile::Strict => self.changes.retain(|change| {
-                let in_directory = change.names.iter().all(|(name, ..)| name.directory == file);
-                let own_creation = change.created && change.files.contains(&file);
-                !(in_directory || own_creation)
-            }),
-            Profile::Ext4 | Profile::Xfs => {
-                let upto = self.last_metadata.get(&file).copied().unwrap_or(0);
-                self.changes.retain(|change| change.ordinal > upto);
+            Profile::Ext4 => flushed,
+            Profile::Btrfs => flushed.filter(|content| content.size() <= INLINE_BYTES_MAX),
+            Profile::Strict | Profile::Xfs => None,
+        }
+    }
+
+    /// The contents that a file has left when its unsynced data is lost.
+    fn left(&self, file: FileId, now: &Content, loss: Loss) -> Option<Content> {
+        let synced = self.synced.get(&file)?;
+        let mut left = synced.clone();
+        match (self.flushed(file, now), self.profile) {
+            (Some(flushed), Profile::Btrfs) => left = flushed.clone(),
+            (Some(flushed), _) => match loss {
+                Loss::Shortened => left = flushed.clone(),
+                Loss::OneFile | Loss::Zeros => left.resize(flushed.size()),
+            },
+            (None, _) => {}
+        }
+        if loss == Loss::Zeros && now.size() > left.size() {
+            match self.profile {
+                Profile::Strict | Profile::Ext4 => left.resize(now.size()),
+                Profile::Xfs | Profile::Btrfs => self.keep_last_write(file, now, &mut left),
             }
-            Profile::Btrfs => self.changes.retain(|change| !change.files.contains(&file)),
+        }
+        (!left.equals(now)).then_some(left)
+    }
+
+    /// xfs and btrfs note a new size when the data up to it has been written; what lies before may
+    /// still be absent.
+    fn keep_last_write(&self, file: FileId, now: &Content, left: &mut Content) {
+        let mut writes = self.writes.iter().rev().filter(|write| write.file == file);
+        let Some(write) = writes.find(|write| write.end() == now.size()) else { return };
+        left.resize(now.size());
+        for index in write.blocks() {
+            left.set_block_from(index, now);
         }
     }
 
-    /// Whether `data` may take this file's unsynced contents away under the profile.
-    fn may_lose(&self, file: FileId) -> bool {
-        match self.profile {
-            Profile::Strict | Profile::Xfs => true,
-            // Emptied and written anew: closing flushes it, and closes are not recorded.
-            Profile::Ext4 | Profile::Btrfs => !self.emptied.contains(&file),
-        }
-    }
-
-    fn losable<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = (FileId, &'a Content)> {
-        self.dirty.iter().filter(|file| self.may_lose(**file)).filter_map(|file| {
-            let now = &image.inode(*file)?.content;
-            let synced = self.synced.get(file)?;
-            (!now.equals(synced)).then_some((*file, synced))
-        })
+    /// Each file that loses something, with what it has left.
+    fn losses(&self, image: &Image, loss: Loss) -> Vec<(FileId, Content)> {
+        let files = self.dirty.iter().filter_map(|file| {
+            let inode = image.inode(*file)?;
+            Some((*file, self.left(*file, &inode.content, loss)?))
+        });
+        files.collect()
     }
 
     /// Names the states at a cut. For all models but `prefix` and `data` only cuts count at which
@@ -284,7 +282,7 @@ impl Durability {
             add(CrashModel::Size, Variant::Only);
         }
         if models.has(CrashModel::FileLost) {
-            for (file, _) in self.losable(image) {
+            for (file, _) in self.losses(image, Loss::OneFile) {
                 add(CrashModel::FileLost, Variant::File(file.0));
             }
         }
@@ -292,7 +290,7 @@ impl Durability {
             self.directory_variants(add);
         }
         for write in self.writes.iter().rev().take(WRITES_MAX) {
-            if !self.may_lose(write.file) {
+            if self.is_inline(image, write.file) {
                 continue;
             }
             if models.has(CrashModel::OneLost) {
@@ -306,11 +304,18 @@ impl Durability {
         }
     }
 
+    /// Whether the file's bytes came to the disk with its metadata.
+    fn is_inline(&self, image: &Image, file: FileId) -> bool {
+        let Some(inode) = image.inode(file) else { return true };
+        let flushed = self.flushed(file, &inode.content);
+        self.profile == Profile::Btrfs && flushed.is_some_and(|it| it.equals(&inode.content))
+    }
+
     fn tearing_unit(&self, write: &Write) -> u64 {
-        let overwrites = self
-            .synced
-            .get(&write.file)
-            .is_some_and(|synced| write.offset + write.length <= synced.size());
+        let overwrites = self.synced.get(&write.file).is_some_and(|synced| {
+            write.end() <= synced.size()
+                && write.blocks().all(|index| synced.block(index).is_some())
+        });
         match self.profile {
             Profile::Ext4 | Profile::Xfs if overwrites => SECTOR,
             _ => BLOCK,
@@ -318,31 +323,25 @@ impl Durability {
     }
 
     fn directory_variants(&self, add: &mut impl FnMut(CrashModel, Variant)) {
-        let latest = self.changes.iter().rev().take(DIRECTORY_OPERATIONS_MAX);
         match self.profile {
-            Profile::Ext4 | Profile::Xfs => {
-                for change in latest {
-                    add(CrashModel::DirLost, Variant::From(change.ordinal));
+            Profile::Ext4 | Profile::Xfs | Profile::Btrfs => {
+                for ordinal in self.metadata.starts().into_iter().take(DIRECTORY_OPERATIONS_MAX) {
+                    add(CrashModel::DirLost, Variant::From(ordinal));
                 }
             }
             Profile::Strict => {
-                for change in latest.filter(|change| self.is_independent(change)) {
-                    add(CrashModel::DirLost, Variant::Without(change.ordinal));
+                let independent = self.metadata.independent();
+                for ordinal in independent.into_iter().take(DIRECTORY_OPERATIONS_MAX) {
+                    add(CrashModel::DirLost, Variant::Without(ordinal));
                 }
             }
-            // Its documentation and measurements allow the loss of whole transactions only.
-            Profile::Btrfs => {}
         }
     }
 
-    /// Whether no later operation builds on this one: touches its names, or lies below them.
-    fn is_independent(&self, change: &NameChange) -> bool {
-        self.changes.iter().filter(|later| later.ordinal > change.ordinal).all(|later| {
-            later.names.iter().all(|(name, ..)| {
-                !change.names.iter().any(|(own, ..)| own == name)
-                    && !change.files.contains(&name.directory)
-            })
-        })
+    fn lose(&self, state: &mut Image, image: &Image, loss: Loss) {
+        for (file, left) in self.losses(image, loss) {
+            state.set_content(file, left);
+        }
     }
 
     /// Builds a state that [`Durability::variants`] named.
@@ -350,23 +349,14 @@ impl Durability {
         let mut state = image.clone();
         match (name.model, &name.variant) {
             (CrashModel::Prefix, _) => state = self.at_barrier.clone(),
-            (CrashModel::Data, _) => {
-                for (file, synced) in self.losable(image) {
-                    state.set_content(file, synced.clone());
-                }
-            }
-            (CrashModel::Size, _) => {
-                for (file, synced) in self.losable(image) {
-                    let size = image.inode(file).map_or(0, |inode| inode.content.size());
-                    let mut content = synced.clone();
-                    content.resize(size);
-                    state.set_content(file, content);
-                }
-            }
+            (CrashModel::Data, _) => self.lose(&mut state, image, Loss::Shortened),
+            (CrashModel::Size, _) => self.lose(&mut state, image, Loss::Zeros),
             (_, Variant::File(file)) => {
                 let file = FileId(*file);
-                if let Some(synced) = self.synced.get(&file) {
-                    state.set_content(file, synced.clone());
+                let inode = image.inode(file);
+                let left = inode.and_then(|i| self.left(file, &i.content, Loss::OneFile));
+                if let Some(left) = left {
+                    state.set_content(file, left);
                 }
             }
             (_, Variant::Write(ordinal)) => self.lose_from(&mut state, *ordinal, 0),
@@ -380,17 +370,22 @@ impl Durability {
         state
     }
 
+    fn undo(&self, state: &mut Image, undone: impl Fn(u64) -> bool) {
+        let synced = |file| self.synced.get(&file).map_or(0, Content::size);
+        self.metadata.undo(state, synced, undone);
+    }
+
     /// Puts the synced bytes back where a write put its own, from so many bytes on. Whole blocks go
     /// back, since two writes inside one block cannot be told apart; but for a cut inside a block.
     fn lose_from(&self, state: &mut Image, ordinal: u64, bytes: u64) {
         for write in self.writes.iter().filter(|write| write.ordinal == ordinal) {
             let Some(synced) = self.synced.get(&write.file) else { continue };
             let from = match bytes {
-                0 => write.offset / BLOCK * BLOCK,
+                0 => write.blocks().start * BLOCK,
                 bytes => write.offset + bytes,
             };
             let content = state.content_mut(write.file);
-            let end = ((write.offset + write.length).div_ceil(BLOCK) * BLOCK).min(content.size());
+            let end = (write.blocks().end * BLOCK).min(content.size());
             if from >= end {
                 continue;
             }
@@ -398,16 +393,50 @@ impl Durability {
             let mut old = synced.read(from, length);
             old.resize(usize::try_from(length).expect("fits in memory"), 0);
             content.write(from, &old);
-        }
-    }
-
-    fn undo(&self, state: &mut Image, undone: impl Fn(u64) -> bool) {
-        for change in self.changes.iter().rev().filter(|change| undone(change.ordinal)) {
-            for (name, before, _) in change.names.iter().rev() {
-                state.set_entry(name, *before);
+            if end == content.size() && end > synced.size() {
+                let kept = self.kept_size(write, bytes).max(synced.size()).min(end);
+                content.resize(kept);
             }
         }
     }
+
+    /// The size that a file has when the end of a write that made it grow is lost.
+    fn kept_size(&self, lost: &Write, bytes: u64) -> u64 {
+        let others = self.writes.iter().filter(|other| {
+            let last_block = other.blocks().end - 1;
+            other.file == lost.file
+                && other.ordinal != lost.ordinal
+                && last_block < lost.blocks().start
+        });
+        let others = others.map(Write::end).max();
+        match self.profile {
+            Profile::Strict | Profile::Ext4 => u64::MAX,
+            // The size in memory is noted with any data that has been written.
+            Profile::Btrfs if bytes > 0 || others.is_some() => u64::MAX,
+            Profile::Xfs | Profile::Btrfs if bytes > 0 => lost.offset + bytes,
+            Profile::Xfs | Profile::Btrfs => others.unwrap_or(0),
+        }
+    }
+}
+
+/// Copies whole blocks into contents that are at least as long afterwards as the range.
+fn copy_range(to: &mut Content, from: &Content, start: u64, end: u64) {
+    to.resize(to.size().max(end));
+    for index in start / BLOCK..end.div_ceil(BLOCK) {
+        to.set_block_from(index, from);
+    }
+    to.resize(to.size().min(from.size()));
+}
+
+/// How a file's unsynced data is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// With the size that it gave the file (`data`).
+    Shortened,
+    /// In this file alone, with its size where the file system lets that happen (`file-lost`).
+    OneFile,
+    /// Without its size: zeros are left (`size`).
+    Zeros,
 }
 
 /// Where a cut lies.

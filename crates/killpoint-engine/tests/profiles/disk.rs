@@ -93,6 +93,11 @@ impl Image {
         Ok(image)
     }
 
+    /// Of which file system.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// A copy that is not sealed.
     pub fn copy(&self) -> io::Result<Image> {
         let copy = Image::empty(self.profile)?;

@@ -13,13 +13,14 @@ mod script;
 
 use disk::{Image, Missing, own_mounts};
 use killpoint_model::Profile;
+use std::io::Write as _;
 
 /// What stands before each sequence, synced.
 const SETUP: &str = "create old; write old 0 5000 o; create log; write log 0 3000 l; \
                      create db; write db 0 8192 d; create other; write other 0 10 t";
 
 /// Name and sequence. `commit` forces a commit through another file.
-const SEQUENCES: [(&str, &str); 34] = [
+const SEQUENCES: [(&str, &str); 57] = [
     (
         "new file, closed, renamed over",
         "create new; write new 0 100 n; close new; rename new old; commit",
@@ -77,17 +78,78 @@ const SEQUENCES: [(&str, &str); 34] = [
     ("two renames, fsync of the second file", "rename old older; rename log logger; fsync logger"),
     ("two renames, fsync of the first file", "rename old older; rename log logger; fsync older"),
     ("rename, fsync of the directory", "rename old older; fsync ."),
+    ("create, fdatasync of the directory", "create new; write new 0 10 n; fdatasync ."),
+    ("unlink, fdatasync of the directory", "unlink old; fdatasync ."),
+    ("new directory, fsync of it only", "mkdir d; fsync d"),
+    (
+        "rename between directories, fsync of the new one",
+        "mkdir a; mkdir b; create a/x; syncfs; rename a/x b/y; fsync b",
+    ),
+    (
+        "rename between directories, fsync of the old one",
+        "mkdir a; mkdir b; create a/x; syncfs; rename a/x b/y; fsync a",
+    ),
+    ("chmod, fsync of a new file", "chmod old 600; create new; fsync new"),
+    ("truncate, fsync of a new file", "truncate old 10; create new; fsync new"),
+    (
+        "rename, append to another, no commit",
+        "rename old older; write log 3000 3000 a; sync-file-range log",
+    ),
+    (
+        "fsync of a new file, rename, fsync of another",
+        "create new; write new 0 9 n; fsync new; rename new old; create g; fsync g",
+    ),
+    (
+        "fsync of a new file, commit, rename, fsync of another",
+        "create new; write new 0 9 n; fsync new; commit; rename new old; create g; fsync g",
+    ),
+    (
+        "rename, commit, rename, fsync of the first",
+        "rename old older; commit; rename log logger; fsync older",
+    ),
+    (
+        "rename, fsync of a renamed new file",
+        "rename old older; create new; write new 0 9 n; fsync new; rename new log; fsync log",
+    ),
+    (
+        "rename between directories, fsync of the file",
+        "mkdir a; mkdir b; create a/x; syncfs; rename a/x b/y; fsync b/y",
+    ),
+    ("unlink, fsync of another renamed file", "unlink old; rename db data; fsync data"),
+    (
+        "rename over by a file of three blocks",
+        "create new; write new 0 12288 n; close new; rename new old; commit",
+    ),
+    (
+        "truncate, write three blocks, close",
+        "truncate old 0; write old 0 12288 n; close old; commit",
+    ),
+    ("link, fsync of another new file", "link old older; create new; fsync new"),
+    ("link, fsync of the linked file", "link old older; fsync old"),
+    ("new file over the old name of a renamed one", "rename old older; create old; fsync old"),
+    (
+        "rename, new file, renamed, fsync of it",
+        "rename old older; create new; write new 0 9 n; rename new log; fsync log",
+    ),
+    ("exchange, fsync of one", "exchange old db; fsync db"),
+    ("replaced, fsync of the directory", "rename old db; write log 3000 9 a; fsync ."),
+    ("rename, commit, O_DSYNC overwrite", "rename old older; dsync-write db 0 4096 w"),
     ("rename, fdatasync of the directory", "rename old older; fdatasync ."),
     ("unlink", "unlink old"),
     ("unlink, fsync of another new file", "unlink old; create new; fsync new"),
     ("O_DSYNC write of a new file", "rename old older; create new; dsync-write new 0 100 n"),
 ];
 
+/// Says something that the test runner does not keep to itself.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn profile_test(profile: Profile) {
     let result = std::thread::spawn(move || run(profile)).join();
     match result {
         Ok(Ok(())) => {}
-        Ok(Err(Missing(reason))) => eprintln!("skipped: {profile}: {reason}"),
+        Ok(Err(Missing(reason))) => say(&format!("skipped: {profile}: {reason}")),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -122,15 +184,16 @@ fn observe(
     place: &std::path::Path,
     steps: &str,
 ) -> Result<killpoint_engine::image::Image, Missing> {
-    let fail = |error: std::io::Error| Missing(format!("the disk cannot be copied: {error}"));
-    let disk = fresh.copy().map_err(fail)?.mount(&place.join("before"))?;
-    let mut performer = perform::Performer::new(disk.at());
+    const WHY: &str = "what worked on a fresh disk works again";
+    let disk = fresh.copy().expect(WHY).mount(&place.join("before"))?;
+    let mut performer = perform::Performer::new(disk.at(), fresh.profile());
     performer.run(SETUP);
     performer.settle();
     performer.run(steps);
-    disk.cut_power().map_err(fail)?;
+    disk.cut_power().expect(WHY);
     drop(performer);
-    let disk = disk.take_out().copy().map_err(fail)?.mount(&place.join("after"))?;
+    let image = disk.take_out().copy().expect(WHY);
+    let disk = image.mount(&place.join("after")).expect("a disk can be mounted after a power cut");
     let found = perform::scan(disk.at());
     disk.take_out();
     Ok(found)

@@ -2,6 +2,7 @@
 
 use crate::script::{DIRECTORY_MODE, FILE_MODE, Step, parse};
 use killpoint_engine::image::{Image, Inode};
+use killpoint_model::Profile;
 use nix::fcntl::{FallocateFlags, RenameFlags, fallocate};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -15,6 +16,9 @@ use std::sync::Arc;
 pub struct Performer {
     state: PathBuf,
     other: File,
+    other_path: PathBuf,
+    commits: u32,
+    profile: Profile,
     open: HashMap<String, File>,
 }
 
@@ -22,17 +26,22 @@ const WHY: &str = "a healthy file system carries out the call";
 
 impl Performer {
     /// Makes the state directory.
-    pub fn new(mounted: &Path) -> Self {
+    pub fn new(mounted: &Path, profile: Profile) -> Self {
         let state = state_of(mounted);
         fs::create_dir(&state).expect(WHY);
         fs::set_permissions(&state, Permissions::from_mode(DIRECTORY_MODE)).expect(WHY);
-        let other = File::create(mounted.join("other")).expect(WHY);
-        Performer { state, other, open: HashMap::new() }
+        let other_path = mounted.join("other");
+        let other = File::create(&other_path).expect(WHY);
+        Performer { state, other, other_path, commits: 0, profile, open: HashMap::new() }
     }
 
-    /// Puts everything on the disk and closes what is open.
+    /// Puts everything on the disk and closes what is open. All times are long ago, so that the
+    /// next write to a file changes its times, however fast it comes.
     pub fn settle(&mut self) {
-        self.open.clear();
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1 << 30);
+        for (_, file) in self.open.drain() {
+            file.set_modified(long_ago).expect(WHY);
+        }
         rustix::fs::syncfs(&self.other).expect(WHY);
     }
 
@@ -52,6 +61,21 @@ impl Performer {
     pub fn run(&mut self, steps: &str) {
         for step in parse(steps) {
             self.step(&step);
+        }
+    }
+
+    /// Makes the file system commit what it has of metadata, without any data of the state's files.
+    fn commit(&mut self) {
+        self.commits += 1;
+        let numbered = self.other_path.with_file_name(format!("other-{}", self.commits));
+        if self.profile == Profile::Btrfs {
+            // An fsync would only write a log of the one file.
+            commit_transaction(&self.other);
+        } else {
+            // A rename writes no data, so nothing but the commit takes time.
+            fs::rename(&self.other_path, &numbered).expect(WHY);
+            self.other_path = numbered;
+            self.other.sync_all().expect(WHY);
         }
     }
 
@@ -109,11 +133,7 @@ impl Performer {
             Step::Syncfs => rustix::fs::syncfs(&self.other).expect(WHY),
             Step::SyncFileRange(name) => write_back(self.file(name)),
             Step::Close(name) => drop(self.open.remove(name)),
-            Step::Commit => {
-                self.other.write_all_at(b"something", 0).expect(WHY);
-                self.other.set_len(0).expect(WHY);
-                self.other.sync_all().expect(WHY);
-            }
+            Step::Commit => self.commit(),
             Step::Ack => {}
             Step::Replace(..)
             | Step::Temporary(_)
@@ -137,6 +157,20 @@ fn write_back(file: &File) {
     // SAFETY: the call takes numbers only, and the descriptor is open as long as `file` is borrowed.
     let result = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
     assert_eq!(result, 0, "{WHY}");
+}
+
+/// Commits the running transaction of btrfs as its timer does, without starting any writeback.
+#[expect(unsafe_code, reason = "no crate in use wraps the calls of btrfs")]
+fn commit_transaction(file: &File) {
+    const START_SYNC: libc::Ioctl = 0x8008_9418;
+    const WAIT_SYNC: libc::Ioctl = 0x4008_9416;
+    let mut transaction: u64 = 0;
+    // SAFETY: both calls take a pointer to 64 bits, which the first writes and the second reads.
+    let results = unsafe {
+        let started = libc::ioctl(file.as_raw_fd(), START_SYNC, &raw mut transaction);
+        [started, libc::ioctl(file.as_raw_fd(), WAIT_SYNC, &raw const transaction)]
+    };
+    assert_eq!(results, [0, 0], "{WHY}");
 }
 
 fn state_of(mounted: &Path) -> PathBuf {

@@ -23,7 +23,7 @@
 
 use killpoint_engine::image::{Image, Inode};
 use killpoint_engine::recording::{Ending, Writer};
-use killpoint_engine::states::{Models, StateName, Walk};
+use killpoint_engine::states::{Models, StateName, Variant, Walk};
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name, Operation};
 use killpoint_model::{Address, CrashModel, OperationKind, Profile};
 use std::collections::BTreeMap;
@@ -168,7 +168,13 @@ impl Script {
         Effect::Create { file, name, kind, attributes: attributes(mode) }
     }
 
-    fn step(&mut self, step: &Step) {
+    /// Whether something has this name.
+    pub fn is_there(&self, path: &str) -> bool {
+        self.image.find(0, path.as_bytes()).is_some()
+    }
+
+    /// Adds a step.
+    pub fn step(&mut self, step: &Step) {
         use OperationKind as Kind;
         let (kind, effect, data) = match step {
             Step::Create(path) => {
@@ -294,20 +300,30 @@ pub struct Built {
 /// `kill`) where the models name none.
 pub fn all_states(setup: &str, steps: &str, profile: Profile) -> Vec<Built> {
     let (initial, script) = Script::new(setup, steps);
+    states_of(&initial, &script, profile)
+}
+
+/// The same for a script that is there already.
+pub fn states_of(initial: &Image, script: &Script, profile: Profile) -> Vec<Built> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let path = directory.path().join("recording");
     script.write(&path);
     let models = Models { models: CrashModel::ALL.to_vec(), profile };
-    let mut walk = Walk::start(&path, initial, models).expect("the recording can be read");
+    let mut walk = Walk::start(&path, initial.clone(), models).expect("the recording can be read");
     let mut states = Vec::new();
     loop {
         for name in walk.variants() {
             let image = walk.build(&name);
             states.push(Built { name, image });
         }
-        if !walk.step().expect("the recording can be read") {
+        if walk.operation().is_none() {
+            // At the end no call is left to kill the program in; it may keep everything there, too.
+            let name =
+                StateName { point: walk.point(), model: CrashModel::Kill, variant: Variant::Only };
+            states.push(Built { name, image: walk.image().without_nameless() });
             return states;
         }
+        walk.step().expect("the recording can be read");
     }
 }
 

@@ -204,7 +204,7 @@ pub fn judge(
     let text = match reading {
         Reading::Judged(judgement) => return judgement.clone(),
         Reading::Refused { how, said } => {
-            let said = said.lines().last().unwrap_or_default();
+            let said = complaint(said);
             let detail = match said.is_empty() {
                 true => format!("The store does not open: the checker ended with {how}."),
                 false => format!(
@@ -235,6 +235,14 @@ pub fn judge(
             ),
         },
     }
+}
+
+/// The line of a program's last words that says most: the last one that is no hint about the others.
+fn complaint(said: &str) -> &str {
+    let is_hint = |line: &&str| line.starts_with("note:") || line.starts_with("stack backtrace");
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let panic = lines.clone().skip_while(|line| !line.contains("panicked at")).nth(1);
+    panic.or_else(|| lines.filter(|line| !is_hint(line)).last()).unwrap_or_default()
 }
 
 fn judge_kept(kept: &Store, store: &Store) -> Judgement {

@@ -11,7 +11,7 @@ use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
-use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
+use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, record};
 use killpoint_engine::recording::{Ending, Exit};
 use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
@@ -60,6 +60,8 @@ pub struct Local {
     pub checker_timeout: Duration,
     /// How long nothing may move until a workload with processes left is over.
     pub quiet: Duration,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// The processor to record on, if it is to be one.
     pub pin: Option<usize>,
     /// Most threads of the target.
@@ -92,6 +94,8 @@ pub struct TrialResult {
     pub ending: Ending,
     /// How many operations were carried out.
     pub operations: u64,
+    /// How long the target ran.
+    pub elapsed: Duration,
     /// Where the state that the log says differs from the real one.
     pub differences: Vec<Difference>,
     /// The reading before the workload.
@@ -102,6 +106,8 @@ pub struct TrialResult {
     pub output: String,
     /// Remarks of the arena.
     pub notes: Vec<String>,
+    /// How long the slower of the readings took.
+    pub reading: Duration,
 }
 
 /// Why a trial could not be carried out.
@@ -212,6 +218,7 @@ impl Local {
         let discovered = discover(
             &launch,
             Output { input: null()?, output, error },
+            self.mechanism,
             arena.keeps_paths(),
             self.target_timeout,
             self.quiet,
@@ -238,17 +245,24 @@ impl Local {
     ) -> Result<TrialResult, Problem> {
         let snapshot = self.snapshots(arena);
         let initial = Image::scan(&snapshot)?;
+        let since = Instant::now();
         let before = match trial.read_before && self.checker != Checker::BuiltIn {
             true => Some(self.read_before(arena, &initial)?),
             false => None,
         };
+        let reading_before = since.elapsed();
         let roots = self.mount_copy(arena, "live", &initial)?;
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
         let seen = self.surroundings(arena);
         let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
         let error = output.try_clone()?;
+        let mut contained = arena.contained();
+        if !contained.is_empty() {
+            contained.extend(roots.iter().map(|root| root.path.clone()));
+        }
         let request = Request {
+            contained,
             launch: self.resolved_launch(&seen),
             roots,
             snapshot,
@@ -257,20 +271,24 @@ impl Local {
             recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
             stable: trial.stable.clone(),
             strike: trial.strike.clone(),
+            mechanism: self.mechanism,
             pin: self.pin,
             keep_privileges: arena.keeps_paths(),
             timeout: self.target_timeout,
             quiet: self.quiet,
             threads_max: self.threads_max,
         };
+        let since = Instant::now();
         let recorded = record(&request, Output { input: null()?, output, error }, || {
             let _ = drain.drain();
             channel.is_closed()
         })?;
+        let elapsed = since.elapsed();
         drain.drain()?;
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
+        let since = Instant::now();
         let after = match (&trial.built_in, &self.checker) {
             (Some((recording, state)), Checker::BuiltIn) => {
                 let image = recorded.image.without_nameless();
@@ -286,11 +304,13 @@ impl Local {
         Ok(TrialResult {
             ending: recorded.ending,
             operations: recorded.operations,
+            elapsed,
             differences,
             before,
             after,
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
+            reading: since.elapsed().max(reading_before),
         })
     }
 

@@ -52,8 +52,9 @@ pub fn discover(options: &Options, local: &Local) -> Result<Discovery, ExploreEr
             true => "nothing".to_owned(),
             false => seen.join(", "),
         };
-        return Err(ExploreError::Usage(format!(
-            "the command wrote {what}: name its state directory with --state DIR"
+        return Err(ExploreError::Vacuous(format!(
+            "the command wrote {what}: there is nothing to strike; name its state directory with \
+             --state DIR if it has one"
         )));
     }
     Ok(discovery)

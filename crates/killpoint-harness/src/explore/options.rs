@@ -3,7 +3,7 @@
 use super::Interrupt;
 use crate::asserter::checker::Checker;
 use killpoint_engine::arena::Containment;
-use killpoint_engine::record::Scope;
+use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Profile};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub struct Options {
     pub from_empty: bool,
     /// Time-out of one run of the command.
     pub timeout: Duration,
+    /// Time-out of one reading of the store by the checker.
+    pub checker_timeout: Duration,
     /// Environment variables whose values finding files may keep.
     pub keep_environment: Vec<String>,
     /// Findings that do not fail the run.
@@ -54,6 +56,8 @@ pub struct Options {
     pub confirmations: u32,
     /// How many held points are killed live as well.
     pub live_sample: usize,
+    /// By what means calls are intercepted.
+    pub mechanism: Mechanism,
     /// Which processes a strike kills.
     pub scope: Scope,
     /// Read each recovered store a second time.
@@ -103,12 +107,14 @@ impl Options {
             out: directory.join(".killpoint"),
             from_empty: false,
             timeout: Duration::from_secs(60),
+            checker_timeout: Duration::from_secs(30),
             keep_environment: Vec::new(),
             baseline: None,
             write_baseline: None,
             keep: 20,
             confirmations: 1,
             live_sample: 5,
+            mechanism: Mechanism::Ptrace,
             scope: Scope::All,
             second_checks: true,
             idempotent: false,

@@ -27,7 +27,7 @@ pub struct State {
 }
 
 /// What is to be judged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The models and the profile.
     pub models: Models,

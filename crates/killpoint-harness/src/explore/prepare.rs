@@ -6,12 +6,13 @@ use crate::asserter::checker::{Checker, ControlError};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
 use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
-use killpoint_engine::arena::{self, Containment};
+use killpoint_engine::arena::{self, ArenaError, Containment};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::Root;
+use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
+use killpoint_model::Outcome;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Setting};
 use std::ffi::{OsStr, OsString};
@@ -20,8 +21,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long reading one state may take.
-const CHECKER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing may move, after the command has ended, until what it left is ended, too.
 const QUIET: Duration = Duration::from_millis(250);
 /// Most threads of a target.
@@ -88,6 +87,9 @@ pub enum ExploreError {
     /// An intent is wrong.
     #[error(transparent)]
     Intent(#[from] crate::asserter::journal::OneShotError),
+    /// The command changes nothing, so there is nothing to strike.
+    #[error("{0}")]
+    Vacuous(String),
     /// Options that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -106,9 +108,23 @@ pub enum ExploreError {
 }
 
 impl ExploreError {
+    /// The outcome that a process exits with.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            ExploreError::Vacuous(_) => Outcome::Vacuous,
+            _ if self.is_interruption() => Outcome::Interrupted,
+            _ if self.is_usage() => Outcome::Usage,
+            _ => Outcome::InternalError,
+        }
+    }
+
     /// Whether the user can mend it by another command line or machine set-up, rather than us.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, ExploreError::Recording(_) | ExploreError::Local(LocalError::Worker(_)))
+        let of_a_worker = matches!(
+            self,
+            ExploreError::Local(LocalError::Worker(_) | LocalError::Arena(ArenaError::Channel(_)))
+        );
+        !of_a_worker && !matches!(self, ExploreError::Recording(_))
     }
 
     /// Whether somebody asked for it.
@@ -144,6 +160,11 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         return Err(ExploreError::Usage(
             "--jobs must be at least 1 and --recordings at least 2".to_owned(),
         ));
+    }
+    if options.idempotent && options.checker == Checker::BuiltIn {
+        let text =
+            "--idempotent needs --check or --check-stream, to compare what a second run leaves";
+        return Err(ExploreError::Usage(text.to_owned()));
     }
     super::findings::read_baseline(options)?;
     let paths = state_paths(options)?;
@@ -348,8 +369,9 @@ pub(super) fn local(
         acknowledgements: Vec::new(),
         snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
-        checker_timeout: CHECKER_TIMEOUT,
+        checker_timeout: options.checker_timeout,
         quiet: QUIET,
+        mechanism: options.mechanism,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
         interrupt: options.interrupt.clone(),
@@ -441,14 +463,26 @@ fn start_log(
 }
 
 fn mechanism_text(local: &Local) -> String {
-    match local.pin {
-        Some(processor) => format!(
-            "ptrace with a seccomp filter (the default: the target itself does every call), tracer \
-             and target together on processor {processor}"
-        ),
-        None => "ptrace with a seccomp filter (the default: the target itself does every call)"
-            .to_owned(),
+    let mut text = match local.mechanism {
+        Mechanism::Ptrace => {
+            "ptrace with a seccomp filter (the default: the target itself does every call)"
+        }
+        Mechanism::Notify => {
+            "seccomp user notification (asked for: cheap outside the state, leaves ptrace to the \
+             target; writes on descriptors are done for it, other calls on the state behind a fence)"
+        }
     }
+    .to_owned();
+    if let Some(processor) = local.pin {
+        text.push_str(&format!(", harness and target together on processor {processor}"));
+    }
+    text.push_str(&format!("; answered ENOSYS: {REFUSED_CALLS}"));
+    if local.mechanism == Mechanism::Notify && local.containment == Containment::Redirect {
+        text.push_str(
+            "; without a PID namespace only the command's first process dies with the harness",
+        );
+    }
+    text
 }
 
 fn containment_text(containment: Containment) -> String {

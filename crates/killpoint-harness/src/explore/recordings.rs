@@ -6,10 +6,13 @@ use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Trial, TrialResult};
+use killpoint_engine::record::Mechanism;
 use killpoint_engine::recording::{Exit, Reader, Record};
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
 use killpoint_model::report::NotCovered;
+use killpoint_model::verdict::Reason;
+use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Instant;
@@ -53,6 +56,8 @@ pub enum Control {
     Held(Box<Recorded>),
     /// It did not, and why.
     Failed(String),
+    /// Whether it did cannot be said, and why.
+    Unknown(Reason, String),
 }
 
 /// Records the command as often as was asked, and judges the undisturbed runs.
@@ -72,8 +77,8 @@ pub fn record(
     };
     tell(0);
     let first = run(local, journalist, 1, None, true)?;
-    if let Some(why) = workload_failure(&first) {
-        return Ok(Control::Failed(why));
+    if let Some(control) = workload_failure(&first) {
+        return Ok(control);
     }
     tell(1);
     let (journal, start, initial, expectation) = match expect(local, &first) {
@@ -84,7 +89,11 @@ pub fn record(
         && let Err(why) = judge_control(reading, &expectation, u64::MAX)
     {
         let why = format!("after the undisturbed workload the store is not as promised: {why}");
-        return Ok(Control::Failed(why));
+        if first.ending.gaps.is_empty() {
+            return Ok(Control::Failed(why));
+        }
+        note_gaps(&first, journalist)?;
+        return Ok(Control::Unknown(Reason::NotCovered, why));
     }
     note_gaps(&first, journalist)?;
     let mut stable: BTreeSet<String> = first.ending.named.iter().cloned().collect();
@@ -96,8 +105,8 @@ pub fn record(
     while number < options.recordings {
         number += 1;
         let again = run(local, journalist, number, Some(stable.clone()), false)?;
-        if let Some(why) = workload_failure(&again) {
-            return Ok(Control::Failed(format!("recording {number}: {why}")));
+        if let Some(control) = workload_failure(&again) {
+            return Ok(control);
         }
         note_gaps(&again, journalist)?;
         let named: BTreeSet<String> = again.ending.named.iter().cloned().collect();
@@ -248,6 +257,11 @@ fn run(
         outside: result.ending.outside,
         digest: digest.unwrap_or_default(),
     })?;
+    if number == 1
+        && let Some(text) = cheaper(local, &result)
+    {
+        journalist.tell(Event::Note { text })?;
+    }
     for text in &result.notes {
         if number == 1 {
             journalist.tell(Event::Note { text: text.clone() })?;
@@ -256,26 +270,53 @@ fn run(
     Ok(result)
 }
 
+/// Says so where the other mechanism would spare the command much waiting.
+fn cheaper(local: &Local, first: &TrialResult) -> Option<String> {
+    const OUTSIDE_PER_SECOND: f64 = 2_000.0;
+    const OUTSIDE_LEAST: u64 = 1_000;
+    let (outside, seconds) = (first.ending.outside, first.elapsed.as_secs_f64());
+    let often = outside >= OUTSIDE_LEAST && outside as f64 > OUTSIDE_PER_SECOND * seconds;
+    (often && local.mechanism == Mechanism::Ptrace).then(|| {
+        format!(
+            "{outside} calls outside the state in {seconds:.1} s were stopped and let go: \
+             --mechanism notify would be cheaper for this command"
+        )
+    })
+}
+
+/// Signals that programs do not raise in themselves by mistake: somebody sent them.
+const FOREIGN_SIGNALS: [Signal; 5] =
+    [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+
 /// Why the undisturbed workload cannot serve as a control, if it cannot.
-fn workload_failure(result: &TrialResult) -> Option<String> {
+fn workload_failure(result: &TrialResult) -> Option<Control> {
     let said = result.output.trim().lines().last().unwrap_or_default();
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    match result.ending.exit {
-        Exit::Status(0) => None,
-        Exit::Status(code) => Some(format!("the command ended with exit status {code}{said}")),
-        Exit::Signal(number) => Some(format!("the command was killed by signal {number}{said}")),
-        Exit::NotStarted(number) => Some(format!(
+    let why = match result.ending.exit {
+        Exit::Status(0) => return None,
+        Exit::Status(code) => format!("the command ended with exit status {code}{said}"),
+        Exit::Signal(number)
+            if FOREIGN_SIGNALS.iter().any(|foreign| foreign.as_raw() == number) =>
+        {
+            let why = format!(
+                "the command was killed by signal {number}, which killpoint did not send{said}"
+            );
+            return Some(Control::Unknown(Reason::ForeignDeath, why));
+        }
+        Exit::Signal(number) => format!("the command was killed by signal {number}{said}"),
+        Exit::NotStarted(number) => format!(
             "the command could not be started: {}",
             std::io::Error::from_raw_os_error(number)
-        )),
+        ),
         Exit::TimedOut => {
-            Some(format!("the command did not end in time; give it longer with --timeout{said}"))
+            format!("the command did not end in time; give it longer with --timeout{said}")
         }
-        Exit::Running => Some(match result.ending.gaps.iter().find(|(file, _)| file == "*") {
+        Exit::Running => match result.ending.gaps.iter().find(|(file, _)| file == "*") {
             Some((_, reason)) => format!("the command was stopped: {reason}"),
             None => "the command was stopped before it ended".to_owned(),
-        }),
-    }
+        },
+    };
+    Some(Control::Failed(why))
 }
 
 fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), ExploreError> {
@@ -298,6 +339,13 @@ fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), Ex
             ),
             needed: true,
         }))?;
+    }
+    for path in &result.ending.outside_writes {
+        let text = format!(
+            "the command changes {path}: outside of its state and of what it sees copy-on-write, so \
+             each of its runs here did that for real"
+        );
+        journalist.tell(Event::Note { text })?;
     }
     if result.ending.left_over > 0 {
         let text = format!(

@@ -220,11 +220,33 @@ impl Stage<'_> {
                 }
                 Verdict::Violated(class) => {
                     found = true;
-                    self.tell(&sub, place, *class, judged, index, name, journalist)?;
+                    let confirmed = self.judge_again(inner, name, &sub, place, judged)?;
+                    self.tell(&sub, place, *class, judged, confirmed, index, name, journalist)?;
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Rebuilds and judges one state anew, by another worker.
+    fn judge_again(
+        &self,
+        inner: &Local,
+        recording: &str,
+        sub: &Plan,
+        place: usize,
+        judged: &Judged,
+    ) -> Result<Confirmation, ExploreError> {
+        let mut one = sub.clone();
+        one.states = vec![sub.states[place].clone()];
+        let (options, earlier) = (self.options, Vec::new());
+        let again =
+            judge_states(options, inner, recording, self.recorded, &one, earlier, &mut |_, _| {
+                Ok(())
+            })?;
+        let same =
+            again.first().is_some_and(|again| again.judgement.verdict == judged.judgement.verdict);
+        Ok(Confirmation { hits: u32::from(same), tries: 1 })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one finding")]
@@ -234,6 +256,7 @@ impl Stage<'_> {
         place: usize,
         class: Class,
         judged: &Judged,
+        confirmed: Confirmation,
         index: usize,
         recovery: &str,
         journalist: &mut Journalist,
@@ -258,7 +281,8 @@ impl Stage<'_> {
             points_of: sub.points,
             detail: judged.judgement.detail.clone(),
             variant: format!("inside the recovery from a kill at {outer}"),
-            confirmed: Confirmation { hits: 1, tries: 1 },
+            confirmed,
+            confirmed_live: false,
             cause: format!(
                 "A kill at {address}, while the store recovers from a kill at {outer}, leaves what \
                  the next recovery cannot mend."

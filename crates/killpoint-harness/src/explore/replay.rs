@@ -12,7 +12,7 @@ use crate::asserter::history::{History, Store};
 use crate::environment::local::{INITIAL, Local, Question};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::image::{Content, Image};
-use killpoint_engine::record::{Root, Scope};
+use killpoint_engine::record::{Mechanism, Root, Scope};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::report::{Confirmation, FileChange, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
@@ -38,7 +38,6 @@ pub struct RunFile {
     journal: Vec<u8>,
     recording: String,
     stable: BTreeSet<String>,
-    same_order: bool,
     initial: Option<Store>,
     kept: Option<Store>,
     has_journal: bool,
@@ -46,6 +45,8 @@ pub struct RunFile {
     profile: Profile,
     acks_survive_power_loss: bool,
     timeout: Duration,
+    checker_timeout: Duration,
+    mechanism: Mechanism,
     pin: bool,
     redirect: bool,
     scope: Scope,
@@ -69,7 +70,6 @@ impl RunFile {
             journal: local.journal.clone(),
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
-            same_order: recorded.same_order,
             initial: recorded.initial.clone(),
             kept: match &recorded.expectation {
                 Expectation::Between { kept } => kept.clone(),
@@ -80,6 +80,8 @@ impl RunFile {
             profile: options.profile,
             acks_survive_power_loss: options.acks_survive_power_loss,
             timeout: options.timeout,
+            checker_timeout: local.checker_timeout,
+            mechanism: options.mechanism,
             pin: options.pin,
             redirect: options.redirect,
             scope: options.scope,
@@ -254,6 +256,7 @@ pub fn replay(
     options.profile = run.profile;
     options.acks_survive_power_loss = run.acks_survive_power_loss;
     options.timeout = run.timeout;
+    options.mechanism = run.mechanism;
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
@@ -261,6 +264,7 @@ pub fn replay(
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
+    let local = Local { checker_timeout: run.checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
@@ -288,12 +292,12 @@ fn once(
     let wanted = Verdict::Violated(file.finding.class);
     let expectation = expectation(local, run)?;
     let live = strike_at(&file.state, &file.finding.address, run.scope);
-    let judgement = match live.filter(|_| file.recovery.is_none()) {
+    let judgement = match live.filter(|_| file.finding.confirmed_live) {
         Some(at) => {
             let expected = Expected {
                 before: &file.before,
                 stable: &run.stable,
-                same_order: run.same_order,
+                all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
                 recording: &run.recording,

@@ -18,6 +18,7 @@ use killpoint_model::report::{Confirmation, Finding};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
 use killpoint_model::{Address, CrashModel};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How often a strike that did not fire or met another history is tried again.
@@ -37,10 +38,10 @@ pub struct Strike {
 pub struct Expected<'a> {
     /// The addresses of the recording before the point, counted.
     pub before: &'a [Address],
+    /// All addresses of the recording.
+    pub all: &'a [Address],
     /// Names that every recording gave birth to.
-    pub stable: &'a std::collections::BTreeSet<String>,
-    /// Whether the order of the addresses is promised.
-    pub same_order: bool,
+    pub stable: &'a BTreeSet<String>,
     /// The store before the workload.
     pub initial: Option<&'a crate::asserter::history::Store>,
     /// What readings are held against.
@@ -79,12 +80,8 @@ pub fn strike(
     // After it stand a write that was let in part of the way, and what survivors did.
     let length = usize::try_from(result.ending.struck_after.unwrap_or(0)).unwrap_or(usize::MAX);
     let before = &addresses[..length.min(addresses.len())];
-    if !same_history(before, expected) {
-        let text = format!(
-            "{} operations came before {}, and they are not those of the recording",
-            before.len(),
-            at.address
-        );
+    if let Err(why) = same_history(before, expected) {
+        let text = format!("{} operations came before {}, and {why}", before.len(), at.address);
         return Ok(strike(Err((Reason::Diverged, text)), nothing));
     }
     let unexpected = result
@@ -127,17 +124,22 @@ fn judge_live(local: &Local, name: &str, reading: &Reading, expected: &Expected<
     }
 }
 
-fn same_history(live: &[Address], expected: &Expected<'_>) -> bool {
+/// Whether what a live run did before the strike is what the recording did before the point or,
+/// where threads or processes race, other operations of the recording: another interleaving of them.
+fn same_history(live: &[Address], expected: &Expected<'_>) -> Result<(), String> {
     // Stores into a mapping make no call; at which stop they are seen is a matter of chance.
-    let calls = |addresses: &[Address]| -> Vec<Address> {
+    let calls = |addresses: &'_ [Address]| -> Vec<Address> {
         addresses.iter().filter(|a| super::recordings::is_call(a)).cloned().collect()
     };
-    let (mut live, mut before) = (calls(live), calls(expected.before));
-    if !expected.same_order {
-        live.sort();
-        before.sort();
+    let live = calls(live);
+    if live == calls(expected.before) {
+        return Ok(());
     }
-    live == before
+    let all: BTreeSet<&Address> = expected.all.iter().collect();
+    match live.iter().find(|address| !all.contains(address)) {
+        Some(foreign) => Err(format!("the recording has no {foreign}")),
+        None => Ok(()),
+    }
 }
 
 /// What a live kill at a point is compared with.
@@ -145,8 +147,8 @@ pub(super) fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
     let length = usize::try_from(point - 1).unwrap_or(usize::MAX).min(recorded.addresses.len());
     Expected {
         before: &recorded.addresses[..length],
+        all: &recorded.addresses,
         stable: &recorded.stable,
-        same_order: recorded.same_order,
         initial: recorded.initial.as_ref(),
         expectation: &recorded.expectation,
         recording: &recorded.name,
@@ -163,6 +165,19 @@ pub fn strike_at(name: &StateName, address: &Address, scope: Scope) -> Option<St
         }
         _ => None,
     }
+}
+
+/// Whether a live kill can leave the state. A write is cut by its third argument, the length; of the
+/// vectored writes and of sendfile and its kin that is something else.
+pub fn can_strike(name: &StateName, plan: &Plan) -> bool {
+    let index = usize::try_from(name.point - 1).unwrap_or(usize::MAX);
+    let call = plan.operations.get(index).map_or("", |operation| operation.call.as_str());
+    name.model == CrashModel::Kill || ["write", "pwrite64"].contains(&call)
+}
+
+fn is_live(name: &StateName, plan: &Plan) -> bool {
+    strike_at(name, &findings::address_at(plan, name.point), Scope::All).is_some()
+        && can_strike(name, plan)
 }
 
 struct Stage<'a, 'w> {
@@ -333,7 +348,7 @@ impl Stage<'_, '_> {
         let (index, name) = &defect.example;
         let address = findings::address_at(self.plan, name.point);
         let mut confirmation = Confirmation::default();
-        let live = strike_at(name, &address, Scope::All);
+        let live = strike_at(name, &address, Scope::All).filter(|_| can_strike(name, self.plan));
         for _ in 0..self.options.confirmations {
             confirmation.tries += 1;
             let hit = match &live {
@@ -410,6 +425,7 @@ fn finding(
         detail: example.judgement.detail.clone(),
         variant: variant_text(&name.variant, plan),
         confirmed,
+        confirmed_live: is_live(name, plan),
         cause: defect.diagnosis.sentence.clone(),
         fix: defect.diagnosis.fix.clone(),
         holds_before,

@@ -163,6 +163,7 @@ fn tell_findings(
             detail: judged[&point].detail.clone(),
             variant: format!("scope {}: the others went on", options.scope.name()),
             confirmed: Confirmation { hits: 1, tries: 1 },
+            confirmed_live: true,
             cause: diagnosis.sentence,
             fix: diagnosis.fix,
             holds_before,

@@ -284,6 +284,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         detail: String::new(),
         variant: String::new(),
         confirmed: Confirmation { hits: 5, tries: 5 },
+        confirmed_live: model == CrashModel::Kill,
         cause: String::new(),
         fix: String::new(),
         holds_before: None,

@@ -117,9 +117,9 @@ pub fn extent(finding: &Finding) -> String {
 /// How often the finding was shown again.
 pub fn confirmation(finding: &Finding) -> String {
     let Confirmation { hits, tries } = finding.confirmed;
-    match (tries, finding.model) {
+    match (tries, finding.confirmed_live) {
         (0, _) => "not confirmed yet".to_owned(),
-        (_, CrashModel::Kill) => format!("hit {} of {}", ratio(hits), ratio(tries)),
+        (_, true) => format!("hit {} of {}", ratio(hits), ratio(tries)),
         _ => format!("judged again alike, {} of {}", ratio(hits), ratio(tries)),
     }
 }

@@ -3,7 +3,7 @@
 //! `docs/cases.md` explains each number that differs from `cases/expected.tsv`.
 
 use crate::support::{Explored, World, explored, repository, stderr, stdout, succeed};
-use killpoint_model::{CrashModel, Outcome};
+use killpoint_model::{Class, CrashModel, Outcome};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
     row("rs-sled", 19, 3, 9, 13),
     row("sqlite-delete", 125, 0, 65, 0),
     row("sqlite-jmem", 28, 12, 0, 0),
-    row("sqlite-wal-normal", 68, 0, 42, 42),
+    row("sqlite-wal-normal", 68, 0, 37, 37),
     row("sqlite-wal", 73, 0, 0, 0),
 ];
 
@@ -118,10 +118,18 @@ impl Case {
             .env("LC_ALL", "C.UTF-8")
     }
 
-    fn explore(&self) -> Explored {
+    fn explore(&self, recovery_depth: &str) -> Explored {
         let mut command = self.world.explore_json();
         self.surround(&mut command);
-        command.args(["--model", "kill,prefix,data", "--profile", "strict"]);
+        command.args([
+            "--model",
+            "kill,prefix,data",
+            "--profile",
+            "strict",
+            "--recovery-depth",
+            "0",
+        ]);
+        command.args(["--recovery-depth", recovery_depth]);
         command.args(["--acks", "power-loss", "--check", self.line("check")]);
         for intent in self.description["intent"].as_array().into_iter().flatten() {
             let intent = intent.as_str().expect("a line of the journal");
@@ -168,7 +176,7 @@ fn gives_its_numbers_and_its_findings_replay(name: &str) {
     let name = name.replace('_', "-");
     let row = ROWS.iter().find(|row| row.name == name).expect("a row");
     let case = Case::set_up(&name);
-    let explored = case.explore();
+    let explored = case.explore("0");
     let count = |model| explored.violated(model);
     let found = (
         explored.report.points,
@@ -208,4 +216,20 @@ fn replay_all(case: &Case, explored: &Explored) {
     for number in &numbers {
         case.replay(&elsewhere, *number, 1);
     }
+}
+
+#[test]
+fn a_kill_inside_the_recovery_of_redb_is_found_and_replays() {
+    // A second kill, while redb repairs what the first one left, makes redb 2.6.4 panic at its next opening.
+    let case = Case::set_up("rs-redb");
+    let explored = case.explore("1");
+    explored.expect(Outcome::Violated);
+    let [finding] = &explored.report.findings[..] else { panic!("{}", explored.summary()) };
+    assert_eq!(finding.class, Class::Unopenable, "{}", explored.summary());
+    assert!(
+        finding.address.to_string().starts_with("fdatasync(r.redb)#"),
+        "{}",
+        explored.summary()
+    );
+    replay_all(&case, &explored);
 }
