@@ -98,6 +98,7 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
         launch: Launch { program, arguments: arguments.command.clone(), environment, directory },
         roots: vec![Root { path: state.clone(), prefix: String::new() }],
         snapshot: vec![snapshot],
+        contained: Vec::new(),
         journal,
         acknowledgements: Vec::new(),
         recording: arena.in_scratch("recording"),

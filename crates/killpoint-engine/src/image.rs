@@ -267,7 +267,7 @@ impl Image {
             if !matches!(inode.kind, FileKind::Directory) {
                 match first_path.get(&id) {
                     Some((root, path)) => {
-                        hasher.update(&[b'=']);
+                        hasher.update(b"=");
                         hasher.update(&(*root as u64).to_le_bytes());
                         hash_bytes(&mut hasher, path);
                         return;

@@ -223,8 +223,8 @@ mod tests {
         let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
         names.add(name(1, "a"), FileId(2));
         let label = names.label(FileId(2)).unwrap();
-        let addresses =
-            [0, 0].map(|_| names.address(OperationKind::Write, &[label.clone()]).to_string());
+        let addresses = [0, 0]
+            .map(|_| names.address(OperationKind::Write, std::slice::from_ref(&label)).to_string());
         assert_eq!(addresses, ["write(a)#1", "write(a)#2"]);
         let root = names.label(FileId(1)).unwrap();
         assert_eq!(names.address(OperationKind::Fsync, &[root]).to_string(), "fsync(.)#1");

@@ -71,6 +71,7 @@ fn attempt(
         launch: Launch { program, arguments, environment, directory },
         roots: vec![Root { path: state.clone(), prefix: String::new() }],
         snapshot: vec![snapshot],
+        contained: Vec::new(),
         journal,
         acknowledgements: Vec::new(),
         recording: arena.in_scratch("recording"),

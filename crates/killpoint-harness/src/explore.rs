@@ -225,10 +225,12 @@ fn run(
     let findings =
         strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;
-    let since = Instant::now();
-    let number = findings + 1;
-    recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
-    journalist.stage("recoveries", since)?;
+    if options.recovery_depth > 0 {
+        let since = Instant::now();
+        let number = findings + 1;
+        recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
+        journalist.stage("recoveries", since)?;
+    }
     Ok(Reached::End)
 }
 

@@ -162,7 +162,7 @@ pub struct Explore {
     #[arg(long)]
     pub idempotent: bool,
     /// Enumerate crashes inside the recovery that the checker performs, this many levels deep (0, 1).
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1))]
     pub recovery_depth: u32,
     /// Let the target move between processors while it is recorded.
     #[arg(long)]

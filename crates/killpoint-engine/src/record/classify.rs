@@ -2,7 +2,7 @@
 
 use super::Recorder;
 use crate::filter::{FICLONE, FICLONERANGE};
-use crate::guest::{Guest, Place, identity};
+use crate::guest::{Guest, Identity, Place, identity};
 use crate::intercept::Call;
 use crate::naming::Label;
 use killpoint_model::operation::{FileId, Name, OperationKind};
@@ -259,13 +259,21 @@ impl<C: FnMut() -> bool> Recorder<C> {
     /// The file of the state that a descriptor of the target refers to, and a copy of it. Only
     /// regular files and directories: a call on a FIFO or socket may wait for ever.
     fn in_state(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(FileId, OwnedFd)>> {
+        let found = self.file_of(guest, descriptor)?;
+        Ok(found.and_then(|(identity, copy)| Some((*self.identities.get(&identity)?, copy))))
+    }
+
+    /// The regular file or directory that a descriptor of the target refers to, and a copy of it.
+    fn file_of(
+        &mut self,
+        guest: Guest,
+        descriptor: i32,
+    ) -> io::Result<Option<(Identity, OwnedFd)>> {
         let copy = self.descriptors.copy(guest.thread, descriptor)?;
         let stat = rustix::fs::fstat(&copy)?;
         let kind = stat.st_mode & libc::S_IFMT;
-        if kind != libc::S_IFREG && kind != libc::S_IFDIR {
-            return Ok(None);
-        }
-        Ok(self.identities.get(&identity(&stat)).map(|file| (*file, copy)))
+        let counts = kind == libc::S_IFREG || kind == libc::S_IFDIR;
+        Ok(counts.then_some((identity(&stat), copy)))
     }
 
     /// A pending call on a file; none if no name leads to it any more (a crash removes it).
@@ -292,8 +300,11 @@ impl<C: FnMut() -> bool> Recorder<C> {
         at: At,
         flags: i32,
     ) -> Attempt {
-        let Some((file, descriptor)) = self.in_state(guest, signed(a[0]))? else {
-            self.note_outside_file(guest.thread, signed(a[0]));
+        let Some((identity, descriptor)) = self.file_of(guest, signed(a[0]))? else {
+            return Ok(None);
+        };
+        let Some(file) = self.identities.get(&identity).copied() else {
+            self.note_outside_file(&descriptor, identity);
             return Ok(None);
         };
         let status = rustix::fs::fcntl_getfl(&descriptor)?;

@@ -1,11 +1,11 @@
 //! What a target changes for real: outside of its state and of what it sees copy-on-write.
 
 use super::Recorder;
-use crate::guest::{Identity, Place, identity};
+use crate::guest::{Identity, Place};
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Most paths that are named.
@@ -36,14 +36,17 @@ impl Outside {
         self.written.into_iter().collect()
     }
 
+    /// Notes a change of a file; only the first needs a look at it.
+    fn note_file(&mut self, descriptor: impl AsFd, file: Identity) -> io::Result<()> {
+        if self.contained.is_empty() || !self.seen.insert(file) {
+            return Ok(());
+        }
+        self.note(descriptor, b"")
+    }
+
     /// Notes a change of the file, or in the directory, that a descriptor of ours refers to.
     fn note(&mut self, descriptor: impl AsFd, name: &[u8]) -> io::Result<()> {
         if self.contained.is_empty() || self.written.len() >= PATHS_MAX {
-            return Ok(());
-        }
-        let stat = rustix::fs::fstat(&descriptor)?;
-        // A directory is looked at each time: its names differ.
-        if name.is_empty() && !self.seen.insert(identity(&stat)) {
             return Ok(());
         }
         if self.contained.contains(&mount_of(&descriptor)?) {
@@ -70,13 +73,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
     }
 
     /// A file is about to be written that does not belong to the state.
-    pub(super) fn note_outside_file(&mut self, thread: nix::unistd::Pid, descriptor: i32) {
-        if let Ok(copy) = self.descriptors.copy(thread, descriptor) {
-            let regular = rustix::fs::fstat(&copy)
-                .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG);
-            if regular {
-                let _ = self.outside_writes.note(&copy, b"");
-            }
-        }
+    pub(super) fn note_outside_file(&mut self, copy: &OwnedFd, file: Identity) {
+        let _ = self.outside_writes.note_file(copy, file);
     }
 }

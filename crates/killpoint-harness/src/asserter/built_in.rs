@@ -146,7 +146,6 @@ fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one pass over a recording with all it touches")]
 fn offer_committed(
     recording: &Path,
     initial: &Image,

@@ -240,9 +240,9 @@ pub fn judge(
 /// The line of a program's last words that says most: the last one that is no hint about the others.
 fn complaint(said: &str) -> &str {
     let is_hint = |line: &&str| line.starts_with("note:") || line.starts_with("stack backtrace");
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
     let panic = lines.clone().skip_while(|line| !line.contains("panicked at")).nth(1);
-    panic.or_else(|| lines.filter(|line| !is_hint(line)).last()).unwrap_or_default()
+    panic.or_else(|| lines.rfind(|line| !is_hint(line))).unwrap_or_default()
 }
 
 fn judge_kept(kept: &Store, store: &Store) -> Judgement {

@@ -69,7 +69,7 @@ pub fn group(
         }
     }
     let mut defects: Vec<Defect> = defects.into_values().collect();
-    defects.sort_by(|a, b| (a.model, a.example.1.point).cmp(&(b.model, b.example.1.point)));
+    defects.sort_by_key(|defect| (defect.model, defect.example.1.point));
     Ok(defects)
 }
 

@@ -77,7 +77,7 @@ pub fn judge_all(
             if let Some(second) = &judged.second {
                 tell_second(state, second, journalist)?;
             }
-            if done % 16 == 0 || done == total {
+            if done.is_multiple_of(16) || done == total {
                 watch(&Progress { stage: "judging", done, total, elapsed: since.elapsed() });
             }
             Ok(())
@@ -246,6 +246,9 @@ fn tell_points(
     Ok(())
 }
 
+/// The index of a state, and its answer or why there is none.
+type Answered = (usize, Result<Answer, String>);
+
 /// Workers, each with at most one question.
 struct Pool<'a> {
     options: &'a Options,
@@ -296,10 +299,7 @@ impl<'a> Pool<'a> {
 
     /// The next answer, from whichever worker has one; none when all are answered. The text is why
     /// there is no answer.
-    fn next(
-        &mut self,
-        plan: &Plan,
-    ) -> Result<Option<(usize, Result<Answer, String>)>, ExploreError> {
+    fn next(&mut self, plan: &Plan) -> Result<Option<Answered>, ExploreError> {
         for place in 0..self.workers.len() {
             if self.workers[place].1.is_none()
                 && let Some(index) = self.todo.pop_front()

@@ -118,7 +118,7 @@ impl Options {
             scope: Scope::All,
             second_checks: true,
             idempotent: false,
-            recovery_depth: 1,
+            recovery_depth: 0,
             pin: true,
             redirect: false,
             directory,

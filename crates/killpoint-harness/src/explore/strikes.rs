@@ -482,7 +482,7 @@ fn variant_text(variant: &Variant, plan: &Plan) -> String {
         Variant::Write(ordinal) => format!("{} lost", at(ordinal)),
         Variant::WriteBytes(ordinal, bytes) => format!("{} cut after {bytes} bytes", at(ordinal)),
         Variant::File(_) => "one file's unsynced data lost".to_owned(),
-        Variant::From(ordinal) => format!("directory operations from {} on undone", at(ordinal)),
+        Variant::From(ordinal) => format!("metadata changes from {} on undone", at(ordinal)),
         Variant::Without(ordinal) => format!("{} undone", at(ordinal)),
     }
 }

@@ -13,9 +13,24 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("diagnose", &[]),
     ("difference", &[]),
+    ("doctor", &[]),
+    ("interrupt", &[]),
     ("report", &["store"]),
-    ("environment", &["asserter", "store"]),
-    ("explore", &["asserter", "store", "diagnose", "difference", "environment", "report"]),
+    ("recover", &["store"]),
+    ("environment", &["asserter", "store", "interrupt"]),
+    (
+        "explore",
+        &[
+            "asserter",
+            "store",
+            "diagnose",
+            "difference",
+            "environment",
+            "interrupt",
+            "recover",
+            "report",
+        ],
+    ),
 ];
 
 /// What the crate of nouns must not know.

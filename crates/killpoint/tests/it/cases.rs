@@ -121,14 +121,7 @@ impl Case {
     fn explore(&self, recovery_depth: &str) -> Explored {
         let mut command = self.world.explore_json();
         self.surround(&mut command);
-        command.args([
-            "--model",
-            "kill,prefix,data",
-            "--profile",
-            "strict",
-            "--recovery-depth",
-            "0",
-        ]);
+        command.args(["--model", "kill,prefix,data", "--profile", "strict"]);
         command.args(["--recovery-depth", recovery_depth]);
         command.args(["--acks", "power-loss", "--check", self.line("check")]);
         for intent in self.description["intent"].as_array().into_iter().flatten() {
