@@ -2,8 +2,10 @@
 // to a descriptor opened for appending.
 //
 // A case gives `open()`, `put(store, key, value)`, `remove(store, key)` and `dump()`, which opens the store by itself.
+// `CASES_REPEAT` makes the workload so many times as long.
 
 const fs = require('fs');
+const { serve } = require('stream.js');
 
 exports.state = process.env.KILLPOINT_STATE;
 
@@ -12,6 +14,10 @@ exports.drive = ({ open, put, remove, dump }) => {
     const phase = process.argv[2];
     if (phase === 'check') {
       console.log(JSON.stringify(dump()));
+      return;
+    }
+    if (phase === 'stream') {
+      serve(dump);
       return;
     }
     const journal = fs.openSync(process.env.KILLPOINT_JOURNAL, 'a');
@@ -25,11 +31,14 @@ exports.drive = ({ open, put, remove, dump }) => {
     if (phase === 'setup') {
       for (let number = 0; number < 5; number++) save(`old${number}`, 'v'.repeat(40) + number);
     } else {
-      save('new0', 'alpha');
-      save('old1', 'short');
-      save('old2', 'x'.repeat(300));
-      save('new1', 'beta');
-      save('old3', '-');
+      for (let number = 0; number < Number(process.env.CASES_REPEAT ?? 1); number++) {
+        const again = number ? String(number) : '';
+        save(`new${2 * number}`, 'alpha');
+        save('old1', 'short' + again);
+        save('old2', 'x'.repeat(300) + again);
+        save(`new${2 * number + 1}`, 'beta');
+        save(number ? `new${2 * number - 1}` : 'old3', '-');
+      }
     }
   } catch (error) {
     console.log(String(error).split('\n')[0]);

@@ -24,4 +24,11 @@ class Store:
         self.connection.db().close()
 
 
-drive(Store, lambda: dict(Store().connection.root()))
+def dump():
+    store = Store()
+    held = dict(store.connection.root())
+    store.close()
+    return held
+
+
+drive(Store, dump)

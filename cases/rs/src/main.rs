@@ -1,4 +1,5 @@
-//! `cases-rs STORE setup|work|check`: drives one embedded store under the ack journal.
+//! `cases-rs STORE setup|work|check`: drives one embedded store under the ack journal. `CASES_REPEAT` makes the
+//! workload so many times as long.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -120,10 +121,19 @@ fn main() {
         }
         return;
     }
-    let long = "x".repeat(300);
-    let rows =
-        [("new0", "alpha"), ("old1", "short"), ("old2", &long), ("new1", "beta"), ("old3", "-")];
-    for (key, value) in rows {
-        put(&mut *store, &mut journal, key, value);
+    let repeat = std::env::var("CASES_REPEAT").map_or(1, |text| text.parse().unwrap());
+    for i in 0..repeat {
+        let again = if i == 0 { String::new() } else { i.to_string() };
+        let deleted = if i == 0 { "old3".into() } else { format!("new{}", 2 * i - 1) };
+        let rows = [
+            (format!("new{}", 2 * i), "alpha".into()),
+            ("old1".into(), format!("short{again}")),
+            ("old2".into(), "x".repeat(300) + &again),
+            (format!("new{}", 2 * i + 1), "beta".into()),
+            (deleted, "-".into()),
+        ];
+        for (key, value) in rows {
+            put(&mut *store, &mut journal, &key, &value);
+        }
     }
 }

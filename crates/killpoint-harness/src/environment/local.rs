@@ -15,7 +15,7 @@ use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, recor
 use killpoint_engine::recording::{Ending, Exit};
 use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
-use killpoint_model::{Judgement, Reason, Verdict};
+use killpoint_model::{Profile, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -83,8 +83,8 @@ pub struct Trial {
     pub read_before: bool,
     /// Whether to read the state afterwards.
     pub read_after: bool,
-    /// For the built-in oracle: the recording to learn from and the state that is expected.
-    pub built_in: Option<(String, StateName)>,
+    /// Whether a [`JudgeWorker`] reads what was left, so that no stream checker is started for it.
+    pub has_reader: bool,
 }
 
 /// What one run of the target gave.
@@ -289,14 +289,12 @@ impl Local {
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
         let since = Instant::now();
-        let after = match (&trial.built_in, &self.checker) {
-            (Some((recording, state)), Checker::BuiltIn) => {
-                let image = recorded.image.without_nameless();
-                let names = [recording.as_str(), trial.name.as_str()];
-                Some(Reading::Judged(self.judge_live(arena, &initial, &image, names, state)?))
-            }
+        // What stores into mappings have left is not in the recording: only here can it be read.
+        let elsewhere = trial.has_reader && differences.is_empty();
+        let after = match &self.checker {
+            Checker::Stream(_) if elsewhere => None,
             // A second try would see what the first left: no fresh copy is kept of a live state.
-            (_, Checker::Command(_) | Checker::Stream(_)) if trial.read_after => {
+            Checker::Command(_) | Checker::Stream(_) if trial.read_after => {
                 Some(self.read_here(&seen, || Ok(()))?)
             }
             _ => None,
@@ -312,32 +310,6 @@ impl Local {
             notes: arena.notes().to_vec(),
             reading: since.elapsed().max(reading_before),
         })
-    }
-
-    /// The built-in oracle on what a live kill left: by the versions of the first recording; where
-    /// bytes vary from run to run by those of the second, the kill's own.
-    fn judge_live(
-        &self,
-        arena: &Arena,
-        initial: &Image,
-        image: &Image,
-        recordings: [&str; 2],
-        state: &StateName,
-    ) -> Result<Judgement, Problem> {
-        let mut bench = Bench::new(self, arena, initial, Vec::new())?;
-        let mut judgement = Judgement::held();
-        for (recording, recorded_beyond) in recordings.into_iter().zip([true, false]) {
-            let path = arena.in_run(&format!("recordings/{recording}.rec"));
-            let built_in = BuiltIn::learn(&path, initial, recorded_beyond, &mut |image| {
-                bench.place(arena, image)
-            })?;
-            judgement = built_in.judge(image, state, &mut || bench.place(arena, image));
-            bench.take_off_if_laid(arena)?;
-            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) {
-                break;
-            }
-        }
-        Ok(judgement)
     }
 
     fn read_before(&self, arena: &mut Arena, initial: &Image) -> Result<Reading, Problem> {
@@ -516,6 +488,8 @@ pub struct Question {
     pub again: bool,
     /// Whether to run the target again on the state, and read it then.
     pub rerun: bool,
+    /// The recording of a live kill at the state: what that has left is read in place of the state.
+    pub left_by: Option<String>,
 }
 
 /// What reading a state gave.
@@ -527,10 +501,12 @@ pub struct Answer {
     pub again: Option<Reading>,
     /// The reading after the target was run again.
     pub rerun: Option<Reading>,
+    /// Whether an equal image reads alike, whatever the journal says: the checker did not look at it.
+    pub is_of_image: bool,
 }
 
-/// A worker that builds states of a recording and reads them. Questions must come in ascending
-/// order of their points.
+/// A worker that builds states of a recording and reads them. It goes over the recording once if
+/// questions come in ascending order of their points.
 #[derive(Debug)]
 pub struct JudgeWorker {
     worker: Worker,
@@ -600,9 +576,16 @@ impl Local {
         }
         while let Ok(received) = channel.receive::<Question>(None) {
             let Ok(question) = received.expect_message() else { break };
-            walk.step_to(question.state.point)?;
-            let image = walk.build(&question.state);
-            let answer = bench.read(arena, &image, &question)?;
+            let answer = if let Some(name) = &question.left_by {
+                bench.read_left(arena, &initial, name, &question)?
+            } else {
+                if question.state.point < walk.point() {
+                    walk = Walk::start(&path, initial.clone(), models.clone())?;
+                }
+                walk.step_to(question.state.point)?;
+                let image = walk.build(&question.state);
+                bench.read(arena, &image, &question)?
+            };
             channel.send(&Ok::<Answer, String>(answer))?;
         }
         Ok(())
@@ -616,12 +599,44 @@ struct Bench<'a> {
     directories: Vec<PathBuf>,
     layers: Vec<PathBuf>,
     journal: Vec<u8>,
+    /// How much of it the file has; more than there is if that is another one.
     journal_written: u64,
     stream: Option<StreamChecker>,
     built_in: Option<BuiltIn>,
     overlays: bool,
     /// Whether a state is shown over its paths now.
     laid: bool,
+    /// Where small images are copied; mounted over the paths of the state from the first on.
+    copies: Vec<PathBuf>,
+    /// Whether a checker looked at the journal, so that what it prints may depend on it.
+    journal_may_matter: bool,
+}
+
+/// Whether an image is sooner copied than mounted.
+fn is_small(image: &Image) -> bool {
+    const BYTES_MAX: u64 = 1 << 20;
+    const FILES_MAX: usize = 32;
+    let bytes: u64 = image.inodes().map(|(_, inode)| inode.content.size()).sum();
+    bytes <= BYTES_MAX && image.inodes().count() <= FILES_MAX
+}
+
+/// Sets a file's time of access back, so that [`was_accessed`] can tell.
+fn never_accessed(path: &Path) -> io::Result<()> {
+    let times = fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH);
+    fs::File::options().write(true).open(path)?.set_times(times)
+}
+
+/// Whether a file was read or mapped since.
+fn was_accessed(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.accessed()? != std::time::UNIX_EPOCH)
+}
+
+/// Whether the file system of a file keeps times of access at all.
+fn keeps_access_times(path: &Path) -> io::Result<bool> {
+    fs::write(path, b"?")?;
+    never_accessed(path)?;
+    fs::read(path)?;
+    was_accessed(path)
 }
 
 impl<'a> Bench<'a> {
@@ -638,6 +653,7 @@ impl<'a> Bench<'a> {
             Checker::Stream(command) => Some(StreamChecker::new(command)),
             _ => None,
         };
+        let journal_may_matter = !keeps_access_times(&arena.in_scratch("journal")).unwrap_or(false);
         fs::write(arena.in_scratch("journal"), b"")?;
         Ok(Bench {
             local,
@@ -650,6 +666,8 @@ impl<'a> Bench<'a> {
             built_in: None,
             overlays: arena.keeps_paths(),
             laid: false,
+            copies: Vec::new(),
+            journal_may_matter,
         })
     }
 
@@ -664,10 +682,18 @@ impl<'a> Bench<'a> {
                 built_in.judge(image, &question.state, &mut || self.place(arena, image));
             self.built_in = Some(built_in);
             self.take_off_if_laid(arena)?;
-            return Ok(Answer { reading: Reading::Judged(judgement), again: None, rerun: None });
+            return Ok(Answer {
+                reading: Reading::Judged(judgement),
+                again: None,
+                rerun: None,
+                is_of_image: false,
+            });
         }
         self.cursor.change_to(image)?;
         self.write_journal(arena, question.journal_length)?;
+        if !self.journal_may_matter {
+            never_accessed(&arena.in_scratch("journal"))?;
+        }
         self.lay_over(arena)?;
         let seen = self.local.surroundings(arena);
         let reading = match &mut self.stream {
@@ -702,7 +728,56 @@ impl<'a> Bench<'a> {
         if self.stream.is_none() && arena.views_touched() {
             arena.renew_views()?;
         }
-        Ok(Answer { reading, again, rerun })
+        let hung = matches!(reading, Reading::Hung(_));
+        let is_of_image = !hung && !question.rerun && !self.journal_looked_at(arena)?;
+        Ok(Answer { reading, again, rerun, is_of_image })
+    }
+
+    /// Whether the checker has looked at the journal in this worker, now or ever; also where that
+    /// cannot be told.
+    fn journal_looked_at(&mut self, arena: &Arena) -> io::Result<bool> {
+        self.journal_may_matter =
+            self.journal_may_matter || was_accessed(&arena.in_scratch("journal"))?;
+        Ok(self.journal_may_matter)
+    }
+
+    /// Reads what a live kill has left: its recording says it, and that was compared with reality.
+    fn read_left(
+        &mut self,
+        arena: &mut Arena,
+        initial: &Image,
+        name: &str,
+        question: &Question,
+    ) -> Result<Answer, Problem> {
+        let path = arena.in_run(&format!("recordings/{name}.rec"));
+        let none = Models { models: Vec::new(), profile: Profile::Strict };
+        let mut walk = Walk::start(&path, initial.clone(), none)?;
+        while walk.step()? {}
+        let image = walk.image().without_nameless();
+        if self.built_in.is_some() {
+            let answer = self.read(arena, &image, question)?;
+            let Reading::Judged(judgement) = &answer.reading else { return Ok(answer) };
+            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) {
+                return Ok(answer);
+            }
+            // Where bytes vary from run to run, the kill's own recording knows the versions.
+            let own = BuiltIn::learn(&path, initial, false, &mut |image| self.place(arena, image))?;
+            let judgement = own.judge(&image, &question.state, &mut || self.place(arena, &image));
+            self.take_off_if_laid(arena)?;
+            return Ok(Answer {
+                reading: Reading::Judged(judgement),
+                again: None,
+                rerun: None,
+                is_of_image: false,
+            });
+        }
+        let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
+        let recorded = std::mem::replace(&mut self.journal, journal);
+        self.journal_written = u64::MAX;
+        let answer = self.read(arena, &image, question);
+        self.journal = recorded;
+        self.journal_written = u64::MAX;
+        answer
     }
 
     /// Runs the target on the state that is mounted now, and reads what it leaves.
@@ -728,14 +803,37 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Makes an image real at its own paths, to be thrown away; for the built-in oracle.
+    /// Makes an image real at its own paths, to be thrown away; for the built-in oracle. A small one
+    /// is copied: that costs less than a mount and what is copied into its layer.
     fn place(&mut self, arena: &Arena, image: &Image) -> io::Result<Vec<PathBuf>> {
         let other = |problem: Problem| io::Error::other(problem.0);
         self.take_off_if_laid(arena).map_err(other)?;
-        self.cursor.change_to(image).map_err(|error| io::Error::other(chain(&error)))?;
-        self.lay_over(arena).map_err(other)?;
-        self.laid = true;
+        if self.overlays && is_small(image) {
+            self.lay_copy(arena, image).map_err(other)?;
+        } else {
+            self.cursor.change_to(image).map_err(|error| io::Error::other(chain(&error)))?;
+            self.lay_over(arena).map_err(other)?;
+            self.laid = true;
+        }
         Ok((0..self.layers.len()).map(|index| self.local.seen_root(arena, "live", index)).collect())
+    }
+
+    /// Fills directories that are mounted over the paths of the state, once for all.
+    fn lay_copy(&mut self, arena: &Arena, image: &Image) -> Result<(), Problem> {
+        if self.copies.is_empty() {
+            let copies = self.local.make_directories(arena, "copy")?;
+            for (index, copy) in copies.iter().enumerate() {
+                let target = self.local.seen_root(arena, "live", index);
+                self.local.make_mount_point(&target)?;
+                arena.bind(copy, &target)?;
+            }
+            self.copies = copies;
+        }
+        for copy in &self.copies {
+            arena::empty_directory(copy)?;
+        }
+        Materialised::create(self.copies.clone(), image)?;
+        Ok(())
     }
 
     fn take_off_if_laid(&mut self, arena: &Arena) -> Result<(), Problem> {

@@ -12,7 +12,7 @@ use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -258,6 +258,10 @@ struct Pool<'a> {
     workers: Vec<(JudgeWorker, Option<(usize, Instant)>)>,
     /// States that were not asked for yet, in order.
     todo: VecDeque<usize>,
+    /// How many more states have an image that several have.
+    to_come: HashMap<blake3::Hash, usize>,
+    /// What was read of such images, until the last of them has it.
+    readings: HashMap<blake3::Hash, Answer>,
     patience: Duration,
 }
 
@@ -270,7 +274,14 @@ impl<'a> Pool<'a> {
         todo: VecDeque<usize>,
     ) -> Result<Self, ExploreError> {
         let jobs = options.jobs_in(local.containment).min(todo.len());
+        let mut to_come = HashMap::new();
+        for index in &todo {
+            *to_come.entry(plan.states[*index].image).or_default() += 1;
+        }
+        to_come.retain(|_, count| *count > 1);
         let mut pool = Pool {
+            to_come,
+            readings: HashMap::new(),
             options,
             local,
             recording,
@@ -293,6 +304,9 @@ impl<'a> Pool<'a> {
             if self.workers[place].1.is_none()
                 && let Some(index) = self.todo.pop_front()
             {
+                if let Some(answer) = self.read_before(index) {
+                    return Ok(Some((index, Ok(answer))));
+                }
                 let question = self.question(&plan.states[index]);
                 if self.workers[place].0.ask(&question).is_err() {
                     self.workers[place].0 =
@@ -309,7 +323,10 @@ impl<'a> Pool<'a> {
         let (worker, asked) = &mut self.workers[place];
         let (index, _) = asked.take().expect("only who was asked answers");
         let answer = match worker.answer(Duration::ZERO.max(Duration::from_millis(100))) {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.keep_reading(index, &answer);
+                Ok(answer)
+            }
             Err(error) => {
                 let text = crate::environment::local::chain(&error);
                 // What it was doing is lost; the next state gets a new worker.
@@ -320,12 +337,32 @@ impl<'a> Pool<'a> {
         Ok(Some((index, answer)))
     }
 
+    /// What was read of an equal image, if it does not depend on more.
+    fn read_before(&mut self, index: usize) -> Option<Answer> {
+        let image = &self.plan.states[index].image;
+        let left = self.to_come.get_mut(image)?;
+        *left -= 1;
+        match left {
+            0 => self.readings.remove(image),
+            _ => self.readings.get(image).cloned(),
+        }
+    }
+
+    /// Keeps what was read of an image for as long as others like it are to come.
+    fn keep_reading(&mut self, index: usize, answer: &Answer) {
+        let image = self.plan.states[index].image;
+        if answer.is_of_image && self.to_come.get(&image).is_some_and(|left| *left > 0) {
+            self.readings.insert(image, answer.clone());
+        }
+    }
+
     fn question(&self, state: &State) -> Question {
         Question {
             state: state.name.clone(),
             journal_length: state.journal_length,
             again: self.options.second_checks,
             rerun: self.options.idempotent,
+            left_by: None,
         }
     }
 

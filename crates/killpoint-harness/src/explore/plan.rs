@@ -20,6 +20,8 @@ pub struct State {
     pub name: StateName,
     /// Digest of all that makes it distinct, hexadecimal.
     pub digest: String,
+    /// Digest of its bytes and modes alone.
+    pub image: blake3::Hash,
     /// Length of the journal there.
     pub journal_length: u64,
     /// Every way to name it, in order of the points.
@@ -131,6 +133,7 @@ pub fn distinct_kill_states(
                     at: vec![name.clone()],
                     name,
                     digest: digest.to_hex()[..32].to_owned(),
+                    image: digest,
                     journal_length: 0,
                 });
             }
@@ -163,11 +166,13 @@ impl Plan {
         let count = self.counts.entry(name.model).or_default();
         count.states += 1;
         let journal_length = walk.journal_length();
-        let digest = digest(&walk.build(&name), &name, recorded, journal_length);
+        let image = walk.build(&name).digest();
+        let digest = digest(image, &name, recorded, journal_length);
         let index = *known.entry(digest).or_insert_with(|| {
             self.states.push(State {
                 name: name.clone(),
                 digest: digest.to_hex()[..32].to_owned(),
+                image,
                 journal_length,
                 at: Vec::new(),
             });
@@ -181,13 +186,13 @@ impl Plan {
 }
 
 fn digest(
-    image: &Image,
+    image: blake3::Hash,
     name: &StateName,
     recorded: &Recorded,
     journal_length: u64,
 ) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(image.digest().as_bytes());
+    hasher.update(image.as_bytes());
     match &recorded.expectation {
         Expectation::Journal(history) => {
             hasher.update(&history.pending(journal_length).0);

@@ -235,7 +235,7 @@ fn run(
         strike: None,
         read_before: read && number == 1,
         read_after: read,
-        built_in: None,
+        has_reader: false,
     };
     let result = match journalist.earlier.recorded(number) {
         Some(digest) => super::resume::load_result(&local.folder, number, digest)?,

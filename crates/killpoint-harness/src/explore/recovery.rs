@@ -152,7 +152,7 @@ impl Stage<'_> {
             strike: None,
             read_before: false,
             read_after: false,
-            built_in: None,
+            has_reader: false,
         };
         let result = inner.run(&trial)?;
         self.recoveries += 1;

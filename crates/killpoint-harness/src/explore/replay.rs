@@ -5,7 +5,7 @@ use super::judging::{Judged, promise};
 use super::plan::{Plan, initial_image};
 use super::prepare::ExploreError;
 use super::recordings::Recorded;
-use super::strikes::{Expected, strike, strike_at};
+use super::strikes::{Expected, Reader, strike, strike_at};
 use super::{Options, prepare};
 use crate::asserter::checker::{Checker, Expectation, judge};
 use crate::asserter::history::{History, Store};
@@ -273,9 +273,11 @@ pub fn replay(
         misses: Vec::new(),
         missing_variables,
     };
+    let models = Models { models: run.models.clone(), profile: run.profile };
+    let mut reader = Reader::new(&local, &run.recording, models);
     for attempt in 0..times {
         replayed.confirmation.tries += 1;
-        match once(&options, &local, &run, &file, attempt)? {
+        match once(&options, &local, &run, &file, attempt, &mut reader)? {
             Ok(()) => replayed.confirmation.hits += 1,
             Err(why) => replayed.misses.push(why),
         }
@@ -290,6 +292,7 @@ fn once(
     run: &RunFile,
     file: &FindingFile,
     attempt: u32,
+    reader: &mut Reader<'_>,
 ) -> Result<Result<(), String>, ExploreError> {
     let wanted = Verdict::Violated(file.finding.class);
     let expectation = expectation(local, run)?;
@@ -303,10 +306,9 @@ fn once(
                 all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
-                recording: &run.recording,
             };
             let name = format!("replay-{}-{attempt}", std::process::id());
-            let strike = strike(local, &name, at, &file.state, &expected)?;
+            let strike = strike(&name, at, &file.state, &expected, reader)?;
             for suffix in ["rec", "journal"] {
                 let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
             }
@@ -321,13 +323,16 @@ fn once(
             let snapshot = file.recovery.clone().unwrap_or_else(|| INITIAL.to_owned());
             let inner = Local { snapshot, ..local.clone() };
             let recording = file.recovery.as_ref().unwrap_or(&run.recording);
-            let mut worker = inner.judge_worker(recording, &models)?;
-            let state = file.state.clone();
             let journal_length = file.journal_length;
-            worker.ask(&Question { state, journal_length, again: false, rerun: false })?;
-            let answer = worker.answer(local.checker_timeout * 4 + Duration::from_secs(60))?;
+            let reading = Reader::new(&inner, recording, models).read(&Question {
+                state: file.state.clone(),
+                journal_length,
+                again: false,
+                rerun: false,
+                left_by: None,
+            })?;
             let promise = promise(file.state.model, options);
-            judge(&answer.reading, &expectation, journal_length, promise)
+            judge(&reading, &expectation, journal_length, promise)
         }
     };
     Ok(match judgement.verdict == wanted {

@@ -10,9 +10,9 @@ use super::{ExploreError, Journalist, Options, Progress, Watch, unknown};
 use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
-use crate::environment::local::{Local, Question, Trial};
+use crate::environment::local::{JudgeWorker, Local, LocalError, Question, Trial};
 use killpoint_engine::record::{Scope, StrikeAt};
-use killpoint_engine::states::{StateName, Variant};
+use killpoint_engine::states::{Models, StateName, Variant};
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Finding};
 use killpoint_model::seed::Generator;
@@ -48,8 +48,39 @@ pub struct Expected<'a> {
     pub initial: Option<&'a crate::asserter::history::Store>,
     /// What readings are held against.
     pub expectation: &'a Expectation,
-    /// The recording by which the built-in oracle judges.
-    pub recording: &'a str,
+}
+
+/// A worker, other than those that have judged, that reads what live kills left and judges again.
+/// It is started when it is first asked; a stream checker's start-up and what the built-in oracle
+/// learns are paid once.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    local: &'a Local,
+    recording: &'a str,
+    models: Models,
+    worker: Option<JudgeWorker>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of states of a recording.
+    pub fn new(local: &'a Local, recording: &'a str, models: Models) -> Self {
+        Reader { local, recording, models, worker: None }
+    }
+
+    /// Reads one state.
+    ///
+    /// # Errors
+    /// If the worker fails; the next state gets a new one.
+    pub fn read(&mut self, question: &Question) -> Result<Reading, LocalError> {
+        let mut worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => self.local.judge_worker(self.recording, &self.models)?,
+        };
+        worker.ask(question)?;
+        let answer = worker.answer(self.local.checker_timeout * 4 + Duration::from_secs(60))?;
+        self.worker = Some(worker);
+        Ok(answer.reading)
+    }
 }
 
 /// Kills the target once at an address and judges what it left.
@@ -57,19 +88,20 @@ pub struct Expected<'a> {
 /// # Errors
 /// If the worker fails.
 pub fn strike(
-    local: &Local,
     name: &str,
     at: StrikeAt,
     state: &StateName,
     expected: &Expected<'_>,
+    reader: &mut Reader<'_>,
 ) -> Result<Strike, ExploreError> {
+    let local = reader.local;
     let trial = Trial {
         name: name.to_owned(),
         stable: Some(expected.stable.clone()),
         strike: Some(at.clone()),
         read_before: false,
         read_after: true,
-        built_in: Some((expected.recording.to_owned(), state.clone())),
+        has_reader: true,
     };
     let result = local.run(&trial)?;
     let strike = |exact, judgement| Strike { exact, judgement };
@@ -97,10 +129,17 @@ pub fn strike(
         );
         return Ok(strike(Err((Reason::Diverged, text)), nothing));
     }
-    let judgement = match &result.after {
-        Some(reading) => judge_live(local, name, reading, expected),
-        None => Judgement::unknown(Reason::NoOracle, "nothing read the state"),
+    let reading = match result.after {
+        Some(reading) => reading,
+        None => reader.read(&Question {
+            state: state.clone(),
+            journal_length: u64::MAX,
+            again: false,
+            rerun: false,
+            left_by: Some(name.to_owned()),
+        })?,
     };
+    let judgement = judge_live(local, name, &reading, expected);
     Ok(strike(Ok(()), judgement))
 }
 
@@ -157,7 +196,6 @@ pub(super) fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
         stable: &recorded.stable,
         initial: recorded.initial.as_ref(),
         expectation: &recorded.expectation,
-        recording: &recorded.name,
     }
 }
 
@@ -193,6 +231,7 @@ struct Stage<'a, 'w> {
     plan: &'a Plan,
     journalist: &'a mut Journalist,
     watch: Watch<'w>,
+    reader: Reader<'a>,
     since: Instant,
     done: u64,
     total: u64,
@@ -227,6 +266,7 @@ pub fn confirm(
         plan,
         journalist,
         watch,
+        reader: Reader::new(local, &recorded.name, plan.models.clone()),
         since,
         done: 0,
         total,
@@ -305,11 +345,11 @@ impl Stage<'_, '_> {
             self.number += 1;
             let name = format!("strike-{}", self.number);
             let strike = strike(
-                self.local,
                 &name,
                 at.clone(),
                 state,
                 &expected(self.recorded, state.point),
+                &mut self.reader,
             )?;
             let _ = std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.rec")));
             let _ =
@@ -374,18 +414,16 @@ impl Stage<'_, '_> {
         name: &StateName,
         first: &Judgement,
     ) -> Result<bool, ExploreError> {
-        let mut worker = self.local.judge_worker(&self.recorded.name, &self.plan.models)?;
         let journal_length = self.plan.states[index].journal_length;
-        worker.ask(&Question {
+        let reading = self.reader.read(&Question {
             state: name.clone(),
             journal_length,
             again: false,
             rerun: false,
+            left_by: None,
         })?;
-        let limit = self.local.checker_timeout * 4 + Duration::from_secs(60);
-        let answer = worker.answer(limit)?;
         let promise = promise(name.model, self.options);
-        let again = judge(&answer.reading, &self.recorded.expectation, journal_length, promise);
+        let again = judge(&reading, &self.recorded.expectation, journal_length, promise);
         let agreed = again.verdict == first.verdict;
         if !agreed {
             let text = format!(

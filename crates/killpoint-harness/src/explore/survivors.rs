@@ -5,7 +5,7 @@ use super::findings::{address_at, held_neighbours, shown_at};
 use super::plan::Plan;
 use super::recordings::{Recorded, is_call};
 use super::replay::{FindingFile, RunFile};
-use super::strikes::{RETRIES_MAX, Strike, expected, strike};
+use super::strikes::{RETRIES_MAX, Reader, Strike, expected, strike};
 use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
 use crate::diagnose::{Cause, Failure, diagnose};
 use crate::environment::local::Local;
@@ -39,8 +39,9 @@ pub fn explore(
     let since = Instant::now();
     let total = points.len() as u64;
     let mut judged: BTreeMap<u64, Judgement> = BTreeMap::new();
+    let mut reader = Reader::new(local, &recorded.name, plan.models.clone());
     for (done, point) in points.into_iter().enumerate() {
-        let judgement = judge_point(options, local, recorded, plan, point, journalist)?;
+        let judgement = judge_point(options, recorded, plan, point, journalist, &mut reader)?;
         journalist.tell(Event::Judged {
             trial: done as u64 + 1,
             state: format!("live-{point}"),
@@ -89,11 +90,11 @@ fn points(
 
 fn judge_point(
     options: &Options,
-    local: &Local,
     recorded: &Recorded,
     plan: &Plan,
     point: u64,
     journalist: &mut Journalist,
+    reader: &mut Reader<'_>,
 ) -> Result<Judgement, ExploreError> {
     let address = address_at(plan, point);
     let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
@@ -103,7 +104,7 @@ fn judge_point(
         journalist.sync()?;
         let at = StrikeAt { address: address.clone(), after_bytes: None, scope: options.scope };
         let Strike { exact, judgement } =
-            strike(local, "survivors", at, &state, &expected(recorded, point))?;
+            strike("survivors", at, &state, &expected(recorded, point), reader)?;
         let (agreed, reason, detail) = match &exact {
             Ok(()) => (true, None, String::new()),
             Err((reason, detail)) => (false, Some(*reason), detail.clone()),
