@@ -269,3 +269,67 @@ pub fn effects_with_data<'a>(
         (effect, bytes)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use killpoint_model::Address;
+    use proptest::prelude::*;
+
+    fn read_all(bytes: &[u8]) -> Result<usize, RecordingError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let mut reader = Reader::open(file.path())?;
+        let mut records = 0;
+        while reader.next_record()?.is_some() {
+            records += 1;
+        }
+        Ok(records)
+    }
+
+    fn whole() -> Vec<u8> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = Writer::create(file.path()).unwrap();
+        for ordinal in 1..=3 {
+            let file = killpoint_model::FileId(1);
+            let operation = Operation {
+                ordinal,
+                address: Address::End,
+                shown: vec!["f".to_owned()],
+                process: 1,
+                call: "write".to_owned(),
+                result: 4,
+                journal_length: 0,
+                effects: vec![Effect::Write { file, offset: 0, length: 4, durable: false }],
+            };
+            writer.operation(operation, b"data").unwrap();
+        }
+        writer.finish(Ending::default()).unwrap();
+        std::fs::read(file.path()).unwrap()
+    }
+
+    #[test]
+    fn a_recording_that_was_cut_off_is_good_up_to_the_cut() {
+        let bytes = whole();
+        assert_eq!(read_all(&bytes).unwrap(), 4);
+        for length in 8..bytes.len() {
+            assert!(read_all(&bytes[..length]).unwrap() < 4, "{length}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            rest in prop::collection::vec(0_u8.., 0..200),
+            place in 8_usize..60,
+            flipped in 0_u8..,
+        ) {
+            let _ = read_all(&rest);
+            let _ = read_all(&[MAGIC.as_slice(), rest.as_slice()].concat());
+            let mut bytes = whole();
+            bytes[place] ^= flipped;
+            let _ = read_all(&bytes);
+        }
+    }
+}
