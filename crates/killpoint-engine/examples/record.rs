@@ -105,7 +105,6 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
         stable: None,
         strike: None,
         mechanism: arguments.mechanism,
-        contained: Vec::new(),
         pin: arguments.pin.then_some(processor),
         keep_privileges: arena.keeps_paths(),
         timeout: Duration::from_secs(600),
