@@ -8,14 +8,14 @@ use killpoint_engine::arena::{
     self, Arena, ArenaError, Channel, ChannelError, Containment, Plan, Received, Worker,
 };
 use killpoint_engine::compare::{self, Difference};
-use killpoint_engine::image::Image;
+use killpoint_engine::image::{Image, Inode};
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
 use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, record};
 use killpoint_engine::recording::{Ending, Exit};
 use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
-use killpoint_model::{Profile, Reason, Verdict};
+use killpoint_model::{FileKind, Profile, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -612,12 +612,17 @@ struct Bench<'a> {
     journal_may_matter: bool,
 }
 
-/// Whether an image is sooner copied than mounted.
+/// Whether an image is sooner copied than mounted, and anybody may remove the copy.
 fn is_small(image: &Image) -> bool {
     const BYTES_MAX: u64 = 1 << 20;
     const FILES_MAX: usize = 32;
     let bytes: u64 = image.inodes().map(|(_, inode)| inode.content.size()).sum();
-    bytes <= BYTES_MAX && image.inodes().count() <= FILES_MAX
+    let is_open = |inode: &Inode| {
+        !matches!(inode.kind, FileKind::Directory) || inode.attributes.mode & 0o700 == 0o700
+    };
+    bytes <= BYTES_MAX
+        && image.inodes().count() <= FILES_MAX
+        && image.inodes().all(|(_, inode)| is_open(inode))
 }
 
 /// Sets a file's time of access back, so that [`was_accessed`] can tell.
