@@ -144,7 +144,8 @@ impl RunFolder {
             let log = entry.path().join("events.jsonl");
             // Only what is a run of ours is ever removed.
             let Ok(metadata) = fs::metadata(&log) else { continue };
-            if entry.path() != self.path {
+            // A run that goes on, or was interrupted and can be resumed, is nobody's to remove.
+            if entry.path() != self.path && has_ended(&entry.path()) {
                 others.push((metadata.modified().ok(), entry.path()));
             }
         }

@@ -127,10 +127,10 @@ pub struct Explore {
     #[arg(long)]
     pub from_empty: bool,
     /// Time-out of one run of the command, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
     /// Time-out of one reading of the store by the checker, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub check_timeout: u64,
     /// An environment variable whose value finding files may keep.
     #[arg(long, value_name = "NAME")]

@@ -97,7 +97,17 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
                 Effect::Attributes { file, attributes }
             }
-            Action::Xattrs { file, probe } => return self.xattrs(file, &probe),
+            Action::Xattrs { file, probe } => {
+                let mut effects = self.xattrs(file, &probe)?;
+                // Setting an ACL changes the mode.
+                let stat = rustix::fs::fstat(&probe)?;
+                let attributes =
+                    Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+                if self.image.inode(file).is_some_and(|inode| inode.attributes != attributes) {
+                    effects.push(Effect::Attributes { file, attributes });
+                }
+                return Ok(effects);
+            }
             Action::Nothing => Effect::Nothing,
             Action::Sync { file, data_only, range } => Effect::Synced { file, data_only, range },
             Action::SyncAll => Effect::SyncedAll,

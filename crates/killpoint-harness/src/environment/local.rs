@@ -313,7 +313,9 @@ impl Local {
     }
 
     fn read_before(&self, arena: &mut Arena, initial: &Image) -> Result<Reading, Problem> {
-        let mounted = self.mount_copy(arena, "before", initial)?;
+        // Without namespaces the checker is told where the copy is, which is always the same place.
+        let name = if arena.keeps_paths() { "before" } else { "live" };
+        let mounted = self.mount_copy(arena, name, initial)?;
         fs::write(arena.in_scratch("journal"), &self.journal)?;
         let seen = self.surroundings(arena);
         let reading = self.read_here(&seen, || Ok(()))?;
@@ -322,7 +324,7 @@ impl Local {
                 arena.unmount(&root.path)?;
             }
         }
-        fs::remove_dir_all(arena.in_scratch("before"))?;
+        fs::remove_dir_all(arena.in_scratch(name))?;
         Ok(reading)
     }
 

@@ -242,6 +242,11 @@ fn launch(options: &Options) -> Result<Launch, ExploreError> {
 fn starting_journal(options: &Options) -> Result<Vec<u8>, ExploreError> {
     let Some(path) = &options.journal else { return Ok(Vec::new()) };
     let path = options.directory.join(path);
+    if !path.is_file() && path.exists() {
+        let problem =
+            "is not a regular file: name the ack journal of an earlier workload".to_owned();
+        return Err(ExploreError::Malformed { path, problem });
+    }
     let mut bytes =
         fs::read(&path).map_err(|source| ExploreError::Input { path: path.clone(), source })?;
     let parsed = Journal::parse(&bytes).map_err(|source| ExploreError::Journal { path, source })?;
@@ -512,8 +517,11 @@ pub fn check_untouched(
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };
+        let root_user = rustix::process::geteuid().is_root();
         for difference in killpoint_engine::compare::between(&before, &now).into_iter().take(20) {
-            if difference.path == "." {
+            // A copy made by an ordinary user cannot keep another owner.
+            let owner_only = !root_user && difference.what.contains(" and owner ");
+            if difference.path == "." || owner_only {
                 continue;
             }
             journalist.tell(Event::NotCovered(NotCovered {

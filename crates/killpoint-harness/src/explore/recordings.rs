@@ -136,6 +136,11 @@ pub fn record(
             Err(why) => return Ok(Control::Failed(why)),
         },
     };
+    if let Expectation::Between { kept: None } = expectation {
+        let text = "the checker printed no store, one JSON object with plain values on one line, in \
+                    the control: only its exit status is judged";
+        journalist.tell(Event::Note { text: text.to_owned() })?;
+    }
     let common = common(&sets);
     let unstable: BTreeSet<Address> = addresses
         .iter()
@@ -295,6 +300,11 @@ fn workload_failure(result: &TrialResult) -> Option<Control> {
     let why = match result.ending.exit {
         Exit::Status(0) => return None,
         Exit::Status(code) => format!("the command ended with exit status {code}{said}"),
+        Exit::Signal(_) if result.ending.gaps.iter().any(|(file, _)| file == "*") => {
+            let (_, reason) =
+                result.ending.gaps.iter().find(|(file, _)| file == "*").expect("found");
+            format!("the command was stopped: {reason}")
+        }
         Exit::Signal(number)
             if FOREIGN_SIGNALS.iter().any(|foreign| foreign.as_raw() == number) =>
         {
