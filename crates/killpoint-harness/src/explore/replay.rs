@@ -1,6 +1,6 @@
 //! Replay: one finding again, from what the folder of its run holds.
 
-use super::findings::{self, Defect, address_at};
+use super::findings::{self, Defect};
 use super::judging::{Judged, promise};
 use super::plan::{Plan, initial_image};
 use super::prepare::ExploreError;
@@ -389,9 +389,4 @@ pub fn locate_run(run: &str, out: &Path) -> Result<RunFolder, ExploreError> {
     let below = out.join("runs").join(OsStr::from_bytes(run.as_bytes()));
     let path = if below.join("events.jsonl").exists() { below } else { PathBuf::from(run) };
     Ok(RunFolder::open(&path)?)
-}
-
-/// The address at a position, for messages.
-pub fn address_text(plan: &Plan, point: u64) -> String {
-    address_at(plan, point).to_string()
 }

@@ -2,7 +2,7 @@
 //! a sample of the points that held is killed live as well.
 
 use super::findings::{self, Defect};
-use super::judging::{Judged, promise, shown_output};
+use super::judging::{Judged, promise};
 use super::plan::Plan;
 use super::recordings::Recorded;
 use super::replay::{FindingFile, RunFile};
@@ -491,9 +491,4 @@ fn variant_text(variant: &Variant, plan: &Plan) -> String {
         Variant::From(ordinal) => format!("metadata changes from {} on undone", at(ordinal)),
         Variant::Without(ordinal) => format!("{} undone", at(ordinal)),
     }
-}
-
-/// What the checker said, for a finding.
-pub fn output_of(reading: &Reading) -> String {
-    shown_output(reading)
 }
