@@ -1,11 +1,13 @@
 //! The address of a crash point: `write(notes.json)#3`, or `end`.
 //!
 //! An address names the entry of a system call by what is known there: the operation, the paths
-//! relative to their state directory, and the ordinal among equal ones. It survives another
-//! process id, another time and another random temporary name, because a path born during the run
-//! is written as its directory and its birth ordinal (`objects/72/<new1>`).
+//! relative to their state directory, the ordinal among equal ones and, where the target has roles,
+//! the role of the process (`write(log)#3@worker`). It survives another process id, another time and
+//! another random temporary name, because a path born during the run is written as its directory and
+//! its birth ordinal (`objects/72/<new1>`).
 
 use crate::operation::OperationKind;
+use crate::selector::is_role_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +34,9 @@ impl Address {
     /// The address without its ordinal: what findings are grouped by.
     pub fn shape(&self) -> String {
         match self {
-            Address::Call { kind, paths, .. } => shape(*kind, paths),
+            Address::Call { kind, paths, role, .. } => {
+                format!("{}{}", shape(*kind, paths), role_suffix(role.as_deref()))
+            }
             Address::End => "end".to_owned(),
         }
     }
@@ -49,6 +53,11 @@ pub fn shape(kind: OperationKind, paths: &[String]) -> String {
         inner.push_str(suffix);
     }
     format!("{}({inner})", kind.name())
+}
+
+/// How a role stands at the end of an address.
+pub fn role_suffix(role: Option<&str>) -> String {
+    role.map(|role| format!("@{role}")).unwrap_or_default()
 }
 
 /// Escapes a path so that it can stand in an address: `%`, `,`, `(`, `)`, `#`, white space other
@@ -79,11 +88,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Call { kind, paths, ordinal, role } => {
-                write!(f, "{}#{ordinal}", shape(*kind, paths))?;
-                if let Some(role) = role {
-                    write!(f, "@{role}")?;
-                }
-                Ok(())
+                let role = role_suffix(role.as_deref());
+                write!(f, "{}#{ordinal}{role}", shape(*kind, paths))
             }
             Address::End => f.write_str("end"),
         }
@@ -114,7 +120,8 @@ fn parse(text: &str) -> Option<Address> {
     let close = text.rfind(")#")?;
     let inner = text.get(open + 1..close)?;
     let (number, role) = match text[close + 2..].split_once('@') {
-        Some((number, role)) => (number, Some(role.to_owned())),
+        Some((number, role)) if is_role_name(role) => (number, Some(role.to_owned())),
+        Some(_) => return None,
         None => (&text[close + 2..], None),
     };
     let ordinal: u64 = number.parse().ok().filter(|n| *n > 0)?;
@@ -168,9 +175,19 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_address_are_refused() {
-        for text in ["", "write", "write()", "write(a)#0", "write(a)#x", "rite(a)#1", "End"] {
+        for text in
+            ["", "write", "write()", "write(a)#0", "write(a)#x", "rite(a)#1", "write(a)#1@", "End"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_shape_of_an_address_keeps_its_role_and_not_its_ordinal() {
+        let shape = |text: &str| text.parse::<Address>().expect(text).shape();
+        assert_eq!(shape("write(log)#3@worker"), "write(log)@worker");
+        assert_eq!(shape("open(log, create)#1"), "open(log, create)");
+        assert_eq!(shape("end"), "end");
     }
 
     #[test]

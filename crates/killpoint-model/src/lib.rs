@@ -9,9 +9,11 @@ pub mod event;
 pub mod operation;
 pub mod report;
 pub mod seed;
+pub mod selector;
 pub mod verdict;
 
 pub use address::Address;
 pub use crash_model::{CrashModel, Profile};
 pub use operation::{Effect, FileId, FileKind, Operation, OperationKind};
+pub use selector::{Roles, Selector};
 pub use verdict::{Class, Judgement, Outcome, Reason, Verdict};
