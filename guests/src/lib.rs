@@ -203,6 +203,15 @@ pub const GUESTS: &[Guest] = &[
     // Documents.
     rust("save-in-place", "empties its document before it fills it", Violated(&[Unopenable])),
     rust("save-in-place-silent", "the same, and starts anew where it cannot parse", Violated(&[Lost])),
+    rust("save-with-backup", "makes a copy before it empties its document, and never looks at it",
+        Violated(&[RecoverableByHand])),
+    Guest {
+        name: "save-with-backup-restored",
+        program: Program::Binary("save-with-backup"),
+        arguments: &["restore"],
+        about: "the same, and takes the copy where the document does not open",
+        ..rust("save-with-backup", "", Held)
+    },
     rust("save-atomic", "temporary file, fsync, rename, fsync of the directory", Held)
         .power_loss(Held).with_built_in_oracle(),
     rust("save-rename-no-fsync", "renames bytes that were never synced", Held)

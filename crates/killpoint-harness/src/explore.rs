@@ -3,10 +3,11 @@
 //! The stages, each a room of its own: `prepare` (what is tested, where), `discovery` (where the
 //! command writes, if nobody said), `recordings` (the control
 //! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
-//! `findings` (one defect is one finding), `strikes` (live kills that confirm them), `recovery`
+//! `findings` (one defect is one finding), `aftermath` (what it leaves behind), `strikes` (live kills that confirm them), `recovery`
 //! (crashes inside the recovery from a crash), `survivors` (strikes that leave some processes alive).
 //! `resume` goes on with a run that was interrupted.
 
+pub mod aftermath;
 pub mod discovery;
 pub mod findings;
 pub mod judging;

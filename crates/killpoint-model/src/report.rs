@@ -52,6 +52,9 @@ pub struct Finding {
     pub models: Vec<CrashModel>,
     /// How the promise is broken.
     pub class: Class,
+    /// What the judge says of the state; [`Finding::class`] is milder where what is gone lies whole in another
+    /// file. A replay must get it again.
+    pub judged: Class,
     /// How many crash points show it under [`Finding::model`].
     pub points: u64,
     /// Out of how many points of that model.

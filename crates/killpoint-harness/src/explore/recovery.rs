@@ -277,6 +277,7 @@ impl Stage<'_> {
             model: CrashModel::Kill,
             models: vec![CrashModel::Kill],
             class,
+            judged: class,
             points: 1,
             points_of: sub.points,
             detail: judged.judgement.detail.clone(),

@@ -1,8 +1,8 @@
 //! Replay: one finding again, from what the folder of its run holds.
 
-use super::findings::{self, Defect};
-use super::judging::{Judged, promise};
-use super::plan::{Plan, initial_image};
+use super::findings::Defect;
+use super::judging::promise;
+use super::plan::Plan;
 use super::prepare::ExploreError;
 use super::recordings::Recorded;
 use super::strikes::{Expected, Reader, strike, strike_at};
@@ -11,12 +11,11 @@ use crate::asserter::checker::{Checker, Expectation, judge};
 use crate::asserter::history::{History, Store};
 use crate::environment::local::{INITIAL, Local, Question};
 use crate::store::{RunFolder, StoreError};
-use killpoint_engine::image::{Content, Image};
 use killpoint_engine::record::{Mechanism, Root, Scope};
-use killpoint_engine::states::{Models, StateName, Walk};
-use killpoint_model::report::{Confirmation, FileChange, Finding, REPORT_VERSION};
+use killpoint_engine::states::{Models, StateName};
+use killpoint_model::report::{Confirmation, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
-use killpoint_model::{Address, CrashModel, FileKind, Profile};
+use killpoint_model::{Address, CrashModel, Profile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -157,65 +156,6 @@ impl FindingFile {
     }
 }
 
-/// The files that a defect's example leaves different, with what changed in them.
-///
-/// # Errors
-/// If the recording cannot be read.
-pub fn files_of(
-    local: &Local,
-    recorded: &Recorded,
-    plan: &Plan,
-    judged: &[Judged],
-    defect: &Defect,
-) -> Result<Vec<FileChange>, ExploreError> {
-    const FILES_MAX: usize = 20;
-    let name = &defect.example.1;
-    let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
-    let initial = initial_image(local)?;
-    let mut walk = Walk::start(&path, initial.clone(), plan.models.clone())?;
-    let before = match findings::held_before(plan, judged, name.point) {
-        Some(state) => {
-            walk.step_to(state.name.point)?;
-            walk.build(&state.name)
-        }
-        None => initial,
-    };
-    walk.step_to(name.point)?;
-    let after = walk.build(name);
-    let (before, after) = (contents(&before), contents(&after));
-    let paths: BTreeSet<&(usize, Vec<u8>)> = before.keys().chain(after.keys()).collect();
-    let mut changes = Vec::new();
-    for key in paths {
-        let (old, new) = (before.get(key), after.get(key));
-        let same = match (old, new) {
-            (Some(old), Some(new)) => old.equals(new),
-            _ => false,
-        };
-        if same || changes.len() == FILES_MAX {
-            continue;
-        }
-        let prefix = &local.roots[key.0].prefix;
-        let path = killpoint_model::address::escape(&key.1);
-        changes.push(FileChange {
-            path: if prefix.is_empty() { path } else { format!("{prefix}/{path}") },
-            size_before: old.map(Content::size),
-            size_after: new.map(Content::size),
-            difference: crate::difference::lines(old, new),
-        });
-    }
-    Ok(changes)
-}
-
-fn contents(image: &Image) -> BTreeMap<(usize, Vec<u8>), Content> {
-    let mut contents = BTreeMap::new();
-    image.walk(|(root, path), _, inode| {
-        if matches!(inode.kind, FileKind::Regular) {
-            contents.insert((root, path.to_vec()), inode.content.clone());
-        }
-    });
-    contents
-}
-
 /// What replaying gave.
 #[derive(Debug)]
 pub struct Replayed {
@@ -294,7 +234,7 @@ fn once(
     attempt: u32,
     reader: &mut Reader<'_>,
 ) -> Result<Result<(), String>, ExploreError> {
-    let wanted = Verdict::Violated(file.finding.class);
+    let wanted = Verdict::Violated(file.finding.judged);
     let expectation = expectation(local, run)?;
     let live = strike_at(&file.state, &file.finding.address, run.scope);
     let judgement = match live.filter(|_| file.finding.confirmed_live) {

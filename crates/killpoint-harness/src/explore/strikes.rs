@@ -1,6 +1,7 @@
 //! Live kills: each finding under `kill` is shown by really killing the program at its address, and
 //! a sample of the points that held is killed live as well.
 
+use super::aftermath::Aftermath;
 use super::findings::{self, Defect};
 use super::judging::{Judged, promise};
 use super::plan::Plan;
@@ -16,7 +17,7 @@ use killpoint_engine::states::{Models, StateName, Variant};
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Finding};
 use killpoint_model::seed::Generator;
-use killpoint_model::verdict::{Judgement, Reason, Verdict};
+use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use killpoint_model::{Address, CrashModel};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -279,9 +280,13 @@ pub fn confirm(
             continue;
         }
         let confirmed = stage.confirm_defect(&defect, judged)?;
-        let finding = finding(number, &defect, plan, judged, confirmed, local);
-        let mut finding = finding;
-        finding.files = super::replay::files_of(local, recorded, plan, judged, &defect)?;
+        let mut finding = finding(number, &defect, plan, judged, confirmed, local);
+        let Aftermath { files, copy } = Aftermath::of(local, recorded, plan, judged, &defect)?;
+        finding.files = files;
+        if let Some(copy) = copy {
+            finding.class = Class::RecoverableByHand;
+            finding.detail = format!("{} {}", finding.detail, copy.sentence());
+        }
         FindingFile::of(&finding, &defect, plan).write(&local.folder)?;
         let known = known.contains(&finding.key());
         stage.journalist.tell(Event::Found { finding: Box::new(finding), known })?;
@@ -464,6 +469,7 @@ fn finding(
         model: defect.model,
         models: defect.models.iter().copied().collect(),
         class: defect.class,
+        judged: defect.class,
         points: defect.points.len() as u64,
         points_of: plan.counts.get(&defect.model).map_or(0, |count| count.points),
         detail: example.judgement.detail.clone(),

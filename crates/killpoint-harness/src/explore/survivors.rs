@@ -159,6 +159,7 @@ fn tell_findings(
             model: CrashModel::Kill,
             models: vec![CrashModel::Kill],
             class,
+            judged: class,
             points: points.len() as u64,
             points_of: judged.len() as u64,
             detail: judged[&point].detail.clone(),

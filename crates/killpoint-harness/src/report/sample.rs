@@ -279,6 +279,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         model,
         models: vec![model],
         class,
+        judged: class,
         points: 1,
         points_of: 1,
         detail: String::new(),

@@ -19,7 +19,7 @@ macro_rules! rows {
 }
 
 rows! {
-    save_in_place save_in_place_silent save_atomic save_rename_no_fsync save_tmp_no_dir_sync
+    save_in_place save_in_place_silent save_with_backup save_with_backup_restored save_atomic save_rename_no_fsync save_tmp_no_dir_sync
     multi_save exchange unnamed_file copied_file
     append_log append_log_ack_first append_log_no_recovery acked_not_durable acked_durable
     torn_value two_files leftover_key counter counter_replayed queue queue_replayed lock_waits
