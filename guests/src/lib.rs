@@ -65,6 +65,8 @@ pub struct Guest {
     pub kill: Expected,
     /// Under all power-loss models with the profile `strict`; none where that is not asserted.
     pub power_loss: Option<Expected>,
+    /// Flags of `explore` that belong to its verdict.
+    pub flags: &'static [&'static str],
     /// What runs it must know: it does not end by itself, takes a partner, or does harm without a limit.
     pub caution: Option<Caution>,
 }
@@ -145,6 +147,7 @@ const DEFAULT: Guest = Guest {
     built_in_oracle: false,
     kill: Held,
     power_loss: None,
+    flags: &[],
     caution: None,
 };
 
@@ -190,6 +193,10 @@ impl Guest {
 
     const fn with(self, arguments: &'static [&'static str]) -> Guest {
         Guest { arguments, ..self }
+    }
+
+    const fn flags(self, flags: &'static [&'static str]) -> Guest {
+        Guest { flags, ..self }
     }
 
     const fn caution(self, caution: Caution) -> Guest {
@@ -259,6 +266,8 @@ pub const GUESTS: &[Guest] = &[
     rust("tasks", "asynchronous tasks on several threads", Held).power_loss(Held),
     rust("daemon", "forks twice and saves after its parent has exited", Held).power_loss(Held),
     script("late-writer", "bash", "late-writer.sh", "saves after its driver has ended").power_loss(Held),
+    rust("two-writers", "one of two programs that race writes its record in two parts", Violated(&[Unopenable]))
+        .flags(&["--role", "steady=cmdline:two-writers steady", "--role", "careless=cmdline:two-writers careless"]),
     rust("outside-daemon", "a daemon outside of the tree does the saving", Unknown(&[Reason::NotCovered]))
         .caution(Caution::NeedsDaemon),
 

@@ -12,6 +12,7 @@ use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::{Mechanism, Output, Request, Root, record};
 use killpoint_engine::recording::Ending;
 use killpoint_engine::spawn::{Drain, Launch, find_program, null};
+use killpoint_model::Roles;
 use nix::sys::resource::{UsageWho, getrusage};
 use std::error::Error;
 use std::ffi::OsString;
@@ -104,6 +105,7 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
         recording: arena.in_scratch("recording"),
         stable: None,
         strike: None,
+        roles: Roles::default(),
         mechanism: arguments.mechanism,
         pin: arguments.pin.then_some(processor),
         keep_privileges: arena.keeps_paths(),

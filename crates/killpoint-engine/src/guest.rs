@@ -1,5 +1,6 @@
 //! What can be read of a stopped thread: its memory, descriptors, directories. Never writes to it.
 
+use killpoint_model::selector::Facts;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
@@ -56,6 +57,28 @@ impl Place {
 /// Identity of what a stat shows.
 pub(crate) fn identity(stat: &Stat) -> Identity {
     (stat.st_dev, stat.st_ino)
+}
+
+/// The thread's process, as selectors ask for it: at this moment, so that a process that becomes
+/// another program or takes another name is what it is now.
+impl Facts for Guest {
+    fn cmdline(&self) -> Option<String> {
+        let bytes = std::fs::read(format!("/proc/{}/cmdline", self.thread)).ok()?;
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        Some(String::from_utf8_lossy(bytes).replace('\0', " "))
+    }
+
+    fn executable(&self) -> Option<String> {
+        let path = std::fs::read_link(format!("/proc/{}/exe", self.thread)).ok()?;
+        Some(path.to_string_lossy().into_owned())
+    }
+
+    fn comm(&self) -> Option<String> {
+        // Each thread has a name of its own; the process goes by that of its first.
+        let process = thread_group(self.thread).ok()?;
+        let name = std::fs::read(format!("/proc/{process}/comm")).ok()?;
+        Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
+    }
 }
 
 impl Guest {

@@ -5,7 +5,7 @@
 //! born in its directory. Names that all recordings share are written as they are, so that threads
 //! that race to create their files shift nothing either.
 
-use killpoint_model::address::{Address, escape, shape};
+use killpoint_model::address::{Address, escape, role_suffix, shape};
 use killpoint_model::operation::{FileId, Name, OperationKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -157,17 +157,25 @@ impl Namespace {
         (path, shown)
     }
 
-    /// Gives the next address of this shape. To be called once for each call, at its entry.
-    pub(crate) fn address(&mut self, kind: OperationKind, labels: &[Label]) -> Address {
+    /// Gives the next address of this shape, counted within the role of the process. To be called
+    /// once for each call, at its entry.
+    pub(crate) fn address(
+        &mut self,
+        kind: OperationKind,
+        labels: &[Label],
+        role: Option<&str>,
+    ) -> Address {
         let paths: Vec<String> = labels.iter().map(|label| label.path.clone()).collect();
         for label in labels {
             if !self.named.contains(&label.shown) {
                 self.named.insert(label.shown.clone());
             }
         }
-        let ordinal = self.ordinals.entry(shape(kind, &paths)).or_insert(0);
+        let mut counted = shape(kind, &paths);
+        counted.push_str(&role_suffix(role));
+        let ordinal = self.ordinals.entry(counted).or_insert(0);
         *ordinal += 1;
-        Address::Call { kind, paths, ordinal: *ordinal, role: None }
+        Address::Call { kind, paths, ordinal: *ordinal, role: role.map(str::to_owned) }
     }
 }
 
@@ -198,7 +206,7 @@ mod tests {
         let initial = || vec![(FileId(1), String::new())];
         let attempt = |names: &mut Namespace| {
             let label = names.label_of_name(&name(1, "refused"));
-            names.address(OperationKind::Mkdir, &[label]).to_string()
+            names.address(OperationKind::Mkdir, &[label], None).to_string()
         };
         let mut first = Namespace::new(initial(), None);
         assert_eq!(attempt(&mut first), "mkdir(refused)#1");
@@ -222,11 +230,30 @@ mod tests {
     fn equal_operations_on_equal_paths_are_counted_from_one() {
         let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
         names.add(name(1, "a"), FileId(2));
+        let (root, label) = (names.label(FileId(1)).unwrap(), names.label(FileId(2)).unwrap());
+        let mut next = |kind, label: &Label| {
+            names.address(kind, std::slice::from_ref(label), None).to_string()
+        };
+        assert_eq!(next(OperationKind::Write, &label), "write(a)#1");
+        assert_eq!(next(OperationKind::Write, &label), "write(a)#2");
+        assert_eq!(next(OperationKind::Fsync, &root), "fsync(.)#1");
+    }
+
+    #[test]
+    fn equal_operations_are_counted_within_a_role() {
+        let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
+        names.add(name(1, "a"), FileId(2));
         let label = names.label(FileId(2)).unwrap();
-        let addresses = [0, 0]
-            .map(|_| names.address(OperationKind::Write, std::slice::from_ref(&label)).to_string());
-        assert_eq!(addresses, ["write(a)#1", "write(a)#2"]);
-        let root = names.label(FileId(1)).unwrap();
-        assert_eq!(names.address(OperationKind::Fsync, &[root]).to_string(), "fsync(.)#1");
+        let addresses = [None, Some("worker"), Some("worker"), None, Some("main")].map(|role| {
+            names.address(OperationKind::Write, std::slice::from_ref(&label), role).to_string()
+        });
+        let expected = [
+            "write(a)#1",
+            "write(a)#1@worker",
+            "write(a)#2@worker",
+            "write(a)#2",
+            "write(a)#1@main",
+        ];
+        assert_eq!(addresses, expected);
     }
 }

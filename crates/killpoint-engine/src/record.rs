@@ -15,8 +15,8 @@ use crate::naming::{Label, Namespace};
 use crate::recording::{Ending, Exit, RecordingError, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
 use classify::{Action, Pending};
-use killpoint_model::Address;
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
+use killpoint_model::{Address, Roles};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
 use outside::Outside;
@@ -92,6 +92,8 @@ pub struct Request {
     pub stable: Option<BTreeSet<String>>,
     /// Where to strike; none to let it end.
     pub strike: Option<StrikeAt>,
+    /// The roles of its processes, which stand in addresses.
+    pub roles: Roles,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
     /// Directories of which the target sees copies; what it changes elsewhere is named.
@@ -211,6 +213,7 @@ struct Recorder<C> {
     /// Its length when it was last looked at, and how many calls outside the state there had been.
     journal_seen: Option<(u64, u64)>,
     callers: Callers,
+    roles: Roles,
     strike: Option<StrikeAt>,
     pending: Option<Begun>,
     ordinal: u64,
@@ -273,6 +276,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             journal,
             journal_seen: None,
             callers: Callers::None,
+            roles: request.roles.clone(),
             strike: request.strike.clone(),
             pending: None,
             ordinal: 0,
@@ -348,8 +352,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let journal_length = self.journal_length();
         for (file, changes) in self.mapped.changes() {
             let Some(label) = self.namespace.label(file) else { continue };
-            let address =
-                self.namespace.address(OperationKind::Mapped, std::slice::from_ref(&label));
+            // Whose store it was cannot be told.
+            let labels = std::slice::from_ref(&label);
+            let address = self.namespace.address(OperationKind::Mapped, labels, None);
             self.log(
                 Operation {
                     ordinal: 0,
@@ -369,7 +374,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
     /// A call on the state has its turn: its address is fixed here.
     fn begin(&mut self, guest: Guest, pending: Pending, length: u64) -> Entry {
         self.log_mapped();
-        let address = self.namespace.address(pending.kind, &pending.labels);
+        let role = self.roles.of(&guest);
+        let address = self.namespace.address(pending.kind, &pending.labels, role);
         let process = self.process_number(guest.thread);
         self.state_callers.insert(guest.thread.as_raw());
         let begun = Begun {

@@ -8,6 +8,7 @@ use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::{Mechanism, Output, Request, Root, Scope, StrikeAt, record};
 use killpoint_engine::recording::{Ending, Exit, Reader, Record};
 use killpoint_engine::spawn::{Drain, Launch, find_program, null};
+use killpoint_model::Roles;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -77,6 +78,7 @@ fn attempt(
         recording: arena.in_scratch("recording"),
         stable: None,
         strike: setting.strike.clone(),
+        roles: Roles::default(),
         mechanism,
         pin: Some(0),
         keep_privileges: arena.keeps_paths(),

@@ -40,6 +40,14 @@ impl Address {
             Address::End => "end".to_owned(),
         }
     }
+
+    /// The role of the process, where it has one.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Address::Call { role, .. } => role.as_deref(),
+            Address::End => None,
+        }
+    }
 }
 
 /// Writes an operation and its paths the way an address begins.

@@ -143,6 +143,9 @@ pub struct Setting {
     pub acks: String,
     /// Which processes a strike kills.
     pub scope: String,
+    /// The roles of the target's processes, each with its selector.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// Who judges: the checker's command, `built-in` or the stream checker's command.
     pub oracle: String,
     /// How calls were intercepted, and why so.

@@ -33,6 +33,18 @@ pub struct Selector {
     pub comm: Option<String>,
 }
 
+impl fmt::Display for Selector {
+    /// As on the command line, with a blank between its parts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.cmdline.as_ref().map(|pattern| format!("cmdline:{pattern}")),
+            self.executable.as_ref().map(|path| format!("executable:{path}")),
+            self.comm.as_ref().map(|name| format!("comm:{name}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+}
+
 /// What is known of a process at this moment; none where it cannot be read. Each is asked only if a
 /// selector needs it, so an implementation may go and look.
 pub trait Facts {
@@ -356,6 +368,8 @@ mod tests {
         let text = serde_json::to_string(&roles).unwrap();
         assert_eq!(text, r#"{"z":{"cmdline":"^a","executable":"/c"},"a":{"comm":"b"}}"#);
         assert_eq!(serde_json::from_str::<Roles>(&text).unwrap(), roles);
+        let shown: Vec<String> = roles.iter().map(|(_, selector)| selector.to_string()).collect();
+        assert_eq!(shown, ["cmdline:^a executable:/c", "comm:b"]);
         for wrong in [r#"{"a":{"cwd":"/"}}"#, r#"{"a b":{"comm":"x"}}"#, r#"{"a":{"cmdline":"("}}"#]
         {
             assert!(serde_json::from_str::<Roles>(wrong).is_err(), "{wrong}");

@@ -155,6 +155,11 @@ pub struct Explore {
     /// that was launched. What survives a narrower scope goes on, so those are judged by live kills.
     #[arg(long, value_enum, default_value = "all")]
     pub scope: ScopeName,
+    /// Name the processes that a selector selects (cmdline:PATTERN, executable:PATH, comm:NAME): the
+    /// name stands in addresses (write(log)#3@worker), and ordinals count within it. May be given
+    /// several times; the same name twice asks for both.
+    #[arg(long, value_name = "NAME=SELECTOR")]
+    pub role: Vec<String>,
     /// Do not read each recovered store a second time.
     #[arg(long)]
     pub no_second_checks: bool,

@@ -14,8 +14,8 @@ use killpoint_harness::explore::{ExploreError, Explored, Options, Progress, expl
 use killpoint_harness::report::console::{Style, progress_line, summary};
 use killpoint_harness::report::json;
 use killpoint_harness::store::{RunFolder, read_events};
-use killpoint_model::Outcome;
 use killpoint_model::report::Report as Findings;
+use killpoint_model::{Outcome, Roles};
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -79,7 +79,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     }
 }
 
-fn options(flags: Explore) -> Options {
+fn options(flags: Explore) -> Result<Options, Failure> {
     let mut options = Options::new(flags.command);
     options.state = flags.state;
     options.journal = flags.journal;
@@ -113,17 +113,18 @@ fn options(flags: Explore) -> Options {
         ScopeName::Tree => Scope::Tree,
         ScopeName::All => Scope::All,
     };
+    options.roles = Roles::parse(&flags.role).map_err(|error| anyhow!("--role: {error}"))?;
     options.second_checks = !flags.no_second_checks;
     options.idempotent = flags.idempotent;
     options.recovery_depth = flags.recovery_depth;
     options.pin = !flags.no_pin;
     options.redirect = flags.no_namespaces;
-    options
+    Ok(options)
 }
 
 fn run_explore(flags: Explore) -> Result<Outcome, Failure> {
     let format = flags.format;
-    let options = options(flags);
+    let options = options(flags)?;
     upkeep::mention_interrupted(&options.out);
     let explored = explore_watched(&options, format == Format::Human)?;
     print_report(&explored.report, &explored.folder, format);

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use killpoint_harness::explore::ExploreError;
 pub use killpoint_model::report::{Finding, Report};
-pub use killpoint_model::{Class, CrashModel, Outcome, Profile};
+pub use killpoint_model::{Class, CrashModel, Outcome, Profile, Roles};
 
 /// An exploration that is being described. Nothing happens until it is run.
 #[derive(Clone, Debug)]
@@ -89,6 +89,12 @@ impl Exploration {
         let name = name.into();
         self.0.environment.retain(|(other, _)| *other != name);
         self.0.environment.push((name, value.into()));
+        self
+    }
+
+    /// The roles of the command's processes: addresses count within them.
+    pub fn roles(mut self, roles: Roles) -> Self {
+        self.0.roles = roles;
         self
     }
 

@@ -7,7 +7,7 @@
 use super::paths::{self, Role};
 use super::span::{Change, Changed, FileTrack, Span};
 use killpoint_engine::image::Image;
-use killpoint_model::address::{Address, escape, shape};
+use killpoint_model::address::{Address, escape, role_suffix, shape};
 use killpoint_model::operation::{Effect, FileId, FileKind, Name, Operation, OperationKind};
 use std::collections::HashMap;
 
@@ -407,8 +407,7 @@ impl History {
         let Some(entry) = self.entry(position) else { return "the end of the run".to_owned() };
         let Some(kind) = entry.kind else { return "end".to_owned() };
         let shown: Vec<String> = entry.shown.iter().map(|id| self.path(*id).text.clone()).collect();
-        let role = entry.role.as_deref().map(|role| format!("@{role}")).unwrap_or_default();
-        format!("{}#{}{role}", shape(kind, &shown), entry.number)
+        format!("{}#{}{}", shape(kind, &shown), entry.number, role_suffix(entry.role.as_deref()))
     }
 
     /// The first operation of the round of an operation.

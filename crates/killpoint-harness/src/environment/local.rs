@@ -15,7 +15,7 @@ use killpoint_engine::record::{Mechanism, Output, Request, Root, StrikeAt, recor
 use killpoint_engine::recording::{Ending, Exit};
 use killpoint_engine::spawn::{self, Drain, Launch, null};
 use killpoint_engine::states::{Models, StateName, Walk};
-use killpoint_model::{FileKind, Profile, Reason, Verdict};
+use killpoint_model::{FileKind, Profile, Reason, Roles, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -60,6 +60,8 @@ pub struct Local {
     pub checker_timeout: Duration,
     /// How long nothing may move until a workload with processes left is over.
     pub quiet: Duration,
+    /// The roles of the target's processes.
+    pub roles: Roles,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
     /// The processor to record on, if it is to be one.
@@ -271,6 +273,7 @@ impl Local {
             recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
             stable: trial.stable.clone(),
             strike: trial.strike.clone(),
+            roles: self.roles.clone(),
             mechanism: self.mechanism,
             pin: self.pin,
             keep_privileges: arena.keeps_paths(),

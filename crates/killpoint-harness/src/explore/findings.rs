@@ -8,6 +8,7 @@ use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose};
 use crate::environment::local::Local;
 use crate::store::StoreError;
 use killpoint_engine::states::StateName;
+use killpoint_model::address::{role_suffix, shape};
 use killpoint_model::report::{Finding, Report};
 use killpoint_model::verdict::{Class, Verdict};
 use killpoint_model::{Address, CrashModel};
@@ -143,8 +144,8 @@ pub fn address_at(plan: &Plan, point: u64) -> Address {
 pub fn shown_at(plan: &Plan, point: u64) -> String {
     let index = usize::try_from(point - 1).unwrap_or(usize::MAX);
     match plan.operations.get(index).map(|operation| (&operation.address, &operation.shown)) {
-        Some((Address::Call { kind, ordinal, .. }, shown)) => {
-            format!("{}#{ordinal}", killpoint_model::address::shape(*kind, shown))
+        Some((Address::Call { kind, ordinal, role, .. }, shown)) => {
+            format!("{}#{ordinal}{}", shape(*kind, shown), role_suffix(role.as_deref()))
         }
         _ => "end".to_owned(),
     }

@@ -5,7 +5,7 @@ use crate::asserter::checker::Checker;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;
-use killpoint_model::{CrashModel, Profile};
+use killpoint_model::{CrashModel, Profile, Roles};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,6 +56,8 @@ pub struct Options {
     pub confirmations: u32,
     /// How many held points are killed live as well.
     pub live_sample: usize,
+    /// The roles of the command's processes.
+    pub roles: Roles,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
     /// Which processes a strike kills.
@@ -114,6 +116,7 @@ impl Options {
             keep: 20,
             confirmations: 1,
             live_sample: 5,
+            roles: Roles::default(),
             mechanism: Mechanism::Ptrace,
             scope: Scope::All,
             second_checks: true,

@@ -12,9 +12,9 @@ use killpoint_engine::materialise::{MaterialiseError, Materialised};
 use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
-use killpoint_model::Outcome;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Setting};
+use killpoint_model::{Outcome, Roles};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -376,6 +376,7 @@ pub(super) fn local(
         target_timeout: options.timeout,
         checker_timeout: options.checker_timeout,
         quiet: QUIET,
+        roles: options.roles.clone(),
         mechanism: options.mechanism,
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
@@ -436,6 +437,7 @@ fn start_log(
         profile: options.profile,
         acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
         scope: options.scope.name().to_owned(),
+        roles: role_texts(&options.roles),
         oracle: match &local.checker {
             Checker::Command(command) | Checker::Stream(command) => command.clone(),
             Checker::BuiltIn => "built-in".to_owned(),
@@ -465,6 +467,10 @@ fn start_log(
         }))?;
     }
     Ok(())
+}
+
+fn role_texts(roles: &Roles) -> Vec<String> {
+    roles.iter().map(|(name, selector)| format!("{name}: {selector}")).collect()
 }
 
 fn mechanism_text(local: &Local) -> String {

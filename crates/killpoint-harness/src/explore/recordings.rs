@@ -151,6 +151,7 @@ pub fn record(
         set.iter().filter(|address| is_call(address)).cloned().collect()
     };
     let same_order = sets.iter().all(|other| calls(other) == calls(&addresses));
+    note_idle_roles(local, &addresses, journalist)?;
     tell_timeline(local, &name, &journal, journalist)?;
     Ok(Control::Held(Box::new(Recorded {
         name,
@@ -361,6 +362,22 @@ fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), Ex
         let text = format!(
             "{} processes were left when the command had ended and nothing moved any more",
             result.ending.left_over
+        );
+        journalist.tell(Event::Note { text })?;
+    }
+    Ok(())
+}
+
+/// Says so where a role that was asked for did nothing: its selector may be mistaken.
+fn note_idle_roles(
+    local: &Local,
+    addresses: &[Address],
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
+    let seen: BTreeSet<&str> = addresses.iter().filter_map(Address::role).collect();
+    for (role, selector) in local.roles.iter().filter(|(role, _)| !seen.contains(role)) {
+        let text = format!(
+            "no process of the role {role} ({selector}) made a call on the state: is its selector right?"
         );
         journalist.tell(Event::Note { text })?;
     }

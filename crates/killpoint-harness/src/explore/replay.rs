@@ -15,7 +15,7 @@ use killpoint_engine::record::{Mechanism, Root, Scope};
 use killpoint_engine::states::{Models, StateName};
 use killpoint_model::report::{Confirmation, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
-use killpoint_model::{Address, CrashModel, Profile};
+use killpoint_model::{Address, CrashModel, Profile, Roles};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -38,6 +38,7 @@ pub struct RunFile {
     recording: String,
     stable: BTreeSet<String>,
     races: bool,
+    roles: Roles,
     initial: Option<Store>,
     kept: Option<Store>,
     has_journal: bool,
@@ -71,6 +72,7 @@ impl RunFile {
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
             races: recorded.result.ending.callers > 1,
+            roles: options.roles.clone(),
             initial: recorded.initial.clone(),
             kept: match &recorded.expectation {
                 Expectation::Between { kept } => kept.clone(),
@@ -199,6 +201,7 @@ pub fn replay(
     options.acks_survive_power_loss = run.acks_survive_power_loss;
     options.timeout = run.timeout;
     options.mechanism = run.mechanism;
+    options.roles.clone_from(&run.roles);
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();

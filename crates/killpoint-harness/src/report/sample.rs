@@ -53,6 +53,7 @@ fn setting() -> Setting {
         profile: Profile::Ext4,
         acks: "kill".to_owned(),
         scope: "tree".to_owned(),
+        roles: vec!["worker: cmdline:--type=worker".to_owned()],
         oracle: "built-in".to_owned(),
         mechanism: "ptrace with seccomp, the default".to_owned(),
         containment: "Landlock signal scope, private mount namespace".to_owned(),

@@ -150,6 +150,21 @@ fn a_journal_with_garbage_is_named_with_its_line() {
 }
 
 #[test]
+fn a_role_that_is_none_is_named() {
+    for (role, words) in [
+        ("worker", "NAME=SELECTOR"),
+        ("worker=cwd:/tmp", "cmdline:PATTERN"),
+        ("worker=comm:", "must follow the colon"),
+        ("worker=cmdline:(", "no regular expression"),
+        ("two words=comm:x", "letters, digits"),
+    ] {
+        let world = World::new();
+        let mut command = world.explore();
+        refused(&world, with_true(command.args(["--role", role])), &["--role: ", words]);
+    }
+}
+
+#[test]
 fn an_intent_that_is_none_is_named() {
     let world = World::new();
     let mut command = world.explore();

@@ -25,7 +25,7 @@ rows! {
     torn_value two_files leftover_key counter counter_replayed queue queue_replayed lock_waits
     pid_file transfer transfer_two_saves
     sqlite_wal sqlite_memory_journal
-    shell_tree processes parallel threads tasks daemon late_writer outside_daemon
+    shell_tree processes parallel threads tasks daemon late_writer two_writers outside_daemon
     fork_forever fill_disk ignore_sigterm close_all_descriptors change_directory change_user
     killed_by_other vacuous never_ends exit_nonzero
     checker_crashes checker_hangs checker_rubbish
@@ -57,7 +57,7 @@ fn gets_the_verdict_of_its_row(name: &str) {
 fn explore(guest: &Guest, flags: &[&str], with_checker: bool) -> Explored {
     let world = World::new();
     let mut command = world.explore_json();
-    command.args(flags);
+    command.args(flags).args(guest.flags);
     if with_checker {
         command.args(["--check", &shell_line(&guest.check_command(&guests_directory()))]);
     }

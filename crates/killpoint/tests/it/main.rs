@@ -7,6 +7,7 @@ mod containment;
 mod guests;
 mod log;
 mod report;
+mod roles;
 mod self_checks;
 mod support;
 mod taskwarrior;

@@ -234,6 +234,11 @@ pub fn setting(report: &Report) -> Markup {
                 @for (name, value) in setting_rows(setting) {
                     div { dt { (name) } dd { (value) } }
                 }
+                @if !setting.roles.is_empty() {
+                    div { dt { "roles" } dd {
+                        @for role in &setting.roles { code { (visible(role)) } " " }
+                    } }
+                }
                 div { dt { "models" } dd { (chips(&setting.models)) } }
             }
         }
