@@ -15,5 +15,5 @@ pub mod verdict;
 pub use address::Address;
 pub use crash_model::{CrashModel, Profile};
 pub use operation::{Effect, FileId, FileKind, Operation, OperationKind};
-pub use selector::{Roles, Selector};
+pub use selector::{Pick, Roles, Selector, Who};
 pub use verdict::{Class, Judgement, Outcome, Reason, Verdict};

@@ -1,9 +1,14 @@
 //! Selectors: which processes of a target are meant, by what is known of a process; and roles, the
 //! names that a target's processes go by.
 //!
-//! On the command line a part of a selector is `cmdline:PATTERN`, `executable:PATH` or `comm:NAME`;
-//! in a file a selector is a map of the same words: `worker: { cmdline: "--type=worker" }`. Further
-//! ones are further fields of [`Selector`] and further questions of [`Facts`].
+//! On the command line a part of a selector is a word, a colon and what is asked (`comm:NAME`); in a
+//! file a selector is a map of the same words: `worker: { cmdline: "--type=worker" }`. Further ones
+//! are further fields of [`Selector`] and further questions of [`Facts`]. Which of the selected ones
+//! a fault strikes is said by [`Who`].
+
+mod who;
+
+pub use who::{Age, Percent, PercentError, Pick, Who};
 
 use regex_lite::Regex;
 use serde::de::{MapAccess, Visitor};
@@ -31,15 +36,50 @@ pub struct Selector {
     /// itself another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comm: Option<String>,
+    /// The number of the process, for one that is running already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The TCP port that it listens on, at any address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The user with whose rights it runs, by name or by number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The control group that it is in, or one above it, in any hierarchy: as `/proc/PID/cgroup`
+    /// names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// A variable of the environment that it was started with: `NAME`, or `NAME=VALUE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// How far below the target's supervisor it stands: 1 for what the supervisor started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u32>,
+    /// What is asked of its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children_of: Option<Box<Selector>>,
 }
+
+/// The words of a selector on the command line, as an error names them.
+const WORDS: &str = "cmdline:PATTERN, executable:PATH, comm:NAME, pid:NUMBER, port:NUMBER, \
+                     user:NAME, cgroup:PATH, environment:NAME[=VALUE], depth:NUMBER or \
+                     children-of:SELECTOR";
 
 impl fmt::Display for Selector {
     /// As on the command line, with a blank between its parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Selector { cmdline, executable, comm, pid, port, user, cgroup, .. } = self;
         let parts = [
-            self.cmdline.as_ref().map(|pattern| format!("cmdline:{pattern}")),
-            self.executable.as_ref().map(|path| format!("executable:{path}")),
-            self.comm.as_ref().map(|name| format!("comm:{name}")),
+            cmdline.as_ref().map(|pattern| format!("cmdline:{pattern}")),
+            executable.as_ref().map(|path| format!("executable:{path}")),
+            comm.as_ref().map(|name| format!("comm:{name}")),
+            pid.map(|number| format!("pid:{number}")),
+            port.map(|number| format!("port:{number}")),
+            user.as_ref().map(|name| format!("user:{name}")),
+            cgroup.as_ref().map(|path| format!("cgroup:{path}")),
+            self.environment.as_ref().map(|variable| format!("environment:{variable}")),
+            self.depth.map(|number| format!("depth:{number}")),
+            self.children_of.as_ref().map(|parent| format!("children-of:{parent}")),
         ];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
@@ -54,39 +94,107 @@ pub trait Facts {
     fn executable(&self) -> Option<String>;
     /// The kernel's name of it.
     fn comm(&self) -> Option<String>;
+    /// Its number.
+    fn pid(&self) -> Option<i32> {
+        None
+    }
+    /// Whether it listens on a TCP port.
+    fn listens_on(&self, _port: u16) -> Option<bool> {
+        None
+    }
+    /// Whether it runs with the rights of a user, named or numbered.
+    fn runs_as(&self, _user: &str) -> Option<bool> {
+        None
+    }
+    /// Its control groups, one in each hierarchy.
+    fn cgroups(&self) -> Option<Vec<String>> {
+        None
+    }
+    /// The value of a variable that it was started with.
+    fn environment(&self, _name: &str) -> Option<String> {
+        None
+    }
+    /// How far below the target's supervisor it stands.
+    fn depth(&self) -> Option<u32> {
+        None
+    }
+    /// Its parent.
+    fn parent(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 impl Selector {
-    /// Whether all that is asked is true of a process. What cannot be read is not.
+    /// Whether all that is asked is true of a process. What cannot be read is not. Cheap questions
+    /// come first, and nothing more is asked after the first that is not true.
     pub fn selects(&self, process: &impl Facts) -> bool {
-        let cmdline = self
-            .cmdline
-            .as_ref()
-            .map(|wanted| process.cmdline().is_some_and(|cmdline| wanted.0.is_match(&cmdline)));
-        let executable = self.executable.as_ref().map(|wanted| {
-            process.executable().is_some_and(|path| {
-                path == *wanted || path.rsplit('/').next() == Some(wanted.as_str())
+        let is = |answer: Option<bool>| answer == Some(true);
+        *self != Selector::default()
+            && self.pid.is_none_or(|wanted| process.pid() == Some(wanted))
+            && self.depth.is_none_or(|wanted| process.depth() == Some(wanted))
+            && self.comm.as_ref().is_none_or(|wanted| process.comm().as_ref() == Some(wanted))
+            && self.executable.as_ref().is_none_or(|wanted| {
+                process.executable().is_some_and(|path| is_path_or_last_part(&path, wanted))
             })
-        });
-        let comm =
-            self.comm.as_ref().map(|wanted| process.comm().is_some_and(|comm| comm == *wanted));
-        let mut answers = [cmdline, executable, comm].into_iter().flatten().peekable();
-        answers.peek().is_some() && answers.all(|answer| answer)
+            && self.user.as_ref().is_none_or(|wanted| is(process.runs_as(wanted)))
+            && self.cmdline.as_ref().is_none_or(|wanted| {
+                process.cmdline().is_some_and(|cmdline| wanted.0.is_match(&cmdline))
+            })
+            && self.cgroup.as_ref().is_none_or(|wanted| {
+                let groups = process.cgroups().unwrap_or_default();
+                groups.iter().any(|group| is_within(group, wanted))
+            })
+            && self.environment.as_ref().is_none_or(|wanted| match wanted.split_once('=') {
+                Some((name, value)) => process.environment(name).as_deref() == Some(value),
+                None => process.environment(wanted).is_some(),
+            })
+            && self.port.is_none_or(|wanted| is(process.listens_on(wanted)))
+            && self
+                .children_of
+                .as_ref()
+                .is_none_or(|wanted| process.parent().is_some_and(|parent| wanted.selects(&parent)))
     }
 
     /// Adds what another selector asks; false, and nothing changed, if both ask the same question.
     #[must_use]
     fn join(&mut self, other: Selector) -> bool {
-        let twice = self.cmdline.is_some() && other.cmdline.is_some()
-            || self.executable.is_some() && other.executable.is_some()
-            || self.comm.is_some() && other.comm.is_some();
+        let mut joined = self.clone();
+        let mut twice = false;
+        macro_rules! take {
+            ($($field:ident)*) => {$(
+                match (&joined.$field, other.$field) {
+                    (Some(_), Some(_)) => twice = true,
+                    (None, Some(asked)) => joined.$field = Some(asked),
+                    (_, None) => {}
+                }
+            )*};
+        }
+        take!(cmdline executable comm pid port user cgroup environment depth children_of);
         if !twice {
-            self.cmdline = self.cmdline.take().or(other.cmdline);
-            self.executable = self.executable.take().or(other.executable);
-            self.comm = self.comm.take().or(other.comm);
+            *self = joined;
         }
         !twice
     }
+
+    /// Whether only things are asked that the recorder sees of every process at every call.
+    fn is_recordable(&self) -> bool {
+        let Selector { cmdline, executable, comm, .. } = self.clone();
+        *self == Selector { cmdline, executable, comm, ..Selector::default() }
+    }
+}
+
+/// A path, or its last part.
+fn is_path_or_last_part(path: &str, wanted: &str) -> bool {
+    path == wanted || path.rsplit('/').next() == Some(wanted)
+}
+
+/// Whether a control group is another one or below it.
+fn is_within(group: &str, wanted: &str) -> bool {
+    let wanted = wanted.trim_end_matches('/');
+    group.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A regular expression, found anywhere in a text unless it says `^` or `$`.
@@ -135,8 +243,17 @@ impl<'de> Deserialize<'de> for Pattern {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectorError {
     /// The word before the colon is none of the known ones.
-    #[error("`{0}` is no selector: write cmdline:PATTERN, executable:PATH or comm:NAME")]
+    #[error("`{0}` is no selector: write {WORDS}")]
     Unknown(String),
+    /// A number was expected behind the colon.
+    #[error("`{0}` selects nothing: a number that fits must follow the colon")]
+    Number(String),
+    /// A role of a recording asks what the recorder does not look at.
+    #[error(
+        "`{0}` cannot tell the roles of a recording apart: take cmdline:PATTERN, executable:PATH \
+         or comm:NAME"
+    )]
+    NotRecordable(String),
     /// Nothing follows the colon: it would select everything, or nothing.
     #[error("`{0}` selects nothing: something must follow the colon")]
     Empty(String),
@@ -178,10 +295,23 @@ impl FromStr for Selector {
             "cmdline" => selector.cmdline = Some(rest.parse()?),
             "executable" => selector.executable = Some(rest.to_owned()),
             "comm" => selector.comm = Some(rest.to_owned()),
+            "pid" => selector.pid = Some(number(text, rest)?),
+            "port" => selector.port = Some(number(text, rest)?),
+            "user" => selector.user = Some(rest.to_owned()),
+            "cgroup" => selector.cgroup = Some(rest.to_owned()),
+            "environment" => selector.environment = Some(rest.to_owned()),
+            "depth" => selector.depth = Some(number(text, rest)?),
+            "children-of" => selector.children_of = Some(Box::new(rest.parse()?)),
             _ => return Err(unknown()),
         }
         Ok(selector)
     }
+}
+
+/// A number that fits and is not 0: no process, port or depth is.
+fn number<T: FromStr + Default + PartialEq>(text: &str, rest: &str) -> Result<T, SelectorError> {
+    let number = rest.parse().ok().filter(|number| *number != T::default());
+    number.ok_or_else(|| SelectorError::Number(text.to_owned()))
 }
 
 /// Whether a text can be the name of a role: it stands behind the `@` of an address.
@@ -216,7 +346,7 @@ impl Roles {
         }
     }
 
-    /// Reads `NAME=SELECTOR` for each role; the same name twice asks for both.
+    /// Reads `NAME=SELECTOR` for each role of a recording; the same name twice asks for both.
     ///
     /// # Errors
     /// The first text that is no role.
@@ -225,9 +355,18 @@ impl Roles {
         for text in texts.iter().map(AsRef::as_ref) {
             let (name, selector) =
                 text.split_once('=').ok_or_else(|| SelectorError::Form(text.to_owned()))?;
-            roles.add(name, selector.parse()?)?;
+            let parsed: Selector = selector.parse()?;
+            if !parsed.is_recordable() {
+                return Err(SelectorError::NotRecordable(selector.to_owned()));
+            }
+            roles.add(name, parsed)?;
         }
         Ok(roles)
+    }
+
+    /// The selector of a role.
+    pub fn named(&self, name: &str) -> Option<&Selector> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, selector)| selector)
     }
 
     /// The role of a process.
@@ -347,6 +486,97 @@ mod tests {
         assert_eq!(roles.of(&WORKER), Some("w"));
         let twice = Roles::parse(&["w=comm:a", "w=comm:b"]);
         assert_eq!(twice, Err(SelectorError::Twice("w".to_owned())));
+    }
+
+    #[test]
+    fn questions_beyond_the_program_are_asked_of_the_process_and_its_parent() {
+        struct Server(u32);
+        impl Facts for Server {
+            fn cmdline(&self) -> Option<String> {
+                Some(format!("server {}", self.0))
+            }
+            fn executable(&self) -> Option<String> {
+                None
+            }
+            fn comm(&self) -> Option<String> {
+                None
+            }
+            fn pid(&self) -> Option<i32> {
+                Some(70 + self.0 as i32)
+            }
+            fn listens_on(&self, port: u16) -> Option<bool> {
+                Some(port == 80)
+            }
+            fn runs_as(&self, user: &str) -> Option<bool> {
+                Some(user == "www" || user == "33")
+            }
+            fn cgroups(&self) -> Option<Vec<String>> {
+                Some(vec!["/".to_owned(), "/web/server".to_owned()])
+            }
+            fn environment(&self, name: &str) -> Option<String> {
+                (name == "MODE").then(|| "live=1".to_owned())
+            }
+            fn depth(&self) -> Option<u32> {
+                Some(self.0)
+            }
+            fn parent(&self) -> Option<Self> {
+                (self.0 > 1).then(|| Server(self.0 - 1))
+            }
+        }
+        let selects = |text: &str| text.parse::<Selector>().expect(text).selects(&Server(2));
+        for text in [
+            "pid:72",
+            "port:80",
+            "user:www",
+            "cgroup:/web",
+            "cgroup:/web/server",
+            "cgroup:/",
+            "environment:MODE",
+            "environment:MODE=live=1",
+            "depth:2",
+            "children-of:cmdline:r 1$",
+            "children-of:depth:1",
+        ] {
+            assert!(selects(text), "{text}");
+        }
+        for text in [
+            "pid:71",
+            "port:81",
+            "user:me",
+            "cgroup:/we",
+            "cgroup:/web/server/x",
+            "environment:MOD",
+            "environment:MODE=live",
+            "depth:1",
+            "children-of:cmdline:r 2$",
+            "children-of:children-of:pid:70",
+        ] {
+            assert!(!selects(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_question_is_written_as_it_is_read() {
+        for text in [
+            "pid:7",
+            "port:80",
+            "user:www",
+            "cgroup:/a",
+            "environment:A=b",
+            "depth:1",
+            "children-of:comm:x",
+        ] {
+            let selector: Selector = text.parse().expect(text);
+            assert_eq!(selector.to_string(), text);
+            let json = serde_json::to_string(&selector).unwrap();
+            assert_eq!(serde_json::from_str::<Selector>(&json).unwrap(), selector);
+        }
+        for text in ["pid:0", "pid:x", "port:65536", "depth:-1"] {
+            let error = text.parse::<Selector>().expect_err(text);
+            assert_eq!(error, SelectorError::Number(text.to_owned()));
+        }
+        let roles = Roles::parse(&["w=port:80"]);
+        assert_eq!(roles, Err(SelectorError::NotRecordable("port:80".to_owned())));
     }
 
     #[test]
