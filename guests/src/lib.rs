@@ -80,6 +80,8 @@ pub enum Caution {
     NeedsLimit,
     /// `outside-daemon serve` must be listening on `GUEST_SOCKET`.
     NeedsDaemon,
+    /// It is a server: the same program with `drive` drives it, and it ends when it is asked to.
+    NeedsDriver,
     /// Its check does not end or does not answer everywhere.
     CheckMisbehaves,
 }
@@ -108,6 +110,11 @@ impl Guest {
     /// The command that reopens the guest's store and prints it.
     pub fn check_command(&self, binaries: &Path) -> Vec<String> {
         self.command(binaries, &["check"])
+    }
+
+    /// The command that drives a server; its state directory stands in the environment.
+    pub fn drive_command(&self, binaries: &Path) -> Vec<String> {
+        self.command(binaries, &["drive"])
     }
 
     fn command(&self, binaries: &Path, mode: &[&str]) -> Vec<String> {
@@ -179,6 +186,14 @@ const fn checker(
 }
 
 impl Guest {
+    const fn violates(self, classes: &'static [Class]) -> Guest {
+        Guest { kill: Violated(classes), ..self }
+    }
+
+    const fn is_unknown(self, reasons: &'static [Reason]) -> Guest {
+        Guest { kill: Unknown(reasons), ..self }
+    }
+
     const fn power_loss(self, expected: Expected) -> Guest {
         Guest { power_loss: Some(expected), ..self }
     }
@@ -270,6 +285,15 @@ pub const GUESTS: &[Guest] = &[
         .flags(&["--role", "steady=cmdline:two-writers steady", "--role", "careless=cmdline:two-writers careless"]),
     rust("outside-daemon", "a daemon outside of the tree does the saving", Unknown(&[Reason::NotCovered]))
         .caution(Caution::NeedsDaemon),
+
+    // Phases.
+    rust("start-in-place", "makes its document in place, and saves atomically from then on", Violated(&[Unopenable])),
+    script("server", "python3", "server.py", "folds its log into a snapshot at its end").with(&["careful"])
+        .power_loss(Held).caution(Caution::NeedsDriver),
+    script("server-careless", "python3", "server.py", "empties its log before the snapshot is there").with(&["careless"])
+        .violates(&[Lost]).caution(Caution::NeedsDriver),
+    script("never-quiet", "bash", "never-quiet.sh", "leaves a child that goes on saving for ever")
+        .is_unknown(&[Reason::NeverSteady]).caution(Caution::NeverEnds),
 
     // What the harness must withstand.
     rust("fork-forever", "starts one process after the other", BaselineFailed).caution(Caution::NeedsLimit),

@@ -284,6 +284,25 @@ fn runs_after_its_daemon(guest: &Guest, world: &World) {
 }
 
 #[test]
+fn servers_keep_what_they_are_told_until_and_after_they_are_asked_to_end() {
+    let servers = GUESTS.iter().filter(|guest| guest.caution == Some(Caution::NeedsDriver));
+    for guest in servers {
+        let world = World::new();
+        let words = guest.work_command(&binaries_directory());
+        let mut server = Group::start(&mut world.command(&words));
+        let words = guest.drive_command(&binaries_directory());
+        let driven = world.command(&words).output().expect("the driver starts");
+        assert!(driven.status.success(), "{}: {driven:?}", guest.name);
+        keeps_its_promises(guest, &world);
+        let process = rustix::process::Pid::from_child(&server.0);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("a child");
+        wait_for("its end", || server.0.try_wait().expect("a child").is_some());
+        assert!(world.state().join("snapshot").exists(), "{}", guest.name);
+        keeps_its_promises(guest, &world);
+    }
+}
+
+#[test]
 fn a_directory_may_be_given_as_an_argument() {
     let world = World::new();
     let program = binaries_directory().join("save-atomic");

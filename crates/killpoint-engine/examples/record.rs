@@ -97,6 +97,7 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
     let processor = std::thread::available_parallelism()?.get() - 1;
     let request = Request {
         launch: Launch { program, arguments: arguments.command.clone(), environment, directory },
+        driver: None,
         roots: vec![Root { path: state.clone(), prefix: String::new() }],
         snapshot: vec![snapshot],
         contained: Vec::new(),
@@ -111,6 +112,7 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
         keep_privileges: arena.keeps_paths(),
         timeout: Duration::from_secs(600),
         quiet: Duration::from_millis(250),
+        stop: Duration::from_secs(5),
         threads_max: 2_000,
     };
     let (mut drain, output) = Drain::pipe(64 << 10)?;

@@ -13,9 +13,12 @@
 //! 5. [`Entry::StrikeProcess`] and [`Entry::StrikeTree`] suppress the call and kill only those; what
 //!    survives goes on under interception.
 //! 6. When the mechanism's process dies, the tree dies.
-//! 7. A call that was carried and whose result cannot be had is told by [`Observer::unseen`]
+//! 7. [`Observer::turned`] is told of each turn in the course of a run between the calls that stand
+//!    before and after it.
+//! 8. A call that was carried and whose result cannot be had is told by [`Observer::unseen`]
 //!    instead of [`Observer::exit`].
 
+mod course;
 mod notify;
 mod ptrace;
 mod timer;
@@ -52,16 +55,40 @@ pub(crate) struct Filtering {
 /// If the program cannot be forked or intercepted.
 pub(crate) fn run<O: Observer>(
     mechanism: Mechanism,
-    prepared: &Prepared,
+    programs: Programs<'_>,
     streams: &Streams,
     filtering: Filtering,
     limits: Limits,
     observer: &mut O,
 ) -> io::Result<Ended> {
-    match mechanism {
-        Mechanism::Ptrace => ptrace::run(prepared, streams, filtering, limits, observer),
-        Mechanism::Notify => notify::run(prepared, streams, filtering, limits, observer),
+    match (mechanism, programs.driver) {
+        (Mechanism::Ptrace, _) => ptrace::run(programs, streams, filtering, limits, observer),
+        (Mechanism::Notify, None) => {
+            notify::run(programs.target, streams, filtering, limits, observer)
+        }
+        // A second program would have a listener of its own.
+        (Mechanism::Notify, Some(_)) => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+/// What is started.
+#[derive(Clone, Copy)]
+pub(crate) struct Programs<'a> {
+    /// The program under test, or a command that drives it by itself.
+    pub(crate) target: &'a Prepared,
+    /// What drives it, started once it has become quiet; ptrace only.
+    pub(crate) driver: Option<&'a Prepared>,
+}
+
+/// A turn in the course of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The target has become quiet, and its driver is started.
+    DriverStarts,
+    /// The driver has ended.
+    DriverEnded(crate::recording::Exit),
+    /// Nothing moved any more, and this many processes were asked to end (SIGTERM).
+    AskedToStop(u32),
 }
 
 /// A system call at its entry.
@@ -106,6 +133,8 @@ pub(crate) trait Observer {
     fn forget(&mut self, thread: Pid);
     /// A new process (not thread) was born.
     fn process(&mut self, process: Pid);
+    /// The run has come to a turn.
+    fn turned(&mut self, turn: Turn);
     /// Called at least every [`TICK`]; true ends the run at once, as if it had timed out.
     fn tick(&mut self) -> bool;
 }
@@ -118,8 +147,11 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 pub(crate) struct Limits {
     /// For everything.
     pub(crate) timeout: Duration,
-    /// Without a call on the state after the first process ended, while others are left.
+    /// Without a call on the state: before the driver is started (and with all threads asleep at
+    /// every look), and after it has ended before those who are left are asked to end.
     pub(crate) quiet: Duration,
+    /// From then on until those who are still left are killed.
+    pub(crate) stop: Duration,
     /// Most processes and threads alive at one time.
     pub(crate) threads_max: usize,
 }
@@ -127,8 +159,12 @@ pub(crate) struct Limits {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    /// How the first process ended.
+    /// How the driver ended: the first process, unless there is a driver of its own.
     pub(crate) exit: crate::recording::Exit,
+    /// How the first process ended, where there is a driver and it ended without being asked to.
+    pub(crate) target: crate::recording::Exit,
+    /// Whether the time was over while the target was waited for to become quiet.
+    pub(crate) never_quiet: bool,
     /// Whether it was struck.
     pub(crate) struck: bool,
     /// Processes that were left when it was over.

@@ -10,9 +10,9 @@ mod outside;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
-use crate::intercept::{self, Call, Entry, Filtering, Limits, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Observer, Programs, Turn};
 use crate::naming::{Label, Namespace};
-use crate::recording::{Ending, Exit, RecordingError, Writer};
+use crate::recording::{Ending, Exit, RecordingError, Turns, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
 use classify::{Action, Pending};
 use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
@@ -78,13 +78,16 @@ pub struct StrikeAt {
 pub struct Request {
     /// The program.
     pub launch: Launch,
+    /// What drives it, started once it has become quiet; without one the program is its own driver,
+    /// and the workload is over when it ends.
+    pub driver: Option<Launch>,
     /// The state.
     pub roots: Vec<Root>,
     /// An equal copy of the state as it is now, which nobody changes.
     pub snapshot: Vec<PathBuf>,
     /// The ack journal, which exists.
     pub journal: PathBuf,
-    /// What is appended to the journal when the first process ends with exit status 0.
+    /// What is appended to the journal when the driver ends with exit status 0.
     pub acknowledgements: Vec<u8>,
     /// Where the recording is written.
     pub recording: PathBuf,
@@ -104,8 +107,11 @@ pub struct Request {
     pub keep_privileges: bool,
     /// For everything.
     pub timeout: Duration,
-    /// How long nothing may move, after the first process ended, until it is over.
+    /// How long no call on the state may come until the driver is started and, after it has ended,
+    /// until those who are left are asked to end.
     pub quiet: Duration,
+    /// How long those are given to end.
+    pub stop: Duration,
     /// Most threads alive at one time.
     pub threads_max: usize,
 }
@@ -176,14 +182,20 @@ pub fn record(
     if let Some(processor) = request.pin {
         let _ = pin_to(processor);
     }
-    let prepared = Prepared::new(&request.launch).map_err(start_error)?;
+    let target = Prepared::new(&request.launch).map_err(start_error)?;
+    let driver = request.driver.as_ref().map(Prepared::new).transpose().map_err(start_error)?;
+    let programs = Programs { target: &target, driver: driver.as_ref() };
     let mut recorder = Recorder::new(request, cancelled)?;
     let filtering = Filtering { keep_privileges: request.keep_privileges };
-    let limits =
-        Limits { timeout: request.timeout, quiet: request.quiet, threads_max: request.threads_max };
+    let limits = Limits {
+        timeout: request.timeout,
+        quiet: request.quiet,
+        stop: request.stop,
+        threads_max: request.threads_max,
+    };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
     let mechanism = request.mechanism;
-    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut recorder)
+    let ended = intercept::run(mechanism, programs, &streams, filtering, limits, &mut recorder)
         .map_err(start_error)?;
     drop(streams);
     recorder.finish(request, &ended)
@@ -210,6 +222,7 @@ struct Recorder<C> {
     image: Image,
     writer: Writer,
     journal: File,
+    journal_path: PathBuf,
     /// Its length when it was last looked at, and how many calls outside the state there had been.
     journal_seen: Option<(u64, u64)>,
     callers: Callers,
@@ -225,7 +238,9 @@ struct Recorder<C> {
     outside_writes: Outside,
     state_callers: BTreeSet<i32>,
     sockets: BTreeSet<Vec<u8>>,
-    error: Option<RecordingError>,
+    turns: Turns,
+    acknowledgements: Vec<u8>,
+    error: Option<RecordError>,
     cancelled: C,
 }
 
@@ -261,7 +276,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 namespace.add_initial(Name { directory: id, bytes: bytes.clone() }, *child);
             }
         }
-        let journal = File::open(&request.journal)
+        let journal = File::options().read(true).append(true).open(&request.journal);
+        let journal = journal
             .map_err(|source| RecordError::Journal { path: request.journal.clone(), source })?;
         Ok(Recorder {
             next_file: identities.len() as u64 + 1,
@@ -274,6 +290,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             image,
             writer: Writer::create(&request.recording)?,
             journal,
+            journal_path: request.journal.clone(),
             journal_seen: None,
             callers: Callers::None,
             roles: request.roles.clone(),
@@ -288,6 +305,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
             outside_writes: Outside::new(&request.contained),
             state_callers: BTreeSet::new(),
             sockets: BTreeSet::new(),
+            turns: Turns::default(),
+            acknowledgements: request.acknowledgements.clone(),
             error: None,
             cancelled,
         })
@@ -340,7 +359,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             self.image.apply(effect, bytes);
         }
         if self.error.is_none() {
-            self.error = self.writer.operation(operation, data).err();
+            self.error = self.writer.operation(operation, data).err().map(RecordError::from);
         }
     }
 
@@ -405,6 +424,14 @@ impl<C: FnMut() -> bool> Recorder<C> {
         entry
     }
 
+    /// Exit status 0 of the driver acknowledges what it was meant to do.
+    fn acknowledge(&mut self) {
+        self.journal_seen = None;
+        if let Err(source) = (&self.journal).write_all(&self.acknowledgements) {
+            self.error = Some(RecordError::Journal { path: self.journal_path.clone(), source });
+        }
+    }
+
     fn finish(
         mut self,
         request: &Request,
@@ -425,13 +452,13 @@ impl<C: FnMut() -> bool> Recorder<C> {
             self.gap("*", format!("more than {} threads at one time", request.threads_max));
         }
         if let Some(error) = self.error {
-            return Err(error.into());
-        }
-        if ended.exit == Exit::Status(0) && !ended.struck {
-            acknowledge(request)?;
+            return Err(error);
         }
         let ending = Ending {
             exit: ended.exit,
+            target: ended.target,
+            turns: self.turns,
+            never_quiet: ended.never_quiet,
             struck: ended.struck,
             struck_after: self.struck_after,
             journal_length: self.journal.metadata().map_or(0, |metadata| metadata.len()),
@@ -447,15 +474,6 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.writer.finish(ending.clone())?;
         Ok(Recorded { ending, operations: self.ordinal, image: self.image })
     }
-}
-
-/// Exit status 0 of a one-shot command acknowledges what it was meant to do.
-fn acknowledge(request: &Request) -> Result<(), RecordError> {
-    let append = || -> io::Result<()> {
-        let mut journal = File::options().append(true).open(&request.journal)?;
-        journal.write_all(&request.acknowledgements)
-    };
-    append().map_err(|source| RecordError::Journal { path: request.journal.clone(), source })
 }
 
 impl<C: FnMut() -> bool> Observer for Recorder<C> {
@@ -529,6 +547,24 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
 
     fn process(&mut self, process: Pid) {
         self.process_number(process);
+    }
+
+    fn turned(&mut self, turn: Turn) {
+        // A call in flight was begun before.
+        let begun = Some(self.ordinal + u64::from(self.pending.is_some()));
+        match turn {
+            Turn::DriverStarts => self.turns.driver_started = begun,
+            Turn::DriverEnded(exit) => {
+                self.turns.driver_ended = begun;
+                if exit == Exit::Status(0) && self.struck_after.is_none() {
+                    self.acknowledge();
+                }
+            }
+            Turn::AskedToStop(asked) => {
+                self.turns.asked_to_stop = begun;
+                self.turns.asked = asked;
+            }
+        }
     }
 
     fn tick(&mut self) -> bool {

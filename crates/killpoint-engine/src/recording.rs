@@ -1,6 +1,6 @@
 //! The recording file: every operation in order with its data.
 //!
-//! Format, version 1: the magic bytes, then frames. A frame is the length of its head (u32, little
+//! Format, version 2: the magic bytes, then frames. A frame is the length of its head (u32, little
 //! endian), the length of its data (u64), the head (postcard), the data. The last frame is the
 //! [`Ending`]; a file without one was cut off, and what stands before it is still good.
 
@@ -10,15 +10,21 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kprec\0\x01\n";
+const MAGIC: &[u8; 8] = b"kprec\0\x02\n";
 /// A head longer than this is not ours.
 const HEAD_MAX: u32 = 1 << 24;
 
 /// How a recording ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// How the first process ended.
+    /// How the driver ended: the first process, unless there is a driver of its own.
     pub exit: Exit,
+    /// How the first process ended, where there is a driver and it ended without being asked to.
+    pub target: Exit,
+    /// The turns in the course of the run.
+    pub turns: Turns,
+    /// Whether the time was over while the target was waited for to become quiet.
+    pub never_quiet: bool,
     /// Whether the harness killed the target at the address it was told.
     pub struck: bool,
     /// How many operations had been completed when it struck.
@@ -31,7 +37,7 @@ pub struct Ending {
     pub callers: u32,
     /// Processes that were started.
     pub processes: u32,
-    /// Whether processes were left when the first one had ended and nothing moved any more.
+    /// Processes that were killed at the end: asked to end, they did not in time.
     pub left_over: u32,
     /// Files of the state with a writable shared mapping: relative path.
     pub mapped: Vec<String>,
@@ -42,6 +48,20 @@ pub struct Ending {
     /// Names in the state (path relative to the root) that were born during the run, or that calls
     /// gave in vain.
     pub named: Vec<String>,
+}
+
+/// How many operations had been begun at each turn in the course of a run; none where it did not
+/// come to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// When the driver was started, where there is one of its own.
+    pub driver_started: Option<u64>,
+    /// When the driver had ended.
+    pub driver_ended: Option<u64>,
+    /// When those who were left were asked to end.
+    pub asked_to_stop: Option<u64>,
+    /// How many those were.
+    pub asked: u32,
 }
 
 /// How a process ended.

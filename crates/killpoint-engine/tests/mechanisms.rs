@@ -70,6 +70,7 @@ fn attempt(
     let program = find_program(&arguments[0], path.as_deref(), &directory)?;
     let request = Request {
         launch: Launch { program, arguments, environment, directory },
+        driver: None,
         roots: vec![Root { path: state.clone(), prefix: String::new() }],
         snapshot: vec![snapshot],
         contained: Vec::new(),
@@ -84,6 +85,7 @@ fn attempt(
         keep_privileges: arena.keeps_paths(),
         timeout: setting.timeout.unwrap_or(Duration::from_secs(60)),
         quiet: Duration::from_millis(100),
+        stop: Duration::from_secs(1),
         threads_max: 100,
     };
     let (mut drain, output) = Drain::pipe(64 << 10)?;
@@ -257,11 +259,42 @@ fn a_limit_of_the_file_size_cuts_and_signals_as_ever() {
 }
 
 #[test]
-fn processes_that_are_left_are_found_and_ended() {
-    const SCRIPT: &str = "cd $KILLPOINT_STATE; echo 1 > f; sleep 600 & sleep 600 & exit 3";
-    let [ptrace, notify] = both(&["sh", "-c", SCRIPT]);
-    assert_eq!((ptrace.ending.exit, ptrace.ending.left_over), (Exit::Status(3), 2));
-    assert_eq!(notify.ending.left_over, 2);
+fn processes_that_are_left_are_asked_to_end() {
+    const SCRIPT: &str = "cd $KILLPOINT_STATE; echo 1 > f
+        (trap 'kill $!; echo late > g; exit' TERM; sleep 600 & wait) & sleep 600 & exit 3";
+    let trials = both(&["sh", "-c", SCRIPT]);
+    for trial in trials {
+        let turns = trial.ending.turns;
+        assert_eq!((trial.ending.exit, trial.ending.left_over), (Exit::Status(3), 0));
+        assert_eq!((turns.asked, turns.driver_ended, turns.asked_to_stop), (3, Some(2), Some(2)));
+        let late: Vec<&str> =
+            trial.seen[2..].iter().map(|operation| operation.address.as_str()).collect();
+        assert_eq!(late, ["open(g, create)#1", "write(g)#1"]);
+        assert!(!trial.ending.never_quiet);
+    }
+}
+
+#[test]
+fn who_does_not_end_when_asked_is_killed() {
+    const SCRIPT: &str = "cd $KILLPOINT_STATE; (trap '' TERM; echo 1 > f; exec sleep 600) & exit 0";
+    for mechanism in MECHANISMS {
+        let words = ["sh", "-c", SCRIPT].map(str::to_owned).to_vec();
+        let trial = trial(&Setting { words, ..Setting::default() }, mechanism);
+        assert_eq!((trial.ending.turns.asked, trial.ending.left_over), (1, 1), "{mechanism:?}");
+    }
+}
+
+#[test]
+fn a_target_that_never_becomes_quiet_is_told() {
+    const SCRIPT: &str = "cd $KILLPOINT_STATE; (while :; do echo 1 > f; sleep 0.02; done) & exit 0";
+    for mechanism in MECHANISMS {
+        let words = ["sh", "-c", SCRIPT].map(str::to_owned).to_vec();
+        let timeout = Some(Duration::from_millis(700));
+        let trial = trial(&Setting { words, timeout, ..Setting::default() }, mechanism);
+        assert!(trial.ending.never_quiet, "{mechanism:?}");
+        assert_eq!(trial.ending.exit, Exit::Status(0), "{mechanism:?}");
+        assert_eq!(trial.ending.turns.asked_to_stop, None, "{mechanism:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! command writes, if nobody said), `recordings` (the control
 //! and its repetitions), `plan` (which states are distinct), `judging` (in workers, side by side),
 //! `findings` (one defect is one finding), `aftermath` (what it leaves behind), `strikes` (live kills that confirm them), `recovery`
-//! (crashes inside the recovery from a crash), `survivors` (strikes that leave some processes alive).
+//! (crashes inside the recovery from a crash), `phases` (which part of the target's life a point lies
+//! in), `survivors` (strikes that leave some processes alive).
 //! `resume` goes on with a run that was interrupted.
 
 pub mod aftermath;
@@ -12,6 +13,7 @@ pub mod discovery;
 pub mod findings;
 pub mod judging;
 pub mod options;
+pub mod phases;
 pub mod plan;
 pub mod prepare;
 pub mod recordings;
@@ -30,10 +32,10 @@ use crate::environment::local::Local;
 use crate::store::{EventLog, RunFolder};
 use judging::Judged;
 use killpoint_engine::record::Scope;
-use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Report};
 use killpoint_model::verdict::{Outcome, Reason, Verdict};
+use killpoint_model::{CrashModel, Phase};
 use prepare::Prepared;
 use resume::Earlier;
 use std::time::{Duration, Instant};
@@ -214,6 +216,13 @@ fn run(
         let text = "the command changed nothing in its state: there is no point to strike at";
         return Ok(Reached::Nothing(text.to_owned()));
     }
+    if plan.states.is_empty() {
+        return Ok(Reached::Nothing(format!(
+            "nothing can be judged: no crash point in the phases {} has a state under {}",
+            plan::names(&options.phases),
+            options.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        )));
+    }
     if survivors {
         survivors::explore(options, local, &recorded, &plan, journalist, watch)?;
         journalist.stage("judged", since)?;
@@ -226,7 +235,7 @@ fn run(
     let findings =
         strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;
-    if options.recovery_depth > 0 {
+    if options.recovery_depth > 0 && options.phases.contains(&Phase::Recovery) {
         let since = Instant::now();
         let number = findings + 1;
         recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;

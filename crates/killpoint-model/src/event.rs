@@ -3,12 +3,13 @@
 
 use crate::address::Address;
 use crate::crash_model::CrashModel;
+use crate::phase::Phase;
 use crate::report::{Finding, NotCovered, Setting};
 use crate::verdict::{Judgement, Outcome, Reason};
 use serde::{Deserialize, Serialize};
 
 /// Version of the event log's format.
-pub const EVENT_LOG_VERSION: u32 = 1;
+pub const EVENT_LOG_VERSION: u32 = 2;
 
 /// One operation as a timeline shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct TimelineRow {
     pub result: i64,
     /// Acknowledgements in the journal at its entry.
     pub acknowledged: u64,
+    /// The part of the target's life that it lies in.
+    pub phase: Phase,
 }
 
 /// How many points and states a model has in a plan.

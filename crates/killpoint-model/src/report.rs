@@ -6,12 +6,13 @@
 use crate::address::Address;
 use crate::crash_model::{CrashModel, Profile};
 use crate::event::{Event, TimelineRow};
+use crate::phase::Phase;
 use crate::verdict::{Class, Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of `report.json` and of the finding file.
-pub const REPORT_VERSION: u32 = 1;
+pub const REPORT_VERSION: u32 = 2;
 
 /// How often a live kill showed the finding again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,8 @@ pub struct Finding {
     pub points: u64,
     /// Out of how many points of that model.
     pub points_of: u64,
+    /// The parts of the target's life in which those points lie.
+    pub phases: Vec<Phase>,
     /// What was lost, in plain words and numbers.
     pub detail: String,
     /// Further variables of the state under that model (which write, which boundary), if any.
@@ -143,6 +146,9 @@ pub struct Setting {
     pub acks: String,
     /// Which processes a strike kills.
     pub scope: String,
+    /// The command that drives the target, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// The roles of the target's processes, each with its selector.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use killpoint_model::seed::Seed;
-use killpoint_model::{CrashModel, Profile};
+use killpoint_model::{CrashModel, Phase, Profile};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -78,6 +78,7 @@ pub enum MechanismName {
   killpoint explore -- task 1 done
   killpoint explore --state data --check './check.sh' -- ./save.py
   killpoint explore --state data --check ./check.sh --model kill,power-loss --profile ext4 -- ./save.py
+  killpoint explore --state data --check ./check.sh --driver ./drive.sh -- ./server data
 
 Exit codes: 0 pass, 1 violated, 2 bad usage or input, 3 unknown, 4 vacuous, 5 aborted,
 6 baseline failed, 70 internal error, 130 interrupted.")]
@@ -108,6 +109,14 @@ pub struct Explore {
     /// The file system whose promises the power-loss models keep: strict, ext4, xfs, btrfs.
     #[arg(long, default_value = "ext4")]
     pub profile: Profile,
+    /// Only crash points in these parts of the target's life, comma-separated: first-start, start,
+    /// work, idle, shutdown, recovery [default: all].
+    #[arg(long, value_name = "PHASE,...", value_parser = Phase::parse_list)]
+    pub phase: Option<PhaseList>,
+    /// A shell command that drives a command that does not end by itself: it is started once the
+    /// command is quiet, and once it has ended the command is asked to end (SIGTERM).
+    #[arg(long, value_name = "CMD")]
+    pub driver: Option<String>,
     /// How many times the undisturbed command is recorded (at least 2).
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub recordings: u32,
@@ -193,6 +202,8 @@ pub enum ScopeName {
 
 /// So that clap takes the list for one value.
 pub type ModelList = Vec<CrashModel>;
+/// The same.
+pub type PhaseList = Vec<Phase>;
 
 /// Flags of `replay`.
 #[derive(Debug, Args)]

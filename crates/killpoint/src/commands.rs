@@ -91,6 +91,8 @@ fn options(flags: Explore) -> Result<Options, Failure> {
         (None, None) => Checker::BuiltIn,
     };
     options.models = flags.model;
+    options.phases = flags.phase.unwrap_or(options.phases);
+    options.driver = flags.driver;
     options.profile = flags.profile;
     options.recordings = flags.recordings;
     options.jobs = flags.jobs.unwrap_or(options.jobs);

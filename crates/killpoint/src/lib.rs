@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use killpoint_harness::explore::ExploreError;
 pub use killpoint_model::report::{Finding, Report};
-pub use killpoint_model::{Class, CrashModel, Outcome, Profile, Roles};
+pub use killpoint_model::{Class, CrashModel, Outcome, Phase, Profile, Roles};
 
 /// An exploration that is being described. Nothing happens until it is run.
 #[derive(Clone, Debug)]
@@ -89,6 +89,18 @@ impl Exploration {
         let name = name.into();
         self.0.environment.retain(|(other, _)| *other != name);
         self.0.environment.push((name, value.into()));
+        self
+    }
+
+    /// A shell command that drives a command that does not end by itself.
+    pub fn driver(mut self, command: impl Into<String>) -> Self {
+        self.0.driver = Some(command.into());
+        self
+    }
+
+    /// Only crash points in these phases.
+    pub fn phases(mut self, phases: impl IntoIterator<Item = Phase>) -> Self {
+        self.0.phases = phases.into_iter().collect();
         self
     }
 

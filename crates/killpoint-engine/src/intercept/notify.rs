@@ -17,8 +17,9 @@ mod fence;
 mod listener;
 mod perform;
 
+use super::course::{Course, Step};
 use super::timer::Timer;
-use super::{Ended, Entry, Filtering, Limits, Observer, TICK, tree};
+use super::{Ended, Entry, Filtering, Limits, Observer, TICK, Turn, tree};
 use crate::filter;
 use crate::guest::{Descriptors, Guest};
 use crate::recording::Exit;
@@ -59,6 +60,8 @@ struct Supervisor<'a, O> {
     too_many: bool,
     first: Pid,
     exit: Exit,
+    course: Course,
+    never_quiet: bool,
     failure: Option<File>,
     begin: Instant,
     last_call: Instant,
@@ -110,6 +113,8 @@ pub(super) fn run<O: Observer>(
         too_many: false,
         first,
         exit: Exit::Running,
+        course: Course::new(false, limits),
+        never_quiet: false,
         failure: Some(failure),
         begin: now,
         last_call: now,
@@ -120,6 +125,8 @@ pub(super) fn run<O: Observer>(
     drop(signals);
     Ok(Ended {
         exit: supervisor.exit,
+        target: Exit::Running,
+        never_quiet: supervisor.never_quiet,
         struck: supervisor.struck || supervisor.struck_some,
         left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
         too_many: supervisor.too_many,
@@ -171,15 +178,29 @@ impl<O: Observer> Supervisor<'_, O> {
         self.last_look = now;
         self.forget_dead();
         self.count();
-        if now - self.begin > self.limits.timeout || self.observer.tick() {
+        let is_late = now - self.begin > self.limits.timeout;
+        if is_late || self.observer.tick() {
+            self.never_quiet = is_late && self.course.awaits_quiet();
             if self.exit == Exit::Running {
                 self.exit = Exit::TimedOut;
             }
             self.over = true;
+            return;
         }
-        let driver_ended = self.exit != Exit::Running;
-        let quiet = self.last_call.elapsed() > self.limits.quiet;
-        self.over |= driver_ended && self.in_flight.is_none() && quiet;
+        match self.course.look(self.in_flight.is_some(), self.last_call) {
+            Step::AskToStop => self.ask_to_stop(),
+            Step::End => self.over = true,
+            Step::Wait | Step::StartDriver => {}
+        }
+    }
+
+    /// Asks everybody who is left to end.
+    fn ask_to_stop(&mut self) {
+        let left = tree::living_processes();
+        self.observer.turned(Turn::AskedToStop(u32::try_from(left.len()).unwrap_or(u32::MAX)));
+        for process in left {
+            let _ = kill(process, Signal::SIGTERM);
+        }
     }
 
     /// Nobody tells of the ends of threads that are not our children.
@@ -247,6 +268,8 @@ impl<O: Observer> Supervisor<'_, O> {
         if process == self.first && self.exit == Exit::Running && !self.struck {
             self.exit = exit;
             self.last_call = Instant::now();
+            self.course.driver_ended();
+            self.observer.turned(Turn::DriverEnded(exit));
         }
     }
 

@@ -3,8 +3,9 @@
 //! The target itself does every call, with its own identity, limits and signals, and dies with the
 //! harness (PTRACE_O_EXITKILL). A call outside the state costs one stop, a call on it two.
 
+use super::course::{Course, Step};
 use super::timer::Timer;
-use super::{Call, Ended, Entry, Filtering, Limits, Observer, TICK};
+use super::{Call, Ended, Entry, Filtering, Limits, Observer, Programs, TICK, Turn, tree};
 use crate::filter;
 use crate::guest::Guest;
 use crate::recording::Exit;
@@ -40,10 +41,43 @@ struct Tracer<'a, O> {
     struck: bool,
     struck_some: bool,
     first: Pid,
+    /// Whose end ends the workload, once it has been started.
+    driver: Option<Pid>,
     exit: Exit,
+    target: Exit,
+    course: Course,
+    start: Start<'a>,
+    never_quiet: bool,
+    over: bool,
     last_call: Instant,
     failure: Option<File>,
     too_many: bool,
+}
+
+/// What is needed to start a program, now or later.
+struct Start<'a> {
+    programs: Programs<'a>,
+    streams: &'a Streams,
+    filter: Vec<libc::sock_filter>,
+    filtering: Filtering,
+}
+
+impl Start<'_> {
+    /// Starts a program that waits at its gate, traced.
+    fn traced(&self, program: &Prepared) -> io::Result<spawn::Waiting> {
+        let options = Options::PTRACE_O_TRACESECCOMP
+            | Options::PTRACE_O_TRACEFORK
+            | Options::PTRACE_O_TRACEVFORK
+            | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_EXITKILL;
+        let keep_privileges = self.filtering.keep_privileges;
+        let install = || filter::install(&self.filter, keep_privileges);
+        let waiting = spawn::start(program, self.streams, install)?;
+        ptrace::seize(waiting.process, options)?;
+        Ok(waiting)
+    }
 }
 
 /// Starts a program and follows its tree until it has ended, is struck, or a limit is reached.
@@ -51,25 +85,16 @@ struct Tracer<'a, O> {
 /// # Errors
 /// If the program cannot be forked or traced.
 pub(crate) fn run<O: Observer>(
-    prepared: &Prepared,
+    programs: Programs<'_>,
     streams: &Streams,
     filtering: Filtering,
     limits: Limits,
     observer: &mut O,
 ) -> io::Result<Ended> {
-    let program = filter::program(filter::Stop::Trace);
-    let keep_privileges = filtering.keep_privileges;
-    let install = || filter::install(&program, keep_privileges);
-    let waiting = spawn::start(prepared, streams, install)?;
+    let start =
+        Start { programs, streams, filter: filter::program(filter::Stop::Trace), filtering };
+    let waiting = start.traced(programs.target)?;
     let first = waiting.process;
-    let options = Options::PTRACE_O_TRACESECCOMP
-        | Options::PTRACE_O_TRACEFORK
-        | Options::PTRACE_O_TRACEVFORK
-        | Options::PTRACE_O_TRACECLONE
-        | Options::PTRACE_O_TRACEEXEC
-        | Options::PTRACE_O_TRACESYSGOOD
-        | Options::PTRACE_O_EXITKILL;
-    ptrace::seize(first, options)?;
     observer.process(first);
     let timer = Timer::start()?;
     let failure = waiting.go()?;
@@ -82,7 +107,13 @@ pub(crate) fn run<O: Observer>(
         struck: false,
         struck_some: false,
         first,
+        driver: programs.driver.is_none().then_some(first),
         exit: Exit::Running,
+        target: Exit::Running,
+        course: Course::new(programs.driver.is_some(), limits),
+        start,
+        never_quiet: false,
+        over: false,
         last_call: Instant::now(),
         failure: Some(failure),
         too_many: false,
@@ -91,6 +122,8 @@ pub(crate) fn run<O: Observer>(
     drop(timer);
     Ok(Ended {
         exit: tracer.exit,
+        target: tracer.target,
+        never_quiet: tracer.never_quiet,
         struck: tracer.struck || tracer.struck_some,
         left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
         too_many: tracer.too_many,
@@ -110,7 +143,12 @@ impl<O: Observer> Tracer<'_, O> {
                     last_look.elapsed() >= TICK
                 }
                 Err(Errno::EINTR) => true,
-                Err(_) => break, // ECHILD: nobody is left
+                // ECHILD: nobody is left.
+                Err(_) if self.course.nobody_moves() == Step::StartDriver => {
+                    self.start_driver();
+                    continue;
+                }
+                Err(_) => break,
             };
             if self.struck || self.too_many {
                 break;
@@ -119,21 +157,36 @@ impl<O: Observer> Tracer<'_, O> {
                 continue;
             }
             last_look = Instant::now();
-            if begin.elapsed() > limits.timeout || self.observer.tick() {
+            let is_late = begin.elapsed() > limits.timeout;
+            if is_late || self.observer.tick() {
+                self.never_quiet = is_late && self.course.awaits_quiet();
                 if self.exit == Exit::Running {
                     self.exit = Exit::TimedOut;
                 }
                 left_over = self.processes();
                 break;
             }
-            let driver_ended = self.exit != Exit::Running;
-            if driver_ended && self.in_flight.is_none() && self.last_call.elapsed() > limits.quiet {
-                left_over = self.processes();
-                break;
+            if self.course.is_start() && self.threads.keys().any(|it| tree::is_at_work(*it)) {
+                self.last_call = Instant::now();
+            }
+            match self.course.look(self.in_flight.is_some(), self.last_call) {
+                Step::Wait => {}
+                Step::StartDriver => self.start_driver(),
+                Step::AskToStop => self.ask_to_stop(),
+                Step::End => {
+                    left_over = self.processes();
+                    break;
+                }
             }
         }
         let was_running = self.exit == Exit::Running;
+        self.over = true;
         self.kill_all();
+        if self.start.programs.driver.is_some()
+            && let Some(number) = self.failure.take().and_then(spawn::failure)
+        {
+            self.target = Exit::NotStarted(number);
+        }
         if was_running && let Some(number) = self.failure.take().and_then(spawn::failure) {
             self.exit = Exit::NotStarted(number);
         } else if self.exit == Exit::Status(127)
@@ -142,6 +195,38 @@ impl<O: Observer> Tracer<'_, O> {
             self.exit = Exit::NotStarted(number);
         }
         left_over.len()
+    }
+
+    /// Starts the driver. One that cannot be started has ended at once.
+    fn start_driver(&mut self) {
+        self.observer.turned(Turn::DriverStarts);
+        let driver = self.start.programs.driver.expect("a course that starts a driver has one");
+        let started = self.start.traced(driver).and_then(|waiting| {
+            let process = waiting.process;
+            self.threads.insert(process, Place::Running);
+            self.driver = Some(process);
+            self.observer.process(process);
+            waiting.go()
+        });
+        if let Err(error) = started {
+            self.driver_ended(Exit::NotStarted(error.raw_os_error().unwrap_or(libc::EIO)));
+        }
+    }
+
+    fn driver_ended(&mut self, exit: Exit) {
+        self.exit = exit;
+        self.last_call = Instant::now();
+        self.course.driver_ended();
+        self.observer.turned(Turn::DriverEnded(exit));
+    }
+
+    /// Asks everybody who is left to end.
+    fn ask_to_stop(&mut self) {
+        let left = self.processes();
+        self.observer.turned(Turn::AskedToStop(u32::try_from(left.len()).unwrap_or(u32::MAX)));
+        for process in left {
+            let _ = nix::sys::signal::kill(process, Signal::SIGTERM);
+        }
     }
 
     fn processes(&self) -> HashSet<Pid> {
@@ -181,9 +266,15 @@ impl<O: Observer> Tracer<'_, O> {
     fn note_exit(&mut self, pid: Pid, exit: Exit) {
         self.threads.remove(&pid);
         self.observer.forget(pid);
-        if pid == self.first && self.exit == Exit::Running && !self.struck {
-            self.exit = exit;
-            self.last_call = Instant::now();
+        if self.struck {
+            return;
+        }
+        if self.driver == Some(pid) {
+            if self.exit == Exit::Running {
+                self.driver_ended(exit);
+            }
+        } else if pid == self.first && !self.over && !self.course.was_asked() {
+            self.target = exit;
         }
     }
 

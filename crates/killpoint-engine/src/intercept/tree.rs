@@ -67,6 +67,18 @@ pub(super) fn living() -> Vec<usize> {
     processes().into_iter().filter_map(threads).filter(|count| *count > 0).collect()
 }
 
+/// The processes of the tree that are alive.
+pub(super) fn living_processes() -> Vec<Pid> {
+    let is_alive = |process: &Pid| threads(*process).is_some_and(|count| count > 0);
+    processes().into_iter().filter(is_alive).collect()
+}
+
+/// Whether a thread works at this moment, or waits for a disk.
+pub(super) fn is_at_work(thread: Pid) -> bool {
+    let text = fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
+    text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['R', 'D']))
+}
+
 /// The threads of a process; 0 for a dead one that nobody has waited for.
 fn threads(process: Pid) -> Option<usize> {
     const STATE: usize = 0;

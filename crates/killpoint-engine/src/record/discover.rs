@@ -3,7 +3,7 @@
 
 use super::{Output, RecordError};
 use crate::guest::{Descriptors, Guest, Identity, Place, identity};
-use crate::intercept::{self, Call, Entry, Filtering, Limits, Mechanism, Observer};
+use crate::intercept::{self, Call, Entry, Filtering, Limits, Mechanism, Observer, Programs, Turn};
 use crate::recording::Exit;
 use crate::spawn::{Launch, Prepared, Streams};
 use nix::unistd::Pid;
@@ -31,6 +31,7 @@ pub struct Discovered {
 ///
 /// # Errors
 /// If it cannot be started under interception.
+#[expect(clippy::too_many_arguments, reason = "each is a word of one request")]
 pub fn discover(
     launch: &Launch,
     output: Output,
@@ -38,12 +39,14 @@ pub fn discover(
     keep_privileges: bool,
     timeout: Duration,
     quiet: Duration,
+    stop: Duration,
     cancelled: impl FnMut() -> bool,
 ) -> Result<Discovered, RecordError> {
     let fail = |source| RecordError::Start { program: launch.program.clone(), source };
     let prepared = Prepared::new(launch).map_err(fail)?;
     let filtering = Filtering { keep_privileges };
-    let limits = Limits { timeout, quiet, threads_max: 2_000 };
+    let limits = Limits { timeout, quiet, stop, threads_max: 2_000 };
+    let programs = Programs { target: &prepared, driver: None };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
     let mut observer = Scout {
         descriptors: Descriptors::default(),
@@ -51,7 +54,7 @@ pub fn discover(
         written: BTreeSet::new(),
         cancelled,
     };
-    let ended = intercept::run(mechanism, &prepared, &streams, filtering, limits, &mut observer)
+    let ended = intercept::run(mechanism, programs, &streams, filtering, limits, &mut observer)
         .map_err(fail)?;
     Ok(Discovered { written: observer.written, exit: ended.exit })
 }
@@ -179,6 +182,8 @@ impl<C: FnMut() -> bool> Observer for Scout<C> {
     }
 
     fn process(&mut self, _process: Pid) {}
+
+    fn turned(&mut self, _turn: Turn) {}
 
     fn tick(&mut self) -> bool {
         (self.cancelled)()

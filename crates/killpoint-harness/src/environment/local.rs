@@ -42,6 +42,8 @@ pub struct Local {
     /// The program, its arguments (`{state}` stands for the first state directory), environment and
     /// working directory.
     pub launch: Launch,
+    /// What drives it; none where it drives itself.
+    pub driver: Option<Launch>,
     /// The state directories.
     pub roots: Vec<Root>,
     /// Which snapshot in the folder of the run the target starts from.
@@ -58,8 +60,11 @@ pub struct Local {
     pub target_timeout: Duration,
     /// For one state.
     pub checker_timeout: Duration,
-    /// How long nothing may move until a workload with processes left is over.
+    /// How long nothing may move until the driver is started, and until what a workload leaves is
+    /// asked to end.
     pub quiet: Duration,
+    /// How long that is given to end.
+    pub stop: Duration,
     /// The roles of the target's processes.
     pub roles: Roles,
     /// By what means calls are intercepted.
@@ -186,7 +191,8 @@ impl Local {
         };
         let mut worker = arena::start(&self.plan(), body)?;
         // The worker bounds itself; this bound only meets a worker that is stuck.
-        let limit = self.target_timeout + 4 * self.checker_timeout + Duration::from_secs(60);
+        let limit =
+            self.target_timeout + self.stop + 4 * self.checker_timeout + Duration::from_secs(60);
         let result: Result<TrialResult, String> = receive(&mut worker, limit, &self.interrupt)?;
         result.map_err(LocalError::Worker)
     }
@@ -224,6 +230,7 @@ impl Local {
             arena.keeps_paths(),
             self.target_timeout,
             self.quiet,
+            self.stop,
             || {
                 let _ = drain.drain();
                 channel.is_closed()
@@ -266,6 +273,7 @@ impl Local {
         let request = Request {
             contained,
             launch: self.resolved_launch(&seen),
+            driver: self.driver.as_ref().map(|driver| resolved(driver, &seen)),
             roots,
             snapshot,
             journal: journal.clone(),
@@ -279,6 +287,7 @@ impl Local {
             keep_privileges: arena.keeps_paths(),
             timeout: self.target_timeout,
             quiet: self.quiet,
+            stop: self.stop,
             threads_max: self.threads_max,
         };
         let since = Instant::now();
@@ -418,13 +427,19 @@ impl Local {
     }
 
     fn resolved_launch(&self, seen: &Surroundings) -> Launch {
-        let mut launch = self.launch.clone();
+        let mut launch = resolved(&self.launch, seen);
         launch.arguments =
             launch.arguments.iter().map(|text| replace_state(text, &seen.state)).collect();
-        launch.environment.push(("KILLPOINT_STATE".into(), seen.state.clone().into()));
-        launch.environment.push(("KILLPOINT_JOURNAL".into(), seen.journal.clone().into()));
         launch
     }
+}
+
+/// A program that is told where its state and its journal are.
+fn resolved(launch: &Launch, seen: &Surroundings) -> Launch {
+    let mut launch = launch.clone();
+    launch.environment.push(("KILLPOINT_STATE".into(), seen.state.clone().into()));
+    launch.environment.push(("KILLPOINT_JOURNAL".into(), seen.journal.clone().into()));
+    launch
 }
 
 /// The name of the snapshot that every run has.

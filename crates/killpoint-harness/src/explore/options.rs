@@ -5,7 +5,7 @@ use crate::asserter::checker::Checker;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;
-use killpoint_model::{CrashModel, Profile, Roles};
+use killpoint_model::{CrashModel, Phase, Profile, Roles};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +16,9 @@ use std::time::Duration;
 pub struct Options {
     /// The command and its arguments.
     pub command: Vec<OsString>,
+    /// A shell command that drives the command, started once that has become quiet; without one the
+    /// command drives itself.
+    pub driver: Option<String>,
     /// State directories; none to find out.
     pub state: Vec<PathBuf>,
     /// An ack journal from before, to start from.
@@ -28,6 +31,8 @@ pub struct Options {
     pub checker: Checker,
     /// The crash models.
     pub models: Vec<CrashModel>,
+    /// The phases whose crash points are judged.
+    pub phases: Vec<Phase>,
     /// The file system whose promises the power-loss models keep.
     pub profile: Profile,
     /// How many recordings are made.
@@ -96,12 +101,14 @@ impl Options {
         let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         Options {
             command: command.into_iter().map(Into::into).collect(),
+            driver: None,
             state: Vec::new(),
             journal: None,
             intents: Vec::new(),
             acks_survive_power_loss: false,
             checker: Checker::BuiltIn,
             models: vec![CrashModel::Kill, CrashModel::TornWrite],
+            phases: Phase::ALL.to_vec(),
             profile: Profile::Ext4,
             recordings: 2,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),

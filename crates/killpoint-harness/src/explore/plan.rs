@@ -9,8 +9,8 @@ use killpoint_engine::states::{
     DIRECTORY_OPERATIONS_MAX, Models, StateName, WRITES_MAX, Walk, is_point,
 };
 use killpoint_model::event::{Event, PlannedCount};
-use killpoint_model::{CrashModel, Operation};
-use std::collections::{BTreeMap, HashMap};
+use killpoint_model::{CrashModel, Operation, Phase};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// A distinct crash state: equal bytes, modes, acknowledgements and undecided intents are one.
@@ -39,6 +39,8 @@ pub struct Plan {
     pub points: u64,
     /// The operations without their data, for whoever explains.
     pub operations: Vec<Operation>,
+    /// The phase of each operation and, last, of the end.
+    pub phases: Vec<Phase>,
     /// How many points each model has.
     pub counts: BTreeMap<CrashModel, PlannedCount>,
     /// The point at which a model's last state was added.
@@ -89,13 +91,22 @@ pub fn plan(
         if let Some(operation) = walk.operation() {
             plan.points += u64::from(is_point(operation));
             plan.operations.push(operation.clone());
+            plan.phases.push(recorded.phases.at(operation.ordinal, operation.journal_length));
+        } else {
+            plan.phases.push(recorded.phases.at_end());
         }
-        for name in walk.variants() {
-            plan.add(name, &walk, recorded, &mut known);
+        if options.phases.contains(&plan.phase_at(walk.point())) {
+            for name in walk.variants() {
+                plan.add(name, &walk, recorded, &mut known);
+            }
         }
         if !walk.step()? {
             break;
         }
+    }
+    let of_operations = &plan.phases[..plan.operations.len()];
+    if let Some(text) = super::phases::summary(of_operations) {
+        journalist.tell(Event::Note { text })?;
     }
     journalist.tell(Event::Planned {
         points: plan.points,
@@ -151,9 +162,22 @@ impl Plan {
             states: Vec::new(),
             points: 0,
             operations: Vec::new(),
+            phases: Vec::new(),
             counts: BTreeMap::new(),
             last_point: BTreeMap::new(),
         }
+    }
+
+    /// The phase of a point.
+    pub fn phase_at(&self, point: u64) -> Phase {
+        let index = usize::try_from(point - 1).unwrap_or(usize::MAX);
+        self.phases.get(index).copied().unwrap_or(Phase::Recovery)
+    }
+
+    /// The phases in which points lie, in their order.
+    pub fn phases_of(&self, points: &BTreeSet<u64>) -> Vec<Phase> {
+        let phases: BTreeSet<Phase> = points.iter().map(|point| self.phase_at(*point)).collect();
+        phases.into_iter().collect()
     }
 
     fn add(
@@ -207,6 +231,18 @@ fn digest(
     hasher.finalize()
 }
 
+/// Phases by their names.
+pub fn names(phases: &[Phase]) -> String {
+    phases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// How many crash points lie in phases that were not asked for.
+fn left_out(options: &Options, plan: &Plan) -> u64 {
+    let is_left_out = |phase: &Phase| !options.phases.contains(phase);
+    let points = plan.operations.iter().zip(&plan.phases);
+    points.filter(|(operation, phase)| is_point(operation) && is_left_out(phase)).count() as u64
+}
+
 fn bounds(options: &Options, recorded: &Recorded, plan: &Plan) -> Vec<String> {
     let orders = match recorded.same_order {
         true => "the recorded order of operations",
@@ -218,6 +254,10 @@ fn bounds(options: &Options, recorded: &Recorded, plan: &Plan) -> Vec<String> {
     let mut bounds = vec![format!(
         "every crash point of {orders}, and every state that the named models allow there"
     )];
+    if options.phases != Phase::ALL {
+        let (names, left_out) = (names(&options.phases), left_out(options, plan));
+        bounds.push(format!("only the phases {names}; {left_out} crash points lie in others"));
+    }
     if plan.counts.contains_key(&CrashModel::TornWrite) {
         bounds.push(
             "torn-write: each write cut at the first, middle and last multiple of 4,096 of the \

@@ -2,7 +2,7 @@
 
 use super::discovery::{Discovery, discover, without_out};
 use super::{Journalist, Options, Progress, Watch};
-use crate::asserter::checker::{Checker, ControlError};
+use crate::asserter::checker::{Checker, ControlError, Surroundings};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
 use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
@@ -21,8 +21,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long nothing may move, after the command has ended, until what it left is ended, too.
+/// How long nothing may move until the driver is started and, after it has ended, until what is left
+/// is asked to end.
 const QUIET: Duration = Duration::from_millis(250);
+/// How long that is given to end before it is killed.
+const STOP: Duration = Duration::from_secs(5);
 /// Most threads of a target.
 const THREADS_MAX: usize = 2_000;
 
@@ -166,6 +169,8 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
             "--idempotent needs --check or --check-stream, to compare what a second run leaves";
         return Err(ExploreError::Usage(text.to_owned()));
     }
+    check_driver(options)?;
+    super::phases::check(options)?;
     super::findings::read_baseline(options)?;
     let paths = state_paths(options)?;
     // What cannot be read is said before the run's folder is made.
@@ -178,6 +183,23 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let _ = fs::remove_dir_all(folder.path());
     }
     prepared
+}
+
+/// Says no to what does not go with a driver.
+fn check_driver(options: &Options) -> Result<(), ExploreError> {
+    let problem = match options.driver {
+        Some(_) if options.state.is_empty() => {
+            "--driver needs --state: where a program writes is found out by running it alone"
+        }
+        Some(_) if options.mechanism == Mechanism::Notify => {
+            "--driver needs --mechanism ptrace: a second program would need a listener of its own"
+        }
+        Some(_) if options.idempotent => {
+            "--idempotent runs the command alone and to its end; leave it out, or --driver"
+        }
+        _ => return Ok(()),
+    };
+    Err(ExploreError::Usage(problem.to_owned()))
 }
 
 fn prepare_in(
@@ -361,12 +383,15 @@ pub(super) fn local(
     intents_start: u64,
 ) -> Result<Local, ExploreError> {
     let (containment, _) = containment(options, folder);
+    let launch = launch(options)?;
+    let driver = options.driver.as_ref().map(|command| Surroundings::shell(command, &launch));
     Ok(Local {
         folder: folder.clone(),
         containment,
         scratch_bytes: scratch_bytes(0),
         views: views(options),
-        launch: launch(options)?,
+        launch,
+        driver,
         roots,
         checker: options.checker.clone(),
         journal: journal.to_vec(),
@@ -376,6 +401,7 @@ pub(super) fn local(
         target_timeout: options.timeout,
         checker_timeout: options.checker_timeout,
         quiet: QUIET,
+        stop: STOP,
         roles: options.roles.clone(),
         mechanism: options.mechanism,
         pin: options.pin.then(last_processor).flatten(),
@@ -432,6 +458,7 @@ fn start_log(
     };
     let setting = Setting {
         command: options.command.iter().map(|part| text(part)).collect(),
+        driver: options.driver.clone(),
         state: local.roots.iter().map(|root| root.path.display().to_string()).collect(),
         models: options.models.clone(),
         profile: options.profile,

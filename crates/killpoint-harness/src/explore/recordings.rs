@@ -1,6 +1,7 @@
 //! The control and its repetitions: what the undisturbed command does, and which of it is the same
 //! every time.
 
+use super::phases::Phases;
 use super::{ExploreError, Journalist, Options, Progress, Watch, judge_control};
 use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
@@ -35,6 +36,8 @@ pub struct Recorded {
     pub same_order: bool,
     /// Names that every recording gave birth to.
     pub stable: BTreeSet<String>,
+    /// Where its phases begin.
+    pub phases: Phases,
     /// The journal, whole.
     pub journal: Journal,
     /// Length of the journal at the start of the workload.
@@ -77,7 +80,7 @@ pub fn record(
     };
     tell(0);
     let first = run(local, journalist, 1, None, true)?;
-    if let Some(control) = workload_failure(&first) {
+    if let Some(control) = workload_failure(local, &first) {
         return Ok(control);
     }
     tell(1);
@@ -92,10 +95,10 @@ pub fn record(
         if first.ending.gaps.is_empty() {
             return Ok(Control::Failed(why));
         }
-        note_gaps(&first, journalist)?;
+        note_gaps(local, &first, journalist)?;
         return Ok(Control::Unknown(Reason::NotCovered, why));
     }
-    note_gaps(&first, journalist)?;
+    note_gaps(local, &first, journalist)?;
     let mut stable: BTreeSet<String> = first.ending.named.iter().cloned().collect();
     let mut number = 1;
     let mut chosen = first;
@@ -105,10 +108,10 @@ pub fn record(
     while number < options.recordings {
         number += 1;
         let again = run(local, journalist, number, Some(stable.clone()), false)?;
-        if let Some(control) = workload_failure(&again) {
+        if let Some(control) = workload_failure(local, &again) {
             return Ok(control);
         }
-        note_gaps(&again, journalist)?;
+        note_gaps(local, &again, journalist)?;
         let named: BTreeSet<String> = again.ending.named.iter().cloned().collect();
         if named == stable || number > NAMING_RECORDINGS_MAX {
             sets.push(read_addresses(local, &number.to_string())?);
@@ -152,13 +155,15 @@ pub fn record(
     };
     let same_order = sets.iter().all(|other| calls(other) == calls(&addresses));
     note_idle_roles(local, &addresses, journalist)?;
-    tell_timeline(local, &name, &journal, journalist)?;
+    let phases = Phases::of(options, local, &chosen.ending);
+    tell_timeline(local, &name, &journal, &phases, journalist)?;
     Ok(Control::Held(Box::new(Recorded {
         name,
         addresses,
         unstable,
         same_order,
         stable,
+        phases,
         journal,
         start,
         expectation,
@@ -295,12 +300,16 @@ const FOREIGN_SIGNALS: [Signal; 5] =
     [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 
 /// Why the undisturbed workload cannot serve as a control, if it cannot.
-fn workload_failure(result: &TrialResult) -> Option<Control> {
+fn workload_failure(local: &Local, result: &TrialResult) -> Option<Control> {
+    if let Some(why) = never_quiet(local, result) {
+        return Some(Control::Unknown(Reason::NeverSteady, why));
+    }
+    let command = if local.driver.is_some() { "driver" } else { "command" };
     let said = result.output.trim().lines().last().unwrap_or_default();
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let why = match result.ending.exit {
-        Exit::Status(0) => return None,
-        Exit::Status(code) => format!("the command ended with exit status {code}{said}"),
+        Exit::Status(0) => return target_failure(result, &said).map(Control::Failed),
+        Exit::Status(code) => format!("the {command} ended with exit status {code}{said}"),
         Exit::Signal(_) if result.ending.gaps.iter().any(|(file, _)| file == "*") => {
             let (_, reason) =
                 result.ending.gaps.iter().find(|(file, _)| file == "*").expect("found");
@@ -310,17 +319,17 @@ fn workload_failure(result: &TrialResult) -> Option<Control> {
             if FOREIGN_SIGNALS.iter().any(|foreign| foreign.as_raw() == number) =>
         {
             let why = format!(
-                "the command was killed by signal {number}, which killpoint did not send{said}"
+                "the {command} was killed by signal {number}, which killpoint did not send{said}"
             );
             return Some(Control::Unknown(Reason::ForeignDeath, why));
         }
-        Exit::Signal(number) => format!("the command was killed by signal {number}{said}"),
+        Exit::Signal(number) => format!("the {command} was killed by signal {number}{said}"),
         Exit::NotStarted(number) => format!(
-            "the command could not be started: {}",
+            "the {command} could not be started: {}",
             std::io::Error::from_raw_os_error(number)
         ),
         Exit::TimedOut => {
-            format!("the command did not end in time; give it longer with --timeout{said}")
+            format!("the {command} did not end in time; give it longer with --timeout{said}")
         }
         Exit::Running => match result.ending.gaps.iter().find(|(file, _)| file == "*") {
             Some((_, reason)) => format!("the command was stopped: {reason}"),
@@ -330,7 +339,44 @@ fn workload_failure(result: &TrialResult) -> Option<Control> {
     Some(Control::Failed(why))
 }
 
-fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), ExploreError> {
+/// Why the target never became steady, if it did not.
+fn never_quiet(local: &Local, result: &TrialResult) -> Option<String> {
+    let (quiet, timeout) = (local.quiet.as_millis(), local.target_timeout.as_secs());
+    let is_driven = result.ending.turns.driver_ended.is_some();
+    match result.ending.exit {
+        _ if !result.ending.never_quiet => None,
+        Exit::Status(0) => Some(format!(
+            "what the workload left behind went on changing the state: there were never {quiet} ms \
+             without a change, within {timeout} s"
+        )),
+        _ if is_driven => None,
+        _ => Some(format!(
+            "the command never became quiet, so that its driver was not started: there were never \
+             {quiet} ms in which it slept and changed nothing, within {timeout} s"
+        )),
+    }
+}
+
+/// Why a target that has a driver cannot serve as a control: it may end by itself, but not fail.
+fn target_failure(result: &TrialResult, said: &str) -> Option<String> {
+    let how = match result.ending.target {
+        Exit::Running | Exit::Status(0) => return None,
+        Exit::Status(code) => format!("ended with exit status {code}"),
+        Exit::Signal(number) => format!("was killed by signal {number}"),
+        Exit::NotStarted(number) => {
+            let why = std::io::Error::from_raw_os_error(number);
+            return Some(format!("the command could not be started: {why}"));
+        }
+        Exit::TimedOut => "was stopped".to_owned(),
+    };
+    Some(format!("the command {how} before it was asked to end{said}"))
+}
+
+fn note_gaps(
+    local: &Local,
+    result: &TrialResult,
+    journalist: &mut Journalist,
+) -> Result<(), ExploreError> {
     for (file, reason) in &result.ending.gaps {
         journalist.tell(Event::NotCovered(NotCovered {
             file: file.clone(),
@@ -358,10 +404,18 @@ fn note_gaps(result: &TrialResult, journalist: &mut Journalist) -> Result<(), Ex
         );
         journalist.tell(Event::Note { text })?;
     }
-    if result.ending.left_over > 0 {
+    let (asked, left_over) = (result.ending.turns.asked, result.ending.left_over);
+    if asked > 0 && local.driver.is_none() {
         let text = format!(
-            "{} processes were left when the command had ended and nothing moved any more",
-            result.ending.left_over
+            "{asked} processes were left when the command had ended and nothing moved any more: they \
+             were asked to end (SIGTERM)"
+        );
+        journalist.tell(Event::Note { text })?;
+    }
+    if left_over > 0 {
+        let seconds = local.stop.as_secs();
+        let text = format!(
+            "{left_over} processes did not end within {seconds} s when asked, and were killed"
         );
         journalist.tell(Event::Note { text })?;
     }
@@ -414,6 +468,7 @@ fn tell_timeline(
     local: &Local,
     name: &str,
     journal: &Journal,
+    phases: &Phases,
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     let mut reader = Reader::open(&local.folder.join(&format!("recordings/{name}.rec")))?;
@@ -428,6 +483,7 @@ fn tell_timeline(
         rows.push(TimelineRow {
             ordinal: operation.ordinal,
             acknowledged: journal.acknowledged(operation.journal_length),
+            phase: phases.at(operation.ordinal, operation.journal_length),
             address: operation.address,
             shown: operation.shown.join(", "),
             call: operation.call,

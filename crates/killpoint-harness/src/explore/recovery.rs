@@ -13,11 +13,11 @@ use crate::store::StoreError;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::recording::Exit;
 use killpoint_engine::states::{StateName, Walk};
-use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Finding};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Verdict};
+use killpoint_model::{CrashModel, Phase};
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -180,6 +180,7 @@ impl Stage<'_> {
         Ok(Local {
             snapshot: name.to_owned(),
             launch,
+            driver: None,
             journal,
             acknowledgements: Vec::new(),
             target_timeout: self.local.checker_timeout,
@@ -280,6 +281,7 @@ impl Stage<'_> {
             judged: class,
             points: 1,
             points_of: sub.points,
+            phases: vec![Phase::Recovery],
             detail: judged.judgement.detail.clone(),
             variant: format!("inside the recovery from a kill at {outer}"),
             confirmed,

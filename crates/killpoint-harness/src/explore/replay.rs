@@ -30,11 +30,13 @@ pub struct RunFile {
     /// Version of the format.
     pub version: u32,
     command: Vec<OsString>,
+    driver: Option<String>,
     directory: PathBuf,
     roots: Vec<(PathBuf, String)>,
     checker: Checker,
     intents_start: u64,
     journal: Vec<u8>,
+    acknowledgements: Vec<u8>,
     recording: String,
     stable: BTreeSet<String>,
     races: bool,
@@ -64,11 +66,13 @@ impl RunFile {
         RunFile {
             version: REPORT_VERSION,
             command: options.command.clone(),
+            driver: options.driver.clone(),
             directory: options.directory.clone(),
             roots: local.roots.iter().map(|r| (r.path.clone(), r.prefix.clone())).collect(),
             checker: local.checker.clone(),
             intents_start: local.intents_start,
             journal: local.journal.clone(),
+            acknowledgements: local.acknowledgements.clone(),
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
             races: recorded.result.ending.callers > 1,
@@ -184,6 +188,7 @@ pub fn replay(
     let run: RunFile = read_json(&folder.join("run.json"))?;
     let file: FindingFile = read_json(&folder.join(&format!("findings/{number}/finding.json")))?;
     let mut options = Options::new(run.command.clone());
+    options.driver.clone_from(&run.driver);
     options.directory.clone_from(&run.directory);
     options.environment = environment;
     options.environment.retain(|(name, _)| !run.environment.contains_key(&*name.to_string_lossy()));
@@ -209,7 +214,8 @@ pub fn replay(
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
-    let local = Local { checker_timeout: run.checker_timeout, ..local };
+    let (acknowledgements, checker_timeout) = (run.acknowledgements.clone(), run.checker_timeout);
+    let local = Local { acknowledgements, checker_timeout, ..local };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),

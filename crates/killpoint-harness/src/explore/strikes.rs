@@ -472,6 +472,7 @@ fn finding(
         judged: defect.class,
         points: defect.points.len() as u64,
         points_of: plan.counts.get(&defect.model).map_or(0, |count| count.points),
+        phases: plan.phases_of(&defect.points),
         detail: example.judgement.detail.clone(),
         variant: variant_text(&name.variant, plan),
         confirmed,

@@ -35,7 +35,7 @@ pub fn explore(
     watch: Watch<'_>,
 ) -> Result<(), ExploreError> {
     RunFile::of(options, local, recorded).write(&local.folder)?;
-    let points = points(options, recorded, journalist)?;
+    let points = points(options, recorded, plan, journalist)?;
     let since = Instant::now();
     let total = points.len() as u64;
     let mut judged: BTreeMap<u64, Judgement> = BTreeMap::new();
@@ -67,6 +67,7 @@ pub fn explore(
 fn points(
     options: &Options,
     recorded: &Recorded,
+    plan: &Plan,
     journalist: &mut Journalist,
 ) -> Result<Vec<u64>, ExploreError> {
     let all: Vec<u64> = recorded
@@ -75,6 +76,7 @@ fn points(
         .zip(1..)
         .filter(|(address, _)| is_call(address) && !recorded.unstable.contains(*address))
         .map(|(_, point)| point)
+        .filter(|point| options.phases.contains(&plan.phase_at(*point)))
         .collect();
     if all.len() > STRIKES_MAX {
         let text = format!(
@@ -162,6 +164,7 @@ fn tell_findings(
             judged: class,
             points: points.len() as u64,
             points_of: judged.len() as u64,
+            phases: plan.phases_of(&points),
             detail: judged[&point].detail.clone(),
             variant: format!("scope {}: the others went on", options.scope.name()),
             confirmed: Confirmation { hits: 1, tries: 1 },

@@ -254,8 +254,8 @@ impl Console<'_> {
     /// The class, the address and the model, with the extent at the right.
     fn head(&mut self, finding: &Finding, colour: Colour) {
         let (class, extent) = (words::class(finding), words::extent(finding));
-        let place =
-            format!("{} under {}", words::visible(&finding.address.to_string()), finding.model);
+        let address = words::visible(&finding.address.to_string());
+        let place = format!("{address} under {}{}", finding.model, words::phases(finding));
         let width = 2 + columns(&class) + 2 + columns(&place);
         let class = self.paint(colour, &class);
         let head = format!("  {class}  {}", self.paint(Colour::Bold, &place));

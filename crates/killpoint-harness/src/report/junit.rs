@@ -107,7 +107,7 @@ fn model_case(report: &Report, model: CrashModel, count: &ModelCount) -> TestCas
 }
 
 fn place(finding: &Finding) -> String {
-    format!("{} under {}", finding.address, finding.model)
+    format!("{} under {}{}", finding.address, finding.model, words::phases(finding))
 }
 
 fn finding_case(finding: &Finding) -> TestCase {

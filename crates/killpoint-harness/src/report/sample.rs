@@ -4,7 +4,9 @@ use killpoint_model::event::{Event, PlannedCount, TimelineRow};
 use killpoint_model::report::{
     Confirmation, FileChange, Finding, NotCovered, Report, Setting, TimelinePoint,
 };
-use killpoint_model::{Address, Class, CrashModel, Judgement, Outcome, Profile, Reason, Verdict};
+use killpoint_model::{
+    Address, Class, CrashModel, Judgement, Outcome, Phase, Profile, Reason, Verdict,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -53,6 +55,7 @@ fn setting() -> Setting {
         profile: Profile::Ext4,
         acks: "kill".to_owned(),
         scope: "tree".to_owned(),
+        driver: None,
         roles: vec!["worker: cmdline:--type=worker".to_owned()],
         oracle: "built-in".to_owned(),
         mechanism: "ptrace with seccomp, the default".to_owned(),
@@ -108,6 +111,7 @@ fn rows() -> Vec<TimelineRow> {
             shown: text.replace("<new1>", "tmp_obj_k2Xq"),
             call: call.to_owned(),
             process: if ordinal > 17 { 2 } else { 1 },
+            phase: if ordinal < 3 { Phase::Start } else { Phase::Work },
             result: if call == "unlinkat" { -2 } else { 3 },
             acknowledged,
         })
@@ -283,6 +287,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         judged: class,
         points: 1,
         points_of: 1,
+        phases: vec![Phase::Work],
         detail: String::new(),
         variant: String::new(),
         confirmed: Confirmation { hits: 5, tries: 5 },
@@ -302,6 +307,7 @@ fn lost() -> Finding {
         models: vec![CrashModel::Kill, CrashModel::TornWrite],
         points: 4,
         points_of: 22,
+        phases: vec![Phase::Start, Phase::Work],
         detail: "notes.json is empty afterwards; 5 acknowledged notes (88,895 bytes) are gone."
             .to_owned(),
         cause: "open(notes.json, truncate)#1 empties it before this write fills it again."
@@ -326,6 +332,7 @@ fn torn() -> Finding {
         shown: "write(objects/tmp_obj_k2Xq)#2".to_owned(),
         points: 1,
         points_of: 5,
+        phases: vec![Phase::Shutdown],
         detail: "objects/tmp_obj_k2Xq ends after 4,096 of 9,000 bytes and is shown as complete."
             .to_owned(),
         variant: "cut at the first boundary, byte 4,096 of the file".to_owned(),
@@ -353,6 +360,7 @@ fn acked_not_durable() -> Finding {
         models: vec![CrashModel::Data, CrashModel::DirLost],
         points: 3,
         points_of: 23,
+        phases: vec![Phase::Work],
         detail: "6 saves were acknowledged as surviving a power cut; the last one is gone."
             .to_owned(),
         cause: "fdatasync(index.db)#1 makes the contents durable, but nothing syncs data/, whose \
@@ -439,6 +447,7 @@ pub fn long(operations: usize) -> Report {
                 process: 1,
                 result: 4_096,
                 acknowledged: ordinal / 8,
+                phase: Phase::Work,
             },
             verdicts: BTreeMap::from([
                 (CrashModel::Kill, Verdict::Held),

@@ -1,7 +1,7 @@
 //! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
 
 use killpoint_model::report::{Confirmation, Finding, Report};
-use killpoint_model::{CrashModel, OperationKind, Outcome};
+use killpoint_model::{CrashModel, OperationKind, Outcome, Phase};
 
 /// A number with thousands separators: `88,895`.
 pub fn thousands(number: u64) -> String {
@@ -112,6 +112,18 @@ pub fn class(finding: &Finding) -> String {
 /// How much of a model a finding takes up: `5 of 10 points`.
 pub fn extent(finding: &Finding) -> String {
     format!("{} of {}", thousands(finding.points), count(finding.points_of, "point"))
+}
+
+/// In which parts of the target's life a finding shows, ` during shutdown`; nothing where that is its
+/// work alone.
+pub fn phases(finding: &Finding) -> String {
+    match finding.phases.as_slice() {
+        [] | [Phase::Work] => String::new(),
+        phases => {
+            let names: Vec<String> = phases.iter().map(ToString::to_string).collect();
+            format!(" during {}", series(&names))
+        }
+    }
 }
 
 /// How often the finding was shown again.

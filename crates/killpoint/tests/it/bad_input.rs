@@ -150,6 +150,26 @@ fn a_journal_with_garbage_is_named_with_its_line() {
 }
 
 #[test]
+fn phases_and_drivers_that_cannot_be_are_named() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["--phase", "work,end"], "`end`"),
+        (&["--phase", "work,recovery"], "--recovery-depth 1"),
+        (&["--phase", "recovery", "--recovery-depth", "1"], "another phase"),
+        (&["--phase", "first-start"], "--from-empty"),
+        (&["--driver", "true", "--mechanism", "notify"], "--mechanism ptrace"),
+        (&["--driver", "true", "--check", "echo {}", "--idempotent"], "runs the command alone"),
+    ];
+    for (flags, words) in cases {
+        let world = World::new();
+        refused(&world, with_true(world.explore().args(flags)), &[words]);
+    }
+    let world = World::new();
+    let mut command = world.killpoint();
+    command.args(["explore", "--out"]).arg(world.out()).args(["--driver", "true"]);
+    refused(&world, with_true(&mut command), &["--driver needs --state"]);
+}
+
+#[test]
 fn a_role_that_is_none_is_named() {
     for (role, words) in [
         ("worker", "NAME=SELECTOR"),

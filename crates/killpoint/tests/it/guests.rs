@@ -26,6 +26,7 @@ rows! {
     pid_file transfer transfer_two_saves
     sqlite_wal sqlite_memory_journal
     shell_tree processes parallel threads tasks daemon late_writer two_writers outside_daemon
+    start_in_place server server_careless never_quiet
     fork_forever fill_disk ignore_sigterm close_all_descriptors change_directory change_user
     killed_by_other vacuous never_ends exit_nonzero
     checker_crashes checker_hangs checker_rubbish
@@ -71,6 +72,10 @@ fn explore(guest: &Guest, flags: &[&str], with_checker: bool) -> Explored {
             None
         }
         Some(Caution::NeedsDaemon) => Some(Daemon::start(&world, guest, &mut command)),
+        Some(Caution::NeedsDriver) => {
+            command.args(["--driver", &shell_line(&guest.drive_command(&guests_directory()))]);
+            None
+        }
         Some(Caution::CheckMisbehaves) | None => None,
     };
     let hangs = guest.name == "checker-always-hangs";

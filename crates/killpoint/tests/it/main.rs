@@ -6,6 +6,7 @@ mod cases;
 mod containment;
 mod guests;
 mod log;
+mod phases;
 mod report;
 mod roles;
 mod self_checks;

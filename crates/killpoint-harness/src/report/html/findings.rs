@@ -50,7 +50,8 @@ fn list(findings: &[&Finding]) -> Markup {
     html! {
         ul.brief { @for finding in findings.iter().take(FINDINGS_IN_BRIEF_MAX) { li {
             strong { (words::class(finding)) } " "
-            code { (visible(&finding.address.to_string())) } " under " (finding.model) ", "
+            code { (visible(&finding.address.to_string())) } " under " (finding.model)
+            (words::phases(finding)) ", "
             (words::extent(finding))
             @if !finding.detail.is_empty() { ": " (visible(&finding.detail)) }
         } } }
@@ -71,7 +72,7 @@ fn article(finding: &Finding) -> Markup {
                 h3 id=(title) {
                     span.class { span aria-hidden="true" { "✗ " } (words::class(finding)) }
                     " " code { (visible(&finding.address.to_string())) }
-                    " " span.under { "under " (finding.model) }
+                    " " span.under { "under " (finding.model) (words::phases(finding)) }
                 }
                 p.extent { (words::extent(finding)) (extent_bar(finding)) }
             }

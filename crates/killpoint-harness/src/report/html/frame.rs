@@ -234,6 +234,9 @@ pub fn setting(report: &Report) -> Markup {
                 @for (name, value) in setting_rows(setting) {
                     div { dt { (name) } dd { (value) } }
                 }
+                @if let Some(driver) = &setting.driver {
+                    div { dt { "driver" } dd { code { (visible(driver)) } } }
+                }
                 @if !setting.roles.is_empty() {
                     div { dt { "roles" } dd {
                         @for role in &setting.roles { code { (visible(role)) } " " }

@@ -6,7 +6,7 @@
 use super::{mark, visible};
 use crate::report::words::{self, thousands};
 use killpoint_model::report::{Report, TimelinePoint};
-use killpoint_model::{CrashModel, Verdict};
+use killpoint_model::{CrashModel, Phase, Verdict};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -236,6 +236,8 @@ fn voice_label<'a>(model: CrashModel, verdicts: impl Iterator<Item = &'a Verdict
 fn table(report: &Report, rows: &[&TimelinePoint], models: &[CrashModel]) -> Markup {
     let total = words::length(&report.timeline) + report.timeline_omitted;
     let shown = words::length(rows);
+    let phased = report.timeline.iter().any(|point| point.row.phase != Phase::Work);
+    let columns = models.len() + 5 + usize::from(phased);
     html! {
         div.filter hidden {
             label { "Filter " input type="search" placeholder="path or call" autocomplete="off"; }
@@ -253,6 +255,7 @@ fn table(report: &Report, rows: &[&TimelinePoint], models: &[CrashModel]) -> Mar
                 thead { tr {
                     th.number scope="col" { "#" }
                     @for model in models { th.model scope="col" { (model) } }
+                    @if phased { th scope="col" { "Phase" } }
                     th scope="col" { "Address" }
                     th scope="col" { "Call" }
                     th.number scope="col" { "Process" }
@@ -261,10 +264,10 @@ fn table(report: &Report, rows: &[&TimelinePoint], models: &[CrashModel]) -> Mar
                 tbody {
                     @for (index, point) in rows.iter().enumerate() {
                         @let before = if index == 0 { 0 } else { rows[index - 1].row.ordinal };
-                        (skipped(point.row.ordinal - before - 1, models.len() + 5))
-                        (operation(point, models))
+                        (skipped(point.row.ordinal - before - 1, columns))
+                        (operation(point, models, phased))
                     }
-                    @if !report.end.is_empty() { (end(report, models)) }
+                    @if !report.end.is_empty() { (end(report, models, phased)) }
                 }
             }
         }
@@ -281,7 +284,7 @@ fn skipped(number: u64, columns: usize) -> Markup {
     }
 }
 
-fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
+fn operation(point: &TimelinePoint, models: &[CrashModel], phased: bool) -> Markup {
     let row = &point.row;
     let address = row.address.to_string();
     let is_renamed = row.shown != address && !row.shown.is_empty();
@@ -289,6 +292,7 @@ fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
         tr class=(worst(&point.verdicts)) id={ "operation-" (row.ordinal) } {
             td.number { (thousands(row.ordinal)) }
             (cells(&point.verdicts, models))
+            @if phased { td { (row.phase) } }
             td { code { (visible(&address)) } @if is_renamed { small { (visible(&row.shown)) } } }
             td {
                 (visible(&row.call)) @if row.result < 0 {
@@ -301,11 +305,12 @@ fn operation(point: &TimelinePoint, models: &[CrashModel]) -> Markup {
     }
 }
 
-fn end(report: &Report, models: &[CrashModel]) -> Markup {
+fn end(report: &Report, models: &[CrashModel], phased: bool) -> Markup {
     html! {
         tr class=(worst(&report.end)) id={ "operation-" (report.operations + 1) } {
             td.number { (thousands(report.operations + 1)) }
             (cells(&report.end, models))
+            @if phased { td {} }
             td { code { "end" } small { "after the last operation" } }
             td {} td.number {}
             td.number { (thousands(report.acknowledged)) }
