@@ -265,6 +265,7 @@ pub const GUESTS: &[Guest] = &[
     rust("queue-replayed", "its recovery appends once more", Violated(&[Duplicated])),
     rust("lock-waits", "waits for ever for a lock file that was left", Violated(&[Hung])),
     rust("pid-file", "never starts again where a pid file was left", Violated(&[Unopenable, Bricked])),
+    rust("pid-lock", "takes over a pid file whose process does not live", Held).power_loss(Held),
     rust("transfer", "notes both balances, then saves them", Held).power_loss(Held),
     rust("transfer-two-saves", "saves one balance after the other", Violated(&[Lost, Torn, Wrong])),
 

@@ -139,7 +139,8 @@ fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Error>> {
         scratch,
         scratch_bytes: 2 << 30,
         views: Vec::new(),
-        last_pid: 0,
+        process_ids_above: 0,
+        host_name: None,
     };
     let mut worker = arena::start(&plan, |arena, channel| {
         let counted = count(arguments, arena).map_err(|error| format!("{error:?}"));

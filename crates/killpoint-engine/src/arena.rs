@@ -1,13 +1,14 @@
 //! Arenas: worker processes that run a target, or judge states, cut off from the rest of the machine.
 //!
-//! A worker is forked from the harness and becomes the init of its own PID, mount, IPC and network
-//! namespace (and user namespace, without root). Its scratch space is a tmpfs of its own, the
+//! A worker is forked from the harness and becomes the init of its own PID, mount, IPC, network and
+//! UTS namespace (and user namespace, without root). Its scratch space is a tmpfs of its own, the
 //! directories that a program likes to write to are copy-on-write views of the real ones, and a
 //! state directory is mounted over its own path. When the harness dies, the kernel kills the worker,
 //! and with the worker everything in its namespaces and every mount: nothing is left behind.
 
 mod channel;
 mod mounts;
+pub mod process_ids;
 mod watchdog;
 
 pub use channel::{Channel, ChannelError, Received};
@@ -18,6 +19,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -48,8 +50,10 @@ pub struct Plan {
     pub scratch_bytes: u64,
     /// Directories that are seen copy-on-write.
     pub views: Vec<PathBuf>,
-    /// Process ids start above this number.
-    pub last_pid: u32,
+    /// Process ids start above this one, where the kernel lets us.
+    pub process_ids_above: u32,
+    /// The name of the machine in it; none for the real one.
+    pub host_name: Option<OsString>,
 }
 
 /// Why a worker could not be made.
@@ -279,7 +283,8 @@ fn make_namespaces(user: bool) -> io::Result<()> {
     let mut flags = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWNET;
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWUTS;
     if user {
         flags |= CloneFlags::CLONE_NEWUSER;
     }
@@ -322,7 +327,8 @@ pub fn probe(run: &Path, scratch: &Path) -> (Containment, Option<String>) {
             scratch: scratch.to_owned(),
             scratch_bytes: 1 << 20,
             views: Vec::new(),
-            last_pid: 0,
+            process_ids_above: 0,
+            host_name: None,
         };
         match start(&plan, |_, _| {}) {
             Ok(_) => return (containment, None),

@@ -464,6 +464,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             journal_length: self.journal.metadata().map_or(0, |metadata| metadata.len()),
             outside: self.outside,
             processes: u32::try_from(self.processes.len()).unwrap_or(u32::MAX),
+            last_process_id: crate::arena::process_ids::last().unwrap_or(0),
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,

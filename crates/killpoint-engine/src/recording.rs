@@ -37,6 +37,8 @@ pub struct Ending {
     pub callers: u32,
     /// Processes that were started.
     pub processes: u32,
+    /// The last process id that was in use, of a process or a thread; 0 where nothing can be said.
+    pub last_process_id: u32,
     /// Processes that were killed at the end: asked to end, they did not in time.
     pub left_over: u32,
     /// Files of the state with a writable shared mapping: relative path.

@@ -135,7 +135,8 @@ fn trial(setting: &Setting, mechanism: Mechanism) -> Trial {
         scratch,
         scratch_bytes: 1 << 30,
         views: Vec::new(),
-        last_pid: 0,
+        process_ids_above: 0,
+        host_name: None,
     };
     let mut worker = arena::start(&plan, |arena, channel| {
         let found = attempt(setting, mechanism, arena).map_err(|error| format!("{error:?}"));

@@ -249,10 +249,10 @@ fn noted(here: &Path) -> Vec<Noted> {
 fn containment_text(chosen: Containment, why_weaker: Option<String>) -> String {
     match chosen {
         Containment::Namespaces { user: false } => {
-            "mount, PID, IPC and network namespaces, made by root".to_owned()
+            "mount, PID, IPC, network and UTS namespaces, made by root".to_owned()
         }
         Containment::Namespaces { user: true } => {
-            "mount, PID, IPC and network namespaces inside a user namespace".to_owned()
+            "mount, PID, IPC, network and UTS namespaces inside a user namespace".to_owned()
         }
         Containment::Redirect => {
             let why = why_weaker.unwrap_or_default();

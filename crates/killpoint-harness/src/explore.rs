@@ -14,6 +14,7 @@ pub mod findings;
 pub mod judging;
 pub mod options;
 pub mod phases;
+mod pinned;
 pub mod plan;
 pub mod prepare;
 pub mod recordings;
@@ -207,7 +208,7 @@ fn run(
         }
     };
     journalist.stage("recorded", since)?;
-    let local = &with_measured_timeouts(local, &recorded, journalist)?;
+    let local = &with_what_was_measured(local, &recorded, journalist)?;
     let since = Instant::now();
     let survivors = survivors_matter(options, &recorded, journalist)?;
     let options = &with_models_that_apply(options, survivors, journalist)?;
@@ -244,8 +245,9 @@ fn run(
     Ok(Reached::End)
 }
 
-/// The time-out of a checker follows from the control: far above what it took undisturbed.
-fn with_measured_timeouts(
+/// The time-out of a checker follows from the control: far above what it took undisturbed. And its
+/// process ids start above those of the control.
+fn with_what_was_measured(
     local: &Local,
     recorded: &recordings::Recorded,
     journalist: &mut Journalist,
@@ -264,7 +266,8 @@ fn with_measured_timeouts(
     if local.checker != crate::asserter::checker::Checker::BuiltIn {
         journalist.tell(Event::Note { text })?;
     }
-    Ok(Local { checker_timeout: timeout, ..local.clone() })
+    let last_process_id = recorded.result.ending.last_process_id;
+    Ok(Local { checker_timeout: timeout, last_process_id, ..local.clone() })
 }
 
 /// Whether a strike may leave processes that go on, so that only live kills can judge it.

@@ -1,6 +1,6 @@
 //! What a worker mounts, once it has namespaces of its own.
 
-use super::{ArenaError, Containment, Plan, fail, open_directory, through};
+use super::{ArenaError, Containment, Plan, fail, open_directory, process_ids, through};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::io;
@@ -44,10 +44,18 @@ impl Arena {
             if let Err(error) = loopback_up() {
                 notes.push(format!("the loopback interface could not be brought up: {error}"));
             }
-            if plan.last_pid > 0 {
-                // Lets process ids in crash states belong to nobody. Not everywhere allowed.
-                let _ = fs::write("/proc/sys/kernel/ns_last_pid", plan.last_pid.to_string());
+            if let Some(name) = &plan.host_name
+                && let Err(error) = rustix::system::sethostname(name.as_bytes())
+            {
+                notes.push(format!("the host name is this machine's: {error}"));
             }
+        }
+        let above = plan.process_ids_above.max(process_ids::last().unwrap_or(0));
+        if let Err(error) = process_ids::start_above(above) {
+            notes.push(format!(
+                "process ids that a crash state holds may be in use again while it is read, so that \
+                 a stale pid file can seem alive: where they start cannot be set ({error})"
+            ));
         }
         let scratch = open_directory(&plan.scratch).map_err(fail("open the scratch space"))?;
         let mut arena = Arena {

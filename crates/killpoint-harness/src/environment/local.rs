@@ -6,6 +6,7 @@ use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
 use crate::store::RunFolder;
 use killpoint_engine::arena::{
     self, Arena, ArenaError, Channel, ChannelError, Containment, Plan, Received, Worker,
+    process_ids,
 };
 use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::{Image, Inode};
@@ -69,6 +70,13 @@ pub struct Local {
     pub roles: Roles,
     /// By what means calls are intercepted.
     pub mechanism: Mechanism,
+    /// Process ids of the target start above this one.
+    pub process_ids_above: u32,
+    /// The last process id that the recording, of which states are judged, has used: those of
+    /// judges start above it. 0 before there is one.
+    pub last_process_id: u32,
+    /// The name of the machine that the target sees.
+    pub host_name: OsString,
     /// The processor to record on, if it is to be one.
     pub pin: Option<usize>,
     /// Most threads of the target.
@@ -151,7 +159,8 @@ impl Local {
             scratch: self.scratch(),
             scratch_bytes: self.scratch_bytes,
             views: self.views.clone(),
-            last_pid: 0,
+            process_ids_above: self.last_process_id,
+            host_name: Some(self.host_name.clone()),
         }
     }
 
@@ -290,6 +299,8 @@ impl Local {
             stop: self.stop,
             threads_max: self.threads_max,
         };
+        // Arenas in which this fails have said so.
+        let _ = process_ids::start_above(self.process_ids_above);
         let since = Instant::now();
         let recorded = record(&request, Output { input: null()?, output, error }, || {
             let _ = drain.drain();
@@ -630,6 +641,8 @@ struct Bench<'a> {
     copies: Vec<PathBuf>,
     /// Whether a checker looked at the journal, so that what it prints may depend on it.
     journal_may_matter: bool,
+    /// Above this process id nobody in the state has one.
+    last_process_id: u32,
 }
 
 /// Whether an image is sooner copied than mounted, and anybody may remove the copy.
@@ -693,6 +706,7 @@ impl<'a> Bench<'a> {
             laid: false,
             copies: Vec::new(),
             journal_may_matter,
+            last_process_id: local.last_process_id,
         })
     }
 
@@ -720,6 +734,8 @@ impl<'a> Bench<'a> {
             never_accessed(&arena.in_scratch("journal"))?;
         }
         self.lay_over(arena)?;
+        // Anew for each state, so that the ids never run out and begin again from the lowest.
+        let _ = process_ids::start_above(self.last_process_id);
         let seen = self.local.surroundings(arena);
         let reading = match &mut self.stream {
             Some(stream) => stream.read(&seen),
@@ -799,7 +815,11 @@ impl<'a> Bench<'a> {
         let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
         let recorded = std::mem::replace(&mut self.journal, journal);
         self.journal_written = u64::MAX;
+        let used = walk.ending().map_or(0, |ending| ending.last_process_id);
+        let before = self.last_process_id;
+        self.last_process_id = before.max(used);
         let answer = self.read(arena, &image, question);
+        self.last_process_id = before;
         self.journal = recorded;
         self.journal_written = u64::MAX;
         answer

@@ -79,6 +79,8 @@ pub struct Options {
     pub redirect: bool,
     /// The working directory.
     pub directory: PathBuf,
+    /// The name of the machine that the command sees; none for this one's.
+    pub host_name: Option<OsString>,
     /// The environment. It is kept nowhere.
     #[serde(skip)]
     pub environment: Vec<(OsString, OsString)>,
@@ -132,6 +134,7 @@ impl Options {
             pin: true,
             redirect: false,
             directory,
+            host_name: None,
             environment: std::env::vars_os().collect(),
             interrupt: Interrupt::new(),
         }

@@ -6,7 +6,7 @@ use crate::asserter::checker::{Checker, ControlError, Surroundings};
 use crate::asserter::journal::{Journal, JournalError, OneShot};
 use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
 use crate::store::{RunFolder, StoreError};
-use killpoint_engine::arena::{self, ArenaError, Containment};
+use killpoint_engine::arena::{self, ArenaError, Containment, process_ids};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
 use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root};
@@ -26,6 +26,8 @@ use std::time::Duration;
 const QUIET: Duration = Duration::from_millis(250);
 /// How long that is given to end before it is killed.
 const STOP: Duration = Duration::from_secs(5);
+/// Variables that take an interpreter's seed for hashing. Other interpreters have none.
+const HASH_SEEDS: [&str; 2] = ["PYTHONHASHSEED", "PERL_HASH_SEED"];
 /// Most threads of a target.
 const THREADS_MAX: usize = 2_000;
 
@@ -254,8 +256,10 @@ fn launch(options: &Options) -> Result<Launch, ExploreError> {
     let mut environment = options.environment.clone();
     environment.retain(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL");
     // Random hashing changes the order of writes from run to run; only where nobody chose.
-    if !environment.iter().any(|(name, _)| name == "PYTHONHASHSEED") {
-        environment.push(("PYTHONHASHSEED".into(), "0".into()));
+    for seed in HASH_SEEDS {
+        if !environment.iter().any(|(name, _)| name == seed) {
+            environment.push((seed.into(), "0".into()));
+        }
     }
     let directory = options.directory.clone();
     Ok(Launch { program, arguments: options.command.clone(), environment, directory })
@@ -404,6 +408,9 @@ pub(super) fn local(
         stop: STOP,
         roles: options.roles.clone(),
         mechanism: options.mechanism,
+        process_ids_above: process_ids::TARGETS_ABOVE,
+        last_process_id: 0,
+        host_name: options.host_name(),
         pin: options.pin.then(last_processor).flatten(),
         threads_max: THREADS_MAX,
         interrupt: options.interrupt.clone(),
@@ -526,10 +533,10 @@ fn mechanism_text(local: &Local) -> String {
 fn containment_text(containment: Containment) -> String {
     match containment {
         Containment::Namespaces { user: false } => {
-            "mount, PID, IPC and network namespaces".to_owned()
+            "mount, PID, IPC, network and UTS namespaces".to_owned()
         }
         Containment::Namespaces { user: true } => {
-            "user, mount, PID, IPC and network namespaces".to_owned()
+            "user, mount, PID, IPC, network and UTS namespaces".to_owned()
         }
         Containment::Redirect => "none: the state is a copy at another path".to_owned(),
     }

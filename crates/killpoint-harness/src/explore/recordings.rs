@@ -8,7 +8,7 @@ use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Trial, TrialResult};
 use killpoint_engine::record::Mechanism;
-use killpoint_engine::recording::{Exit, Reader, Record};
+use killpoint_engine::recording::{Ending, Exit, Reader, Record};
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
 use killpoint_model::report::NotCovered;
@@ -451,6 +451,22 @@ pub fn read_addresses(local: &Local, name: &str) -> Result<Vec<Address>, Explore
         }
     }
     Ok(addresses)
+}
+
+/// The last record of a recording.
+///
+/// # Errors
+/// If it cannot be read, or was cut off.
+pub fn read_ending(local: &Local, name: &str) -> Result<Ending, ExploreError> {
+    let path = local.folder.join(&format!("recordings/{name}.rec"));
+    let mut reader = Reader::open(&path)?;
+    while let Some(record) = reader.next_record()? {
+        if let Record::Ending(ending) = record {
+            return Ok(ending);
+        }
+    }
+    let problem = "was cut off: the run cannot be replayed".to_owned();
+    Err(ExploreError::Malformed { path, problem })
 }
 
 /// Whether an address is that of a call: stores into a mapping are seen at a stop by chance.

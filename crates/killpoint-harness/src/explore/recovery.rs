@@ -158,6 +158,8 @@ impl Stage<'_> {
         self.recoveries += 1;
         let mut found = false;
         if result.ending.exit == Exit::Status(0) && result.operations > 0 {
+            let last_process_id = result.ending.last_process_id;
+            let inner = Local { last_process_id, ..inner };
             found = self.judge(&inner, &name, state.journal_length, index, journalist)?;
         }
         if !found {
@@ -184,6 +186,8 @@ impl Stage<'_> {
             journal,
             acknowledgements: Vec::new(),
             target_timeout: self.local.checker_timeout,
+            // The state that it starts from holds ids of the first recording.
+            process_ids_above: self.local.last_process_id,
             ..self.local.clone()
         })
     }

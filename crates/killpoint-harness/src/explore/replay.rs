@@ -2,6 +2,7 @@
 
 use super::findings::Defect;
 use super::judging::promise;
+use super::pinned::Pinned;
 use super::plan::Plan;
 use super::prepare::ExploreError;
 use super::recordings::Recorded;
@@ -17,7 +18,7 @@ use killpoint_model::report::{Confirmation, Finding, REPORT_VERSION};
 use killpoint_model::verdict::Verdict;
 use killpoint_model::{Address, CrashModel, Profile, Roles};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -53,16 +54,13 @@ pub struct RunFile {
     pin: bool,
     redirect: bool,
     scope: Scope,
-    /// Values of the variables that `--env` named.
-    environment: BTreeMap<String, String>,
-    /// Names of all others that the command had.
-    other_variables: Vec<String>,
+    pinned: Pinned,
+    /// The last process id that the recording has used.
+    last_process_id: u32,
 }
 
 impl RunFile {
     pub(super) fn of(options: &Options, local: &Local, recorded: &Recorded) -> Self {
-        let kept = |name: &OsStr| options.keep_environment.iter().any(|kept| name == kept.as_str());
-        let text = |value: &OsStr| value.to_string_lossy().into_owned();
         RunFile {
             version: REPORT_VERSION,
             command: options.command.clone(),
@@ -92,18 +90,8 @@ impl RunFile {
             pin: options.pin,
             redirect: options.redirect,
             scope: options.scope,
-            environment: options
-                .environment
-                .iter()
-                .filter(|(name, _)| kept(name))
-                .map(|(name, value)| (text(name), text(value)))
-                .collect(),
-            other_variables: options
-                .environment
-                .iter()
-                .filter(|(name, _)| !kept(name))
-                .map(|(name, _)| text(name))
-                .collect(),
+            pinned: Pinned::of(options),
+            last_process_id: local.last_process_id,
         }
     }
 
@@ -191,16 +179,7 @@ pub fn replay(
     options.driver.clone_from(&run.driver);
     options.directory.clone_from(&run.directory);
     options.environment = environment;
-    options.environment.retain(|(name, _)| !run.environment.contains_key(&*name.to_string_lossy()));
-    for (name, value) in &run.environment {
-        options.environment.push((name.into(), value.into()));
-    }
-    let missing_variables = run
-        .other_variables
-        .iter()
-        .filter(|name| !options.environment.iter().any(|(other, _)| other == name.as_str()))
-        .cloned()
-        .collect();
+    let missing_variables = run.pinned.restore(&mut options);
     options.models.clone_from(&run.models);
     options.profile = run.profile;
     options.acks_survive_power_loss = run.acks_survive_power_loss;
@@ -214,8 +193,12 @@ pub fn replay(
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
-    let (acknowledgements, checker_timeout) = (run.acknowledgements.clone(), run.checker_timeout);
-    let local = Local { acknowledgements, checker_timeout, ..local };
+    let local = Local {
+        acknowledgements: run.acknowledgements.clone(),
+        checker_timeout: run.checker_timeout,
+        last_process_id: run.last_process_id,
+        ..local
+    };
     let mut replayed = Replayed {
         finding: file.finding.clone(),
         confirmation: Confirmation::default(),
@@ -270,8 +253,9 @@ fn once(
             let models = Models { models: run.models.clone(), profile: run.profile };
             // A crash inside a recovery is rebuilt from that recovery's own start and recording.
             let snapshot = file.recovery.clone().unwrap_or_else(|| INITIAL.to_owned());
-            let inner = Local { snapshot, ..local.clone() };
             let recording = file.recovery.as_ref().unwrap_or(&run.recording);
+            let last_process_id = super::recordings::read_ending(local, recording)?.last_process_id;
+            let inner = Local { snapshot, last_process_id, ..local.clone() };
             let journal_length = file.journal_length;
             let reading = Reader::new(&inner, recording, models).read(&Question {
                 state: file.state.clone(),

@@ -7,6 +7,7 @@
 //! folded from it, become those of a run that was never interrupted.
 
 use super::judging::Judged;
+use super::pinned::Pinned;
 use super::plan::Plan;
 use super::prepare::{ExploreError, Prepared};
 use super::{Explored, Interrupt, Journalist, Options, Watch, go_on, prepare};
@@ -22,13 +23,12 @@ use killpoint_model::event::Event;
 use killpoint_model::report::Finding;
 use killpoint_model::verdict::Reason;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
 /// Version of `setup.json`.
-const SETUP_VERSION: u32 = 1;
+const SETUP_VERSION: u32 = 2;
 /// What a note about a second check begins with; it belongs to the judged state before it.
 pub(super) const SECOND_CHECK_NOTE: &str = "the recovered store of";
 
@@ -46,15 +46,12 @@ pub struct SetupFile {
     scratch_bytes: u64,
     containment: Containment,
     pin: Option<usize>,
-    /// Values of the variables that `--env` named.
-    environment: BTreeMap<String, String>,
+    pinned: Pinned,
 }
 
 impl SetupFile {
     pub(super) fn write(options: &Options, prepared: &Prepared) -> Result<(), ExploreError> {
         let local = &prepared.local;
-        let kept = |name: &OsStr| options.keep_environment.iter().any(|kept| name == kept.as_str());
-        let text = |value: &OsStr| value.to_string_lossy().into_owned();
         let setup = SetupFile {
             version: SETUP_VERSION,
             killpoint: env!("CARGO_PKG_VERSION").to_owned(),
@@ -67,12 +64,7 @@ impl SetupFile {
             scratch_bytes: local.scratch_bytes,
             containment: local.containment,
             pin: local.pin,
-            environment: options
-                .environment
-                .iter()
-                .filter(|(name, _)| kept(name))
-                .map(|(name, value)| (text(name), text(value)))
-                .collect(),
+            pinned: Pinned::of(options),
         };
         let text = serde_json::to_vec_pretty(&setup).expect("plain data");
         prepared.folder.write("setup.json", &text)?;
@@ -138,12 +130,7 @@ pub fn resume(
     }
     let mut options = setup.options.clone();
     options.environment = environment;
-    options
-        .environment
-        .retain(|(name, _)| !setup.environment.contains_key(&*name.to_string_lossy()));
-    for (name, value) in &setup.environment {
-        options.environment.push((name.into(), value.into()));
-    }
+    setup.pinned.restore(&mut options);
     options.interrupt = interrupt;
     announce(&folder)?;
     let mut journalist = Journalist::go_on(log, events);

@@ -23,7 +23,7 @@ rows! {
     multi_save exchange unnamed_file copied_file
     append_log append_log_ack_first append_log_no_recovery acked_not_durable acked_durable
     torn_value two_files leftover_key counter counter_replayed queue queue_replayed lock_waits
-    pid_file transfer transfer_two_saves
+    pid_file pid_lock transfer transfer_two_saves
     sqlite_wal sqlite_memory_journal
     shell_tree processes parallel threads tasks daemon late_writer two_writers outside_daemon
     start_in_place server server_careless never_quiet

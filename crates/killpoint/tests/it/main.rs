@@ -11,4 +11,5 @@ mod report;
 mod roles;
 mod self_checks;
 mod support;
+mod surroundings;
 mod taskwarrior;
