@@ -13,6 +13,7 @@ pub mod frame;
 pub mod journal;
 pub mod record_log;
 pub mod shared_log;
+pub mod steps;
 
 pub use frame::{Call, Store};
 pub use journal::{Journal, Promise};
@@ -268,6 +269,9 @@ pub const GUESTS: &[Guest] = &[
     rust("pid-lock", "takes over a pid file whose process does not live", Held).power_loss(Held),
     rust("transfer", "notes both balances, then saves them", Held).power_loss(Held),
     rust("transfer-two-saves", "saves one balance after the other", Violated(&[Lost, Torn, Wrong])),
+
+    // A workload of steps.
+    rust("steps", "compacts in place once something was deleted", Violated(&[Unopenable])),
 
     // SQLite.
     rust("sqlite-wal", "write-ahead log, full synchronisation", Held)

@@ -6,7 +6,7 @@
 //! `findings` (one defect is one finding), `aftermath` (what it leaves behind), `strikes` (live kills that confirm them), `recovery`
 //! (crashes inside the recovery from a crash), `phases` (which part of the target's life a point lies
 //! in), `survivors` (strikes that leave some processes alive).
-//! `resume` goes on with a run that was interrupted.
+//! `shrink` (which steps of a workload a finding needs). `resume` goes on with a run that was interrupted.
 
 pub mod aftermath;
 pub mod discovery;
@@ -21,6 +21,7 @@ pub mod recordings;
 pub mod recovery;
 pub mod replay;
 pub mod resume;
+pub mod shrink;
 pub mod strikes;
 pub mod survivors;
 

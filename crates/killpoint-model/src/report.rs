@@ -36,6 +36,21 @@ pub struct FileChange {
     pub difference: Vec<String>,
 }
 
+/// What is left of a workload of steps when all that a finding does not need is taken out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shrunk {
+    /// The steps that are needed, in order.
+    pub steps: Vec<String>,
+    /// Of how many.
+    pub of: u64,
+    /// How many sets of steps were tried.
+    pub trials: u64,
+    /// Whether each of them is needed; else the bound of trials was reached.
+    pub is_minimal: bool,
+    /// The crash point of the shrunk workload that shows the finding.
+    pub address: Address,
+}
+
 /// One defect: a set of crash points at which the same promise is broken in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -80,6 +95,9 @@ pub struct Finding {
     pub holds_before: Option<Address>,
     /// The nearest point after it that holds.
     pub holds_after: Option<Address>,
+    /// The steps that it needs, where the workload is a list of steps and was shrunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Shrunk>,
     /// The line to paste that shows it again.
     pub replay: String,
     /// What the checker printed, bounded.

@@ -117,6 +117,13 @@ pub struct Explore {
     /// command is quiet, and once it has ended the command is asked to end (SIGTERM).
     #[arg(long, value_name = "CMD")]
     pub driver: Option<String>,
+    /// The steps of the workload, one a line: the command reads them from the file `{steps}` in its
+    /// arguments, which KILLPOINT_STEPS names, too.
+    #[arg(long, value_name = "FILE")]
+    pub steps: Option<PathBuf>,
+    /// Find out which of the steps each finding needs.
+    #[arg(long)]
+    pub shrink: bool,
     /// How many times the undisturbed command is recorded (at least 2).
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub recordings: u32,

@@ -12,7 +12,7 @@ use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::resume::resume;
 use killpoint_harness::explore::{ExploreError, Explored, Options, Progress, explore};
 use killpoint_harness::report::console::{Style, progress_line, summary};
-use killpoint_harness::report::json;
+use killpoint_harness::report::{json, words};
 use killpoint_harness::store::{RunFolder, read_events};
 use killpoint_model::report::Report as Findings;
 use killpoint_model::{Outcome, Roles};
@@ -93,6 +93,8 @@ fn options(flags: Explore) -> Result<Options, Failure> {
     options.models = flags.model;
     options.phases = flags.phase.unwrap_or(options.phases);
     options.driver = flags.driver;
+    options.steps = flags.steps;
+    options.shrink = flags.shrink;
     options.profile = flags.profile;
     options.recordings = flags.recordings;
     options.jobs = flags.jobs.unwrap_or(options.jobs);
@@ -217,6 +219,9 @@ fn run_replay(flags: &Replay) -> Result<Outcome, Failure> {
     let finding = &replayed.finding;
     println!("  {} {} under {}", finding.class, finding.shown, finding.model);
     println!("  {}", finding.detail);
+    if let Some((needed, steps)) = words::steps(finding) {
+        println!("  {needed}: {steps}");
+    }
     println!("  hit {} of {}", replayed.confirmation.hits, replayed.confirmation.tries);
     for miss in &replayed.misses {
         println!("  missed: {miss}");

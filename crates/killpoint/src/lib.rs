@@ -92,6 +92,18 @@ impl Exploration {
         self
     }
 
+    /// A file with the steps of the workload, one a line, which the command reads from `{steps}`.
+    pub fn steps(mut self, file: impl Into<PathBuf>) -> Self {
+        self.0.steps = Some(file.into());
+        self
+    }
+
+    /// Find out which of the steps each finding needs.
+    pub fn shrink(mut self) -> Self {
+        self.0.shrink = true;
+        self
+    }
+
     /// A shell command that drives a command that does not end by itself.
     pub fn driver(mut self, command: impl Into<String>) -> Self {
         self.0.driver = Some(command.into());

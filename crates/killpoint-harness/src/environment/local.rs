@@ -45,6 +45,9 @@ pub struct Local {
     pub launch: Launch,
     /// What drives it; none where it drives itself.
     pub driver: Option<Launch>,
+    /// The steps of the workload, where it is a list of steps: the command reads them from a file
+    /// (KILLPOINT_STEPS, and `{steps}` in its arguments).
+    pub steps: Option<Vec<String>>,
     /// The state directories.
     pub roots: Vec<Root>,
     /// Which snapshot in the folder of the run the target starts from.
@@ -227,6 +230,7 @@ impl Local {
         channel: &mut Channel,
     ) -> Result<Discovered, Problem> {
         fs::write(arena.in_scratch("journal"), b"")?;
+        self.write_steps(arena)?;
         let seen = self.surroundings(arena);
         let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
         let error = output.try_clone()?;
@@ -272,6 +276,7 @@ impl Local {
         let roots = self.mount_copy(arena, "live", &initial)?;
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
+        self.write_steps(arena)?;
         let seen = self.surroundings(arena);
         let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
         let error = output.try_clone()?;
@@ -282,7 +287,7 @@ impl Local {
         let request = Request {
             contained,
             launch: self.resolved_launch(&seen),
-            driver: self.driver.as_ref().map(|driver| resolved(driver, &seen)),
+            driver: self.driver.as_ref().map(|driver| self.resolved(driver, &seen)),
             roots,
             snapshot,
             journal: journal.clone(),
@@ -438,19 +443,41 @@ impl Local {
     }
 
     fn resolved_launch(&self, seen: &Surroundings) -> Launch {
-        let mut launch = resolved(&self.launch, seen);
-        launch.arguments =
-            launch.arguments.iter().map(|text| replace_state(text, &seen.state)).collect();
+        let mut launch = self.resolved(&self.launch, seen);
+        let steps = steps_beside(&seen.journal);
+        for argument in &mut launch.arguments {
+            *argument = replace(argument, b"{state}", &seen.state);
+            if self.steps.is_some() {
+                *argument = replace(argument, b"{steps}", &steps);
+            }
+        }
+        launch
+    }
+
+    /// Writes the steps where the command finds them.
+    fn write_steps(&self, arena: &Arena) -> io::Result<()> {
+        let Some(steps) = &self.steps else { return Ok(()) };
+        let text: String = steps.iter().map(|step| format!("{step}\n")).collect();
+        fs::write(steps_beside(&arena.in_scratch("journal")), text)
+    }
+
+    /// A program that is told where its state, its journal and its steps are.
+    fn resolved(&self, launch: &Launch, seen: &Surroundings) -> Launch {
+        let mut launch = launch.clone();
+        launch.environment.push(("KILLPOINT_STATE".into(), seen.state.clone().into()));
+        launch.environment.push(("KILLPOINT_JOURNAL".into(), seen.journal.clone().into()));
+        if self.steps.is_some() {
+            launch.environment.retain(|(name, _)| name != "KILLPOINT_STEPS");
+            let steps = steps_beside(&seen.journal);
+            launch.environment.push(("KILLPOINT_STEPS".into(), steps.into()));
+        }
         launch
     }
 }
 
-/// A program that is told where its state and its journal are.
-fn resolved(launch: &Launch, seen: &Surroundings) -> Launch {
-    let mut launch = launch.clone();
-    launch.environment.push(("KILLPOINT_STATE".into(), seen.state.clone().into()));
-    launch.environment.push(("KILLPOINT_JOURNAL".into(), seen.journal.clone().into()));
-    launch
+/// Where the steps are, beside the journal.
+fn steps_beside(journal: &Path) -> PathBuf {
+    journal.with_file_name("steps")
 }
 
 /// The name of the snapshot that every run has.
@@ -483,16 +510,15 @@ pub fn snapshot_name(snapshot: &str, index: usize) -> String {
     format!("snapshots/{snapshot}/{index}")
 }
 
-/// Replaces `{state}` in an argument.
-fn replace_state(argument: &OsString, state: &Path) -> OsString {
-    const PATTERN: &[u8] = b"{state}";
+/// Replaces a pattern in an argument by a path.
+fn replace(argument: &OsString, pattern: &[u8], path: &Path) -> OsString {
     let bytes = argument.as_bytes();
     let mut result = Vec::new();
     let mut rest = bytes;
-    while let Some(at) = rest.windows(PATTERN.len()).position(|window| window == PATTERN) {
+    while let Some(at) = rest.windows(pattern.len()).position(|window| window == pattern) {
         result.extend_from_slice(&rest[..at]);
-        result.extend_from_slice(state.as_os_str().as_bytes());
-        rest = &rest[at + PATTERN.len()..];
+        result.extend_from_slice(path.as_os_str().as_bytes());
+        rest = &rest[at + pattern.len()..];
     }
     result.extend_from_slice(rest);
     OsString::from_vec(result)
@@ -693,6 +719,7 @@ impl<'a> Bench<'a> {
         };
         let journal_may_matter = !keeps_access_times(&arena.in_scratch("journal")).unwrap_or(false);
         fs::write(arena.in_scratch("journal"), b"")?;
+        local.write_steps(arena)?;
         Ok(Bench {
             local,
             cursor,

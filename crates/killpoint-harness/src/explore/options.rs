@@ -19,6 +19,10 @@ pub struct Options {
     /// A shell command that drives the command, started once that has become quiet; without one the
     /// command drives itself.
     pub driver: Option<String>,
+    /// A file with the steps of the workload, one a line; the command reads a copy.
+    pub steps: Option<PathBuf>,
+    /// Find out which of the steps each finding needs.
+    pub shrink: bool,
     /// State directories; none to find out.
     pub state: Vec<PathBuf>,
     /// An ack journal from before, to start from.
@@ -104,6 +108,8 @@ impl Options {
         Options {
             command: command.into_iter().map(Into::into).collect(),
             driver: None,
+            steps: None,
+            shrink: false,
             state: Vec::new(),
             journal: None,
             intents: Vec::new(),

@@ -82,6 +82,25 @@ pub fn plan(
     recorded: &Recorded,
     journalist: &mut Journalist,
 ) -> Result<Plan, ExploreError> {
+    let plan = survey(options, local, recorded)?;
+    let of_operations = &plan.phases[..plan.operations.len()];
+    if let Some(text) = super::phases::summary(of_operations) {
+        journalist.tell(Event::Note { text })?;
+    }
+    journalist.tell(Event::Planned {
+        points: plan.points,
+        unstable: recorded.unstable.len() as u64,
+        models: plan.counts.iter().map(|(model, count)| (*model, *count)).collect(),
+        bounds: bounds(options, recorded, &plan),
+    })?;
+    Ok(plan)
+}
+
+/// The same, told to nobody.
+///
+/// # Errors
+/// If the recording cannot be read.
+pub fn survey(options: &Options, local: &Local, recorded: &Recorded) -> Result<Plan, ExploreError> {
     let models = Models { models: options.models.clone(), profile: options.profile };
     let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
     let mut walk = Walk::start(&path, initial_image(local)?, models.clone())?;
@@ -101,20 +120,9 @@ pub fn plan(
             }
         }
         if !walk.step()? {
-            break;
+            return Ok(plan);
         }
     }
-    let of_operations = &plan.phases[..plan.operations.len()];
-    if let Some(text) = super::phases::summary(of_operations) {
-        journalist.tell(Event::Note { text })?;
-    }
-    journalist.tell(Event::Planned {
-        points: plan.points,
-        unstable: recorded.unstable.len() as u64,
-        models: plan.counts.iter().map(|(model, count)| (*model, *count)).collect(),
-        bounds: bounds(options, recorded, &plan),
-    })?;
-    Ok(plan)
 }
 
 /// The distinct states that a kill leaves inside a recovery.

@@ -9,7 +9,7 @@ use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, ArenaError, Containment, process_ids};
 use killpoint_engine::image::{Image, ScanError};
 use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root};
+use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root, Scope};
 use killpoint_engine::recording::RecordingError;
 use killpoint_engine::spawn::{Launch, ProgramError, find_program};
 use killpoint_model::event::Event;
@@ -160,6 +160,7 @@ pub struct Prepared {
 pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreError> {
     launch(options)?;
     let journal = starting_journal(options)?;
+    let steps = read_steps(options)?;
     let one_shot = OneShot::from_intents(&options.intents)?;
     if options.jobs == 0 || options.recordings < 2 {
         return Err(ExploreError::Usage(
@@ -178,7 +179,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     // What cannot be read is said before the run's folder is made.
     let images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;
-    let prepared = prepare_in(&folder, options, paths, images, journal, one_shot, watch);
+    let prepared = prepare_in(&folder, options, paths, images, journal, steps, one_shot, watch);
     if prepared.is_err() {
         // Nothing was recorded: there is nothing to keep.
         super::stop(&folder);
@@ -204,12 +205,14 @@ fn check_driver(options: &Options) -> Result<(), ExploreError> {
     Err(ExploreError::Usage(problem.to_owned()))
 }
 
+#[expect(clippy::too_many_arguments, reason = "what was checked before anything was touched")]
 fn prepare_in(
     folder: &RunFolder,
     options: &Options,
     mut paths: Vec<PathBuf>,
     mut images: Vec<Image>,
     journal: Vec<u8>,
+    steps: Option<Vec<String>>,
     one_shot: OneShot,
     watch: Watch<'_>,
 ) -> Result<Prepared, ExploreError> {
@@ -219,7 +222,9 @@ fn prepare_in(
     let mut found = Discovery::default();
     if paths.is_empty() {
         watch(&Progress::started("discovering"));
-        let nowhere = Local { containment, ..local(options, folder, Vec::new(), &journal, 0)? };
+        let steps = steps.clone();
+        let nowhere =
+            Local { containment, steps, ..local(options, folder, Vec::new(), &journal, 0)? };
         found = discover(options, &nowhere)?;
         paths.clone_from(&found.state);
         images = scan_states(options, &paths)?;
@@ -233,6 +238,7 @@ fn prepare_in(
         scratch_bytes: scratch_bytes(bytes),
         acknowledgements: one_shot.acknowledgements.into_bytes(),
         containment,
+        steps,
         ..local(options, folder, roots, &journal_start, intents_start)?
     };
     start_log(options, &local, &mut journalist, why_weaker)?;
@@ -263,6 +269,28 @@ fn launch(options: &Options) -> Result<Launch, ExploreError> {
     }
     let directory = options.directory.clone();
     Ok(Launch { program, arguments: options.command.clone(), environment, directory })
+}
+
+/// The steps of the workload, if it is a list of steps.
+fn read_steps(options: &Options) -> Result<Option<Vec<String>>, ExploreError> {
+    let Some(path) = &options.steps else {
+        let text = "--shrink needs --steps: a file with the steps of the workload, one a line";
+        return if options.shrink { Err(ExploreError::Usage(text.to_owned())) } else { Ok(None) };
+    };
+    let path = options.directory.join(path);
+    let text = fs::read_to_string(&path)
+        .map_err(|source| ExploreError::Input { path: path.clone(), source })?;
+    let steps: Vec<String> =
+        text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    if steps.is_empty() {
+        let problem = "has no steps: write one on each line".to_owned();
+        return Err(ExploreError::Malformed { path, problem });
+    }
+    if options.shrink && options.scope != Scope::All {
+        let text = "--shrink needs --scope all: what survives a narrower one cannot be rebuilt";
+        return Err(ExploreError::Usage(text.to_owned()));
+    }
+    Ok(Some(steps))
 }
 
 fn starting_journal(options: &Options) -> Result<Vec<u8>, ExploreError> {
@@ -396,6 +424,7 @@ pub(super) fn local(
         views: views(options),
         launch,
         driver,
+        steps: None,
         roots,
         checker: options.checker.clone(),
         journal: journal.to_vec(),

@@ -173,6 +173,55 @@ pub fn record(
     })))
 }
 
+/// Records the command once under a name of its own, and judges the control, telling nobody. The
+/// text is why it cannot serve as a control.
+///
+/// # Errors
+/// If a worker fails.
+pub(super) fn record_once(
+    options: &Options,
+    local: &Local,
+    name: &str,
+    stable: &BTreeSet<String>,
+) -> Result<Result<Recorded, String>, ExploreError> {
+    let trial = Trial {
+        name: name.to_owned(),
+        stable: Some(stable.clone()),
+        strike: None,
+        read_before: true,
+        read_after: true,
+        has_reader: false,
+    };
+    let result = local.run(&trial)?;
+    match workload_failure(local, &result) {
+        Some(Control::Failed(why) | Control::Unknown(_, why)) => return Ok(Err(why)),
+        Some(Control::Held(_)) | None => {}
+    }
+    let (journal, start, initial, expectation) = match expect_from(local, name, &result) {
+        Ok(expected) => expected,
+        Err(why) => return Ok(Err(why)),
+    };
+    if let Some(reading) = &result.after
+        && let Err(why) = judge_control(reading, &expectation, u64::MAX)
+    {
+        return Ok(Err(why));
+    }
+    Ok(Ok(Recorded {
+        name: name.to_owned(),
+        addresses: read_addresses(local, name)?,
+        unstable: BTreeSet::new(),
+        same_order: true,
+        stable: stable.clone(),
+        phases: Phases::of(options, local, &result.ending),
+        journal,
+        start,
+        expectation,
+        initial,
+        after: result.after.as_ref().and_then(|reading| control_store(reading, "").ok()),
+        result,
+    }))
+}
+
 type Expected = (Journal, u64, Option<Store>, Expectation);
 
 /// What the first recording says readings are to be held against.

@@ -298,6 +298,7 @@ impl Stage<'_> {
                 .to_owned(),
             holds_before: None,
             holds_after: None,
+            shrunk: None,
             replay: format!("killpoint replay {}/{number}", self.local.folder.id()),
             output: judged.output.clone(),
             files: Vec::new(),

@@ -38,6 +38,7 @@ pub struct RunFile {
     intents_start: u64,
     journal: Vec<u8>,
     acknowledgements: Vec<u8>,
+    steps: Option<Vec<String>>,
     recording: String,
     stable: BTreeSet<String>,
     races: bool,
@@ -71,6 +72,7 @@ impl RunFile {
             intents_start: local.intents_start,
             journal: local.journal.clone(),
             acknowledgements: local.acknowledgements.clone(),
+            steps: local.steps.clone(),
             recording: recorded.name.clone(),
             stable: recorded.stable.clone(),
             races: recorded.result.ending.callers > 1,
@@ -114,6 +116,11 @@ pub struct FindingFile {
     pub journal_length: u64,
     /// The addresses before it.
     pub before: Vec<Address>,
+    /// Where it is struck.
+    pub address: Address,
+    /// What it is replayed with, where that is not the run's own: a shrunk workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunFile>,
     /// The recovery inside which the crash happens, by its name in the folder of the run.
     #[serde(default)]
     pub recovery: Option<String>,
@@ -140,6 +147,8 @@ impl FindingFile {
             state: state.clone(),
             journal_length,
             before: addresses[..length].to_vec(),
+            address: finding.address.clone(),
+            run: None,
             recovery: None,
         }
     }
@@ -173,8 +182,12 @@ pub fn replay(
     times: u32,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<Replayed, ExploreError> {
-    let run: RunFile = read_json(&folder.join("run.json"))?;
-    let file: FindingFile = read_json(&folder.join(&format!("findings/{number}/finding.json")))?;
+    let mut file: FindingFile =
+        read_json(&folder.join(&format!("findings/{number}/finding.json")))?;
+    let run = match file.run.take() {
+        Some(run) => run,
+        None => read_json(&folder.join("run.json"))?,
+    };
     let mut options = Options::new(run.command.clone());
     options.driver.clone_from(&run.driver);
     options.directory.clone_from(&run.directory);
@@ -195,6 +208,7 @@ pub fn replay(
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;
     let local = Local {
         acknowledgements: run.acknowledgements.clone(),
+        steps: run.steps.clone(),
         checker_timeout: run.checker_timeout,
         last_process_id: run.last_process_id,
         ..local
@@ -228,7 +242,7 @@ fn once(
 ) -> Result<Result<(), String>, ExploreError> {
     let wanted = Verdict::Violated(file.finding.judged);
     let expectation = expectation(local, run)?;
-    let live = strike_at(&file.state, &file.finding.address, run.scope);
+    let live = strike_at(&file.state, &file.address, run.scope);
     let judgement = match live.filter(|_| file.finding.confirmed_live) {
         Some(at) => {
             let expected = Expected {

@@ -43,6 +43,7 @@ pub struct SetupFile {
     journal: Vec<u8>,
     intents_start: u64,
     acknowledgements: Vec<u8>,
+    steps: Option<Vec<String>>,
     scratch_bytes: u64,
     containment: Containment,
     pin: Option<usize>,
@@ -61,6 +62,7 @@ impl SetupFile {
             journal: local.journal.clone(),
             intents_start: local.intents_start,
             acknowledgements: local.acknowledgements.clone(),
+            steps: local.steps.clone(),
             scratch_bytes: local.scratch_bytes,
             containment: local.containment,
             pin: local.pin,
@@ -99,6 +101,7 @@ impl SetupFile {
         let roots = roots.map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
         Ok(Local {
             acknowledgements: self.acknowledgements.clone(),
+            steps: self.steps.clone(),
             scratch_bytes: self.scratch_bytes,
             containment: self.containment,
             pin: self.pin,

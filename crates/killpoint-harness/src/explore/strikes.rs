@@ -7,7 +7,7 @@ use super::judging::{Judged, promise};
 use super::plan::Plan;
 use super::recordings::Recorded;
 use super::replay::{FindingFile, RunFile};
-use super::{ExploreError, Journalist, Options, Progress, Watch, unknown};
+use super::{ExploreError, Journalist, Options, Progress, Watch, shrink, unknown};
 use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
@@ -287,9 +287,21 @@ pub fn confirm(
             finding.class = Class::RecoverableByHand;
             finding.detail = format!("{} {}", finding.detail, copy.sentence());
         }
-        FindingFile::of(&finding, &defect, plan).write(&local.folder)?;
+        let shrunk = match options.shrink && number <= shrink::FINDINGS_MAX {
+            true => stage.shrink(&mut finding)?,
+            false => None,
+        };
+        let file = match shrunk {
+            Some(file) => FindingFile { finding: finding.clone(), ..file },
+            None => FindingFile::of(&finding, &defect, plan),
+        };
+        file.write(&local.folder)?;
         let known = known.contains(&finding.key());
         stage.journalist.tell(Event::Found { finding: Box::new(finding), known })?;
+    }
+    if options.shrink && count > shrink::FINDINGS_MAX {
+        let text = format!("the first {} of {count} findings were shrunk", shrink::FINDINGS_MAX);
+        stage.journalist.tell(Event::Note { text })?;
     }
     for point in sample {
         stage.check_held(point)?;
@@ -319,6 +331,11 @@ fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]
 }
 
 impl Stage<'_, '_> {
+    fn shrink(&mut self, finding: &mut Finding) -> Result<Option<FindingFile>, ExploreError> {
+        let Stage { options, local, recorded, .. } = *self;
+        shrink::shrink(options, local, recorded, finding, self.journalist, self.watch)
+    }
+
     fn progress(&mut self) {
         self.done += 1;
         (self.watch)(&Progress {
@@ -481,6 +498,7 @@ fn finding(
         fix: defect.diagnosis.fix.clone(),
         holds_before,
         holds_after,
+        shrunk: None,
         replay: format!("killpoint replay {}/{number}", local.folder.id()),
         output: example.output.clone(),
         files: Vec::new(),

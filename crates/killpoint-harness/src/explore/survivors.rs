@@ -173,6 +173,7 @@ fn tell_findings(
             fix: diagnosis.fix,
             holds_before,
             holds_after,
+            shrunk: None,
             replay: format!("killpoint replay {}/{number}", local.folder.id()),
             output: String::new(),
             files: Vec::new(),

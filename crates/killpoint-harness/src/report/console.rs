@@ -238,6 +238,9 @@ impl Console<'_> {
         if !others.is_empty() {
             self.paragraph(&format!("Also under {}.", words::models(&others)));
         }
+        if let Some((needed, steps)) = words::steps(finding) {
+            self.labelled("steps", INDENT, &format!("{needed}: {steps}"));
+        }
         if !finding.fix.is_empty() {
             self.labelled("fix", INDENT, &words::visible_lines(&finding.fix));
         }

@@ -2,7 +2,7 @@
 
 use killpoint_model::event::{Event, PlannedCount, TimelineRow};
 use killpoint_model::report::{
-    Confirmation, FileChange, Finding, NotCovered, Report, Setting, TimelinePoint,
+    Confirmation, FileChange, Finding, NotCovered, Report, Setting, Shrunk, TimelinePoint,
 };
 use killpoint_model::{
     Address, Class, CrashModel, Judgement, Outcome, Phase, Profile, Reason, Verdict,
@@ -62,6 +62,16 @@ fn setting() -> Setting {
         containment: "Landlock signal scope, private mount namespace".to_owned(),
         seed: "cc8-v1:42".to_owned(),
         jobs: 2,
+    }
+}
+
+fn shrunk() -> Shrunk {
+    Shrunk {
+        steps: ["open notes.json", "save a note"].map(str::to_owned).to_vec(),
+        of: 20,
+        trials: 31,
+        is_minimal: true,
+        address: address("write(notes.json)#1"),
     }
 }
 
@@ -296,6 +306,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         fix: String::new(),
         holds_before: None,
         holds_after: None,
+        shrunk: (number == 2).then(shrunk),
         replay: format!("killpoint replay 7f3a/{number}"),
         output: String::new(),
         files: Vec::new(),

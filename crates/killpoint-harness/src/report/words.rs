@@ -126,6 +126,21 @@ pub fn phases(finding: &Finding) -> String {
     }
 }
 
+/// How much of the workload a finding needs: `2 of 20 steps`, and those steps.
+pub fn steps(finding: &Finding) -> Option<(String, String)> {
+    const STEPS_MAX: usize = 12;
+    let shrunk = finding.shrunk.as_ref()?;
+    let needed = format!("{} of {}", thousands(length(&shrunk.steps)), count(shrunk.of, "step"));
+    let mut steps: Vec<String> =
+        shrunk.steps.iter().take(STEPS_MAX).map(|step| visible(step)).collect();
+    if shrunk.steps.len() > STEPS_MAX {
+        steps.push(format!("and {} more", thousands(length(&shrunk.steps[STEPS_MAX..]))));
+    }
+    let trials = count(shrunk.trials, "trial");
+    let is_enough = if shrunk.is_minimal { "are needed" } else { "are enough" };
+    Some((format!("{needed} {is_enough} ({trials})"), steps.join("; ")))
+}
+
 /// How often the finding was shown again.
 pub fn confirmation(finding: &Finding) -> String {
     let Confirmation { hits, tries } = finding.confirmed;

@@ -170,6 +170,22 @@ fn phases_and_drivers_that_cannot_be_are_named() {
 }
 
 #[test]
+fn steps_that_cannot_be_are_named() {
+    let world = World::new();
+    fs::write(world.join("empty"), "\n \n").expect("written");
+    fs::write(world.join("steps"), "one\n").expect("written");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--shrink"], "--shrink needs --steps"),
+        (&["--steps", "nowhere"], "nowhere"),
+        (&["--steps", "empty"], "has no steps"),
+        (&["--steps", "steps", "--shrink", "--scope", "process"], "needs --scope all"),
+    ];
+    for (flags, words) in cases {
+        refused(&world, with_true(world.explore().args(flags)), &[words]);
+    }
+}
+
+#[test]
 fn a_role_that_is_none_is_named() {
     for (role, words) in [
         ("worker", "NAME=SELECTOR"),

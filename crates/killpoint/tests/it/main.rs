@@ -10,6 +10,7 @@ mod phases;
 mod report;
 mod roles;
 mod self_checks;
+mod shrink;
 mod support;
 mod surroundings;
 mod taskwarrior;

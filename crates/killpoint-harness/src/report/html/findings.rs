@@ -81,6 +81,9 @@ fn article(finding: &Finding) -> Markup {
                 @if !finding.cause.is_empty() {
                     div { dt { "Cause" } dd { (prose(&finding.cause)) } }
                 }
+                @if let Some((needed, steps)) = words::steps(finding) {
+                    div { dt { "Steps" } dd { (needed) ": " code { (steps) } } }
+                }
                 @if !finding.fix.is_empty() {
                     div.fix { dt { "Fix" } dd { (prose(&finding.fix)) } }
                 }
