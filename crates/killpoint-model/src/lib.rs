@@ -6,11 +6,14 @@
 pub mod address;
 pub mod crash_model;
 pub mod event;
+pub mod lifecycle;
 pub mod operation;
 pub mod phase;
 pub mod report;
 pub mod seed;
 pub mod selector;
+pub mod span;
+pub mod supervision;
 pub mod verdict;
 
 pub use address::Address;

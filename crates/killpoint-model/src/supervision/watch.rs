@@ -1,0 +1,57 @@
+//! How a process shows that it is ready, and that it is still at work.
+
+use crate::selector::Pattern;
+use crate::span::Span;
+use serde::{Deserialize, Serialize};
+
+/// Where an answer is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// By the protocol of sd_notify: `READY=1` makes ready, `WATCHDOG=1` is a heartbeat.
+    Notify,
+    /// A file: it is there (ready), or it was written to since the last look (heartbeat).
+    File(String),
+    /// A socket that takes a connection: `HOST:PORT`, or the path of a Unix socket.
+    Socket(String),
+    /// An `http://` address that answers 200 to 399.
+    Http(String),
+    /// A line of the standard output or error that matches.
+    LogLine(Pattern),
+}
+
+/// When a process counts as ready. Without a probe that is as soon as it was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ready {
+    /// What makes it ready.
+    pub by: Probe,
+    /// A process that is not ready by then is stopped: its end is `never-ready`.
+    #[serde(default = "Ready::usual_timeout")]
+    pub timeout: Span,
+}
+
+impl Ready {
+    /// The time-out where none is given.
+    pub fn usual_timeout() -> Span {
+        Span::from_secs(30)
+    }
+}
+
+/// A process that stays silent for longer is ended by SIGABRT, so that it leaves a dump, and by
+/// SIGKILL after the grace of its stop: its end is `hung`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Watchdog {
+    /// What counts as a heartbeat.
+    #[serde(default = "Watchdog::usual_probe")]
+    pub by: Probe,
+    /// The longest silence, from the moment of readiness on.
+    pub timeout: Span,
+}
+
+impl Watchdog {
+    fn usual_probe() -> Probe {
+        Probe::Notify
+    }
+}
