@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
 
+pub mod any_path;
 pub mod arena;
 pub mod compare;
 mod filter;

@@ -109,6 +109,9 @@ pub enum Event {
         /// What the checker said, bounded; only where a promise was broken.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
+        /// Whether the verdict is on what the command left when it was run again on the state.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rerun: bool,
     },
     /// How many points of a model are violated or unknown, once all states are judged.
     PointVerdicts {

@@ -105,12 +105,16 @@ pub struct Finding {
     pub output: String,
     /// The files that the crash left different.
     pub files: Vec<FileChange>,
+    /// Whether the promise is broken only by running the command again on what the crash left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rerun: bool,
 }
 
 impl Finding {
     /// What a baseline file knows a finding by: it does not change with counts or wording.
     pub fn key(&self) -> String {
-        format!("{} {} {}", self.model, self.class, self.address.shape())
+        let again = if self.rerun { " run-again" } else { "" };
+        format!("{} {} {}{again}", self.model, self.class, self.address.shape())
     }
 }
 

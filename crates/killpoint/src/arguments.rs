@@ -223,7 +223,7 @@ pub struct Replay {
     #[arg(value_name = "RUN/N")]
     pub finding: String,
     /// How often.
-    #[arg(long, value_name = "T", default_value_t = 1)]
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub times: u32,
     /// Where the folders of runs lie.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]
@@ -281,7 +281,8 @@ pub enum Audit {
   killpoint audit verify 7f3a
 
 Prints the number of records, or the line of the first that was changed, left out or added. Exits
-0 when the chain is whole, 1 when it is broken.")]
+0 when the chain is whole and has its end, 1 when it is broken, 3 when it is whole and has no end:
+the run was interrupted, still goes on, or the log was cut off.")]
 pub struct Verify {
     /// The run's id or folder.
     #[arg(value_name = "RUN")]

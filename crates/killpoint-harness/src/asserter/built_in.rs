@@ -18,8 +18,6 @@ use std::path::{Path, PathBuf};
 pub struct BuiltIn {
     oracles: Vec<Oracle>,
     digests: Digests,
-    /// Whether the log that was learnt goes on beyond the crashes that are judged.
-    recorded_beyond: bool,
 }
 
 /// Digests of contents by the engine's own, which cost nothing.
@@ -47,7 +45,6 @@ impl BuiltIn {
     pub fn learn(
         recording: &Path,
         initial: &Image,
-        recorded_beyond: bool,
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
         let digests = Digests::default();
@@ -66,7 +63,7 @@ impl BuiltIn {
             )?;
             oracles.push(learner.finish());
         }
-        Ok(BuiltIn { oracles, digests, recorded_beyond })
+        Ok(BuiltIn { oracles, digests })
     }
 
     /// The files that are judged and how: index of the state directory, path, kind.
@@ -76,8 +73,15 @@ impl BuiltIn {
         })
     }
 
-    /// Judges one state.
-    pub fn judge(&self, image: &Image, state: &StateName, place: &mut Place<'_>) -> Judgement {
+    /// Judges one state. `recorded_beyond` says whether the log that was learnt goes on beyond the
+    /// crash and has all that happened.
+    pub fn judge(
+        &self,
+        image: &Image,
+        state: &StateName,
+        recorded_beyond: bool,
+        place: &mut Place<'_>,
+    ) -> Judgement {
         let mut worst = Judgement::held();
         for (root, oracle) in self.oracles.iter().enumerate() {
             let seen = ImageState::new(image, root, &self.digests, place);
@@ -85,7 +89,7 @@ impl BuiltIn {
                 at: state.point,
                 power_loss: state.model.is_power_loss(),
                 durable_from: None,
-                recorded_beyond: self.recorded_beyond,
+                recorded_beyond,
             };
             let judged = oracle.judge(&seen, &crash);
             if judged.judgement.verdict > worst.verdict {

@@ -28,6 +28,8 @@ pub struct Judged {
     pub output: String,
     /// The verdict of the second reading, where there was one.
     pub second: Option<Judgement>,
+    /// Whether the verdict is on what the command has left when it was run again.
+    pub rerun: bool,
 }
 
 /// What acknowledgements promise under a model.
@@ -73,6 +75,7 @@ pub fn judge_all(
                     Verdict::Violated(_) => judged.output.clone(),
                     _ => String::new(),
                 },
+                rerun: judged.rerun,
             })?;
             if let Some(second) = &judged.second {
                 tell_second(state, second, journalist)?;
@@ -145,25 +148,30 @@ fn judged_from(
             judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
             output: String::new(),
             second: None,
+            rerun: false,
         },
-        Ok(answer) => Judged {
-            judgement: judge_answer(answer, state, recorded, options),
-            output: shown_output(&answer.reading),
-            second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
-        },
+        Ok(answer) => {
+            let promise = promise(state.name.model, options);
+            let first =
+                judge(&answer.reading, &recorded.expectation, state.journal_length, promise);
+            let held = first.verdict == Verdict::Held;
+            let judgement = with_rerun(first, answer, recorded.after.as_ref());
+            let rerun = held && judgement.verdict != Verdict::Held;
+            let shown = answer.rerun.as_ref().filter(|_| rerun).unwrap_or(&answer.reading);
+            Judged {
+                judgement,
+                output: shown_output(shown),
+                second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
+                rerun,
+            }
+        }
     }
 }
 
-/// The verdict on a state: of its first reading, or of running the command again.
-fn judge_answer(
-    answer: &Answer,
-    state: &State,
-    recorded: &Recorded,
-    options: &Options,
-) -> Judgement {
-    let promise = promise(state.name.model, options);
-    let first = judge(&answer.reading, &recorded.expectation, state.journal_length, promise);
-    match (&answer.rerun, &recorded.after) {
+/// The verdict on a state: of its first reading, or of running the command again where that was
+/// done and the first reading held. `after` is the store that the undisturbed command leaves.
+pub fn with_rerun(first: Judgement, answer: &Answer, after: Option<&Store>) -> Judgement {
+    match (&answer.rerun, after) {
         (Some(rerun), Some(after)) if first.verdict == Verdict::Held => judge_rerun(rerun, after),
         _ => first,
     }
