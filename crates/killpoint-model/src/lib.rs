@@ -6,8 +6,10 @@
 pub mod address;
 pub mod crash_model;
 pub mod event;
+pub mod finding;
 pub mod lifecycle;
 pub mod operation;
+pub mod operation_kind;
 pub mod phase;
 pub mod report;
 pub mod seed;

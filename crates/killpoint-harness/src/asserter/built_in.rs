@@ -1,6 +1,8 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
-use super::oracle::{Crash, CrashState, Digest, Follower, Kind, Learner, Litter, Oracle, Present};
+use super::oracle::{
+    Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
+};
 use killpoint_engine::image::{Content, Image, Inode};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
@@ -73,7 +75,7 @@ impl BuiltIn {
         })
     }
 
-    /// Judges one state. `recorded_beyond` says whether the log that was learnt goes on beyond the
+    /// Judges one state, and names what is left over in it. `recorded_beyond` says whether the log that was learnt goes on beyond the
     /// crash and has all that happened.
     pub fn judge(
         &self,
@@ -81,8 +83,9 @@ impl BuiltIn {
         state: &StateName,
         recorded_beyond: bool,
         place: &mut Place<'_>,
-    ) -> Judgement {
+    ) -> (Judgement, Vec<String>) {
         let mut worst = Judgement::held();
+        let mut litter = Vec::new();
         for (root, oracle) in self.oracles.iter().enumerate() {
             let seen = ImageState::new(image, root, &self.digests, place);
             let crash = Crash {
@@ -92,24 +95,13 @@ impl BuiltIn {
                 recorded_beyond,
             };
             let judged = oracle.judge(&seen, &crash);
+            litter.extend(judged.litter.named.iter().map(|path| path.display().to_string()));
             if judged.judgement.verdict > worst.verdict {
                 worst = judged.judgement;
             }
         }
-        worst
-    }
-
-    /// Judges the end state and returns what is left over in it.
-    pub fn litter(&self, image: &Image, at: u64) -> Vec<Litter> {
-        let mut nowhere = || Err(io::ErrorKind::Unsupported.into());
-        self.oracles
-            .iter()
-            .enumerate()
-            .map(|(root, oracle)| {
-                let seen = ImageState::new(image, root, &self.digests, &mut nowhere);
-                oracle.judge(&seen, &Crash::kill(at)).litter
-            })
-            .collect()
+        litter.truncate(LITTER_NAMED_MAX);
+        (worst, litter)
     }
 }
 
@@ -142,8 +134,7 @@ fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize
                 begin(follower, image, *child, depth + 1);
             }
             FileKind::Regular => {
-                let contents = child_inode.content.read(0, u64::MAX);
-                follower.begin_file(*child, name, contents);
+                follower.begin_file(*child, name, child_inode.content.clone());
             }
             _ => {}
         }
@@ -202,10 +193,7 @@ impl<'a, 'b> ImageState<'a, 'b> {
 }
 
 fn digest_of(content: &Content, digests: &Digests) -> Digest {
-    *digests
-        .borrow_mut()
-        .entry(content.digest())
-        .or_insert_with(|| Digest::of(&content.read(0, u64::MAX)))
+    *digests.borrow_mut().entry(content.digest()).or_insert_with(|| state::digest_of(content))
 }
 
 impl CrashState for ImageState<'_, '_> {

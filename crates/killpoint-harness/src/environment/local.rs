@@ -1,5 +1,6 @@
 //! This machine: launches targets and judges in arenas of their own.
 
+use super::opened::Opened;
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
@@ -123,6 +124,9 @@ pub struct TrialResult {
     pub before: Option<Reading>,
     /// The reading afterwards.
     pub after: Option<Reading>,
+    /// Of what the command changed through links out of the state, what the reading afterwards opened;
+    /// all of it where there was no such reading.
+    pub links_read: Vec<String>,
     /// The end of what the target printed.
     pub output: String,
     /// Remarks of the arena.
@@ -322,6 +326,9 @@ impl Local {
         if trial.keep_left && !differences.is_empty() && self.checker == Checker::BuiltIn {
             self.copy_left(arena, &trial.name, &paths)?;
         }
+        let linked: Vec<String> =
+            recorded.ending.linked.iter().map(|(_, path)| path.clone()).collect();
+        let opened = Opened::watch(&linked)?;
         let since = Instant::now();
         // What stores into mappings have left is not in the recording: only here can it be read.
         let elsewhere = trial.has_reader && differences.is_empty();
@@ -333,7 +340,12 @@ impl Local {
             }
             _ => None,
         };
+        let links_read = match after {
+            Some(_) => opened.seen()?,
+            None => linked,
+        };
         Ok(TrialResult {
+            links_read,
             ending: recorded.ending,
             operations: recorded.operations,
             elapsed,
@@ -590,6 +602,8 @@ pub struct Answer {
     pub again: Option<Reading>,
     /// The reading after the target was run again.
     pub rerun: Option<Reading>,
+    /// Files that the built-in oracle takes for left over, some of them.
+    pub litter: Vec<String>,
     /// Whether an equal image reads alike, whatever the journal says: the checker did not look at it.
     pub is_of_image: bool,
 }
@@ -776,7 +790,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Answer, Problem> {
         if let Some(built_in) = self.built_in.take() {
             let beyond = !question.left_by.as_ref().is_some_and(|left_by| left_by.unseen);
-            let judgement =
+            let (judgement, litter) =
                 built_in.judge(image, &question.state, beyond, &mut || self.place(arena, image));
             self.built_in = Some(built_in);
             self.take_off_if_laid(arena)?;
@@ -784,6 +798,7 @@ impl<'a> Bench<'a> {
                 reading: Reading::Judged(judgement),
                 again: None,
                 rerun: None,
+                litter,
                 is_of_image: false,
             });
         }
@@ -830,7 +845,7 @@ impl<'a> Bench<'a> {
         }
         let hung = matches!(reading, Reading::Hung(_));
         let is_of_image = !hung && !question.rerun && !self.journal_looked_at(arena)?;
-        Ok(Answer { reading, again, rerun, is_of_image })
+        Ok(Answer { reading, again, rerun, litter: Vec::new(), is_of_image })
     }
 
     /// Whether the checker has looked at the journal in this worker, now or ever; also where that
@@ -873,13 +888,14 @@ impl<'a> Bench<'a> {
             // Where bytes vary from run to run, or threads came in another order, the kill's own
             // recording knows the versions.
             let own = BuiltIn::learn(&path, initial, &mut |image| self.place(arena, image))?;
-            let judgement =
+            let (judgement, litter) =
                 own.judge(&image, &question.state, false, &mut || self.place(arena, &image));
             self.take_off_if_laid(arena)?;
             return Ok(Answer {
                 reading: Reading::Judged(judgement),
                 again: None,
                 rerun: None,
+                litter,
                 is_of_image: false,
             });
         }

@@ -30,6 +30,8 @@ pub struct Judged {
     pub second: Option<Judgement>,
     /// Whether the verdict is on what the command has left when it was run again.
     pub rerun: bool,
+    /// Files that are left over in it.
+    pub litter: Vec<String>,
 }
 
 /// What acknowledgements promise under a model.
@@ -76,6 +78,7 @@ pub fn judge_all(
                     _ => String::new(),
                 },
                 rerun: judged.rerun,
+                litter: judged.litter.clone(),
             })?;
             if let Some(second) = &judged.second {
                 tell_second(state, second, journalist)?;
@@ -87,6 +90,7 @@ pub fn judge_all(
         },
     )?;
     tell_points(plan, &judged, journalist)?;
+    tell_litter(&judged, journalist)?;
     Ok(judged)
 }
 
@@ -149,6 +153,7 @@ fn judged_from(
             output: String::new(),
             second: None,
             rerun: false,
+            litter: Vec::new(),
         },
         Ok(answer) => {
             let promise = promise(state.name.model, options);
@@ -163,6 +168,7 @@ fn judged_from(
                 output: shown_output(shown),
                 second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
                 rerun,
+                litter: answer.litter.clone(),
             }
         }
     }
@@ -252,6 +258,28 @@ fn tell_points(
         })?;
     }
     Ok(())
+}
+
+/// Litter is a note: only a checker can say whether the program takes it for data.
+fn tell_litter(judged: &[Judged], journalist: &mut Journalist) -> Result<(), ExploreError> {
+    const NAMED_MAX: usize = 8;
+    let names: BTreeSet<&String> = judged.iter().flat_map(|judged| &judged.litter).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let states = judged.iter().filter(|judged| !judged.litter.is_empty()).count();
+    let listed: Vec<&str> = names.iter().take(NAMED_MAX).map(|name| name.as_str()).collect();
+    let more = match names.len() - listed.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    let text = format!(
+        "{states} of {} states have files left over that an undisturbed run clears up: {}{more}; \
+         whether the program minds them only a checker can say",
+        judged.len(),
+        listed.join(", ")
+    );
+    Ok(journalist.tell(Event::Note { text })?)
 }
 
 /// The index of a state, and its answer or why there is none.

@@ -209,6 +209,7 @@ pub(super) fn record_once(
         read_before: true,
         read_after: true,
         has_reader: false,
+        keep_left: false,
     };
     let result = local.run(&trial)?;
     match workload_failure(local, &result) {
@@ -461,6 +462,25 @@ fn note_gaps(
                 difference.what
             ),
             needed: false,
+        }))?;
+    }
+    // Recordings that nobody reads afterwards cannot say more.
+    let says = local.checker == Checker::BuiltIn || result.after.is_some();
+    for (link, path) in result.ending.linked.iter().filter(|_| says) {
+        let read = result.links_read.contains(path);
+        let (why, needed) = match (&local.checker, read) {
+            (Checker::BuiltIn, _) => {
+                ("whether the next start needs it only a checker can say", true)
+            }
+            (_, true) => ("the checker opens it", true),
+            (_, false) => ("the checker does not open it", false),
+        };
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: link.clone(),
+            reason: format!(
+                "leads to {path}, which the command changes and which is no part of the state; {why}"
+            ),
+            needed,
         }))?;
     }
     for path in &result.ending.outside_writes {

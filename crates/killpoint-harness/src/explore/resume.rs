@@ -207,7 +207,8 @@ impl Earlier {
         let (mut judged, mut rest) = (Vec::new(), Vec::new());
         let mut events = std::mem::take(&mut self.0).into_iter().peekable();
         while let Some(event) = events.next() {
-            let Event::Judged { trial, state, judgement, output, rerun, .. } = &event else {
+            let Event::Judged { trial, state, judgement, output, rerun, litter, .. } = &event
+            else {
                 rest.push(event);
                 continue;
             };
@@ -220,6 +221,7 @@ impl Earlier {
                 output: output.clone(),
                 second: None,
                 rerun: *rerun,
+                litter: litter.clone(),
             };
             let mut told = vec![event];
             while events.peek().is_some_and(belongs) {

@@ -60,6 +60,7 @@ pub fn explore(
             judgement: judgement.clone(),
             output: String::new(),
             rerun: false,
+            litter: Vec::new(),
         })?;
         judged.insert(point, judgement);
         let done = done as u64 + 1;

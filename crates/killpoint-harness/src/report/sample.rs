@@ -167,6 +167,7 @@ fn judged(worst: &Judgement) -> Vec<Event> {
         judgement: judgement.clone(),
         output: String::new(),
         rerun: false,
+        litter: Vec::new(),
     };
     vec![
         judge(1, vec![(CrashModel::Kill, held)], &Judgement::held()),

@@ -5,6 +5,7 @@ use killpoint_model::verdict::{Class, Reason};
 use killpoint_model::{CrashModel, Outcome};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 
 #[test]
 fn a_command_that_writes_nothing_is_vacuous() {
@@ -190,6 +191,78 @@ fn where_the_recording_does_not_say_all_that_happens_live_kills_judge() {
         assert!(finding.confirmed_live && finding.confirmed.hits == 1, "{}", explored.summary());
         let run = format!("{}/{}", world.only_run().display(), finding.number);
         assert!(succeed(world.killpoint().args(["replay", &run])).contains("hit 1 of 1"));
+    }
+}
+
+#[test]
+fn a_mapping_that_is_made_writable_later_is_followed() {
+    let world = World::new();
+    let script = UNSEEN.replace("assert libc.munmap(at, 4096) == 0\n", "");
+    let mut command = world.explore_json();
+    command.args(["--check", "echo {}", "--", "python3", "-c", &script]);
+    let explored = explored(&mut command);
+    let report = &explored.report;
+    let gap = report.not_covered.iter().find(|gap| gap.file == "mapped");
+    let gap = gap.unwrap_or_else(|| panic!("{}", explored.summary()));
+    assert!(gap.reason.contains("writable shared mapping"), "{}", explored.summary());
+    let stored = report.timeline.iter().find(|point| point.row.call == "mapped");
+    assert!(stored.is_some(), "{}", explored.summary());
+    assert!(!gap.reason.contains("differs"), "{}", explored.summary());
+}
+
+#[test]
+fn a_read_only_shared_mapping_costs_no_verdict() {
+    let world = World::new();
+    let script = UNSEEN
+        .lines()
+        .filter(|line| !line.starts_with("assert libc.m") && !line.starts_with("ctypes.memset"));
+    let script: Vec<&str> = script.collect();
+    let mut command = world.explore_json();
+    command.args(["--check", "echo {}", "--", "python3", "-c", &script.join("\n")]);
+    explored(&mut command).expect_silence();
+}
+
+#[test]
+fn what_a_link_in_the_state_leads_to_is_named_and_counts_where_recovery_opens_it() {
+    let script = r#"echo new >"$KILLPOINT_STATE/link" && echo x >"$KILLPOINT_STATE/x""#;
+    let reads = r#"cat "$KILLPOINT_STATE/link" >/dev/null; echo {}"#;
+    for (flags, needed) in
+        [(&["--check", reads][..], true), (&["--check", "echo {}"], false), (&[], true)]
+    {
+        let world = World::new();
+        std::fs::write(world.join("outside"), "old").expect("written");
+        std::os::unix::fs::symlink("../outside", world.state().join("link")).expect("made");
+        let mut command = world.explore_json();
+        let explored = explored(command.args(flags).args(["--", "sh", "-c", script]));
+        let gaps = &explored.report.not_covered;
+        let gap = gaps.iter().find(|gap| gap.file == "link");
+        let gap = gap.unwrap_or_else(|| panic!("{}", explored.summary()));
+        assert_eq!(gap.needed, needed, "{}", explored.summary());
+        assert!(gap.reason.contains("/outside"), "{}", explored.summary());
+        if !needed {
+            explored.expect(Outcome::Pass);
+        }
+    }
+}
+
+#[test]
+fn a_large_sparse_file_costs_only_what_is_in_it() {
+    let world = World::new();
+    let file = std::fs::File::create(world.state().join("image")).expect("made");
+    file.set_len(10 << 30).expect("a sparse file");
+    std::fs::write(world.state().join("notes.json"), "[0]").expect("written");
+    let script = r#"cd "$KILLPOINT_STATE"; echo '[1]' >new && mv new notes.json"#;
+    let limited = |command: &mut Command, flags: &[&str]| {
+        // One process may hold far less than the file is long.
+        let line = r#"ulimit -v 4000000; exec "$0" "$@""#;
+        let arguments: Vec<_> = command.get_args().map(OsStr::to_owned).collect();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).arg(command.get_program()).args(arguments).args(flags);
+        shell.current_dir(world.path()).args(["--", "sh", "-c", script]);
+        explored(&mut shell)
+    };
+    for flags in [&["--check", "echo {}"][..], &[]] {
+        limited(&mut world.explore_json(), flags).expect(Outcome::Pass);
     }
 }
 
