@@ -9,6 +9,8 @@
 pub mod any_path;
 pub mod arena;
 pub mod compare;
+#[cfg(feature = "dumps")]
+pub mod dump;
 mod filter;
 mod guest;
 pub mod identity;

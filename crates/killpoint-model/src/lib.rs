@@ -4,6 +4,7 @@
 //! every other crate may import it and every function in it can be tested by a table.
 
 pub mod address;
+pub mod crash;
 pub mod crash_model;
 pub mod event;
 pub mod finding;

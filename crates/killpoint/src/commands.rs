@@ -4,7 +4,7 @@ use crate::arguments::{
     Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
     ScopeName,
 };
-use crate::{demo, demo_store, interrupt, upkeep};
+use crate::{demo, demo_store, dump, interrupt, upkeep};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
@@ -79,6 +79,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Recover(flags) => upkeep::recover(&flags),
         Command::Audit(Audit::Verify(flags)) => upkeep::verify(&flags),
         Command::Demo(flags) => demo::run(&flags),
+        Command::Dump(flags) => dump::run(&flags),
         Command::Doctor(flags) => upkeep::doctor(&flags),
         Command::Completions(flags) => upkeep::completions(&flags),
         Command::Man(flags) => upkeep::man(&flags),

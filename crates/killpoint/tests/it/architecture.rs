@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const HARNESS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("asserter", &[]),
+    ("collector", &[]),
     ("store", &[]),
     ("diagnose", &[]),
     ("difference", &[]),
