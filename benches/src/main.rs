@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|all]... [--quick]`.
+//! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|g|h|all]... [--quick]`.
 //!
 //! One Markdown table, everything measured side by side in one run. Absolute figures belong to the
 //! machine and its load; the ratios are what counts. `docs/benchmarks.md` says what each row means.
@@ -13,6 +13,8 @@ mod oracle;
 mod processes;
 mod programs;
 mod recording;
+mod selection;
+mod strikes;
 mod table;
 mod workload;
 
@@ -41,15 +43,23 @@ impl Effort {
 }
 
 /// A measurement that adds its rows to the table.
-type Benchmark = fn(&Programs, Effort, &mut Table) -> Result<()>;
+#[derive(Clone, Copy)]
+enum Benchmark {
+    /// Of the binaries, which are built for it.
+    Binaries(fn(&Programs, Effort, &mut Table) -> Result<()>),
+    /// Of the library, in this process.
+    Library(fn(Effort, &mut Table) -> Result<()>),
+}
 
 const BENCHMARKS: &[(&str, Benchmark)] = &[
-    ("a", campaign::run),
-    ("b", recording::run),
-    ("c", growth::run),
-    ("d", oracle::run),
-    ("e", memory::run),
-    ("f", killer::run),
+    ("a", Benchmark::Binaries(campaign::run)),
+    ("b", Benchmark::Binaries(recording::run)),
+    ("c", Benchmark::Binaries(growth::run)),
+    ("d", Benchmark::Binaries(oracle::run)),
+    ("e", Benchmark::Binaries(memory::run)),
+    ("f", Benchmark::Binaries(killer::run)),
+    ("g", Benchmark::Library(selection::run)),
+    ("h", Benchmark::Library(strikes::run)),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -68,16 +78,26 @@ fn main() -> Result<ExitCode> {
     let is_known =
         |name: &String| name == "all" || BENCHMARKS.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.iter().find(|name| !is_known(name)) {
-        bail!("`{unknown}`: name benchmarks a to f, or `all`; `--quick` takes less time");
+        bail!("`{unknown}`: name benchmarks a to h, or `all`; `--quick` takes less time");
     }
     let all = arguments.is_empty() || arguments.iter().any(|name| name == "all");
     let wanted = |name: &str| all || arguments.iter().any(|argument| argument == name);
 
-    let programs = Programs::build()?;
+    let needs_binaries = BENCHMARKS
+        .iter()
+        .any(|(name, benchmark)| wanted(name) && matches!(benchmark, Benchmark::Binaries(_)));
+    let programs = if needs_binaries { Some(Programs::build()?) } else { None };
     let mut table = Table::start(effort);
     let mut all_ran = true;
     for (name, benchmark) in BENCHMARKS.iter().filter(|(name, _)| wanted(name)) {
-        if let Err(error) = benchmark(&programs, effort, &mut table) {
+        let measured = match (benchmark, &programs) {
+            (Benchmark::Binaries(run), Some(programs)) => run(programs, effort, &mut table),
+            (Benchmark::Binaries(_), None) => {
+                unreachable!("binaries are built where one is wanted")
+            }
+            (Benchmark::Library(run), _) => run(effort, &mut table),
+        };
+        if let Err(error) = measured {
             all_ran = false;
             table.failed(name, &error);
         }

@@ -260,7 +260,7 @@ fn die_with_parent() -> io::Result<()> {
 }
 
 /// Closes what the harness had open: another worker's channel must not be kept alive by this one.
-fn close_all_but(kept: i32) -> io::Result<()> {
+pub(crate) fn close_all_but(kept: i32) -> io::Result<()> {
     let close = |first: i32, last: i32| {
         if first <= last { close_range(first, last) } else { Ok(()) }
     };

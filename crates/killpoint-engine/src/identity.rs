@@ -1,12 +1,15 @@
 //! Who a process is: its number and the moment it began. A number alone is reused by the kernel; the
 //! two together are not, so nothing is ever signalled by its number alone.
 
+mod handle;
+
+pub use handle::{Disposition, Handle};
+
+use killpoint_model::signal::Signal;
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 
 /// A process, told apart from every other that had or will have its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,7 +31,12 @@ pub struct Status {
     pub session: i32,
     /// Whether it has ended and only waits to be reaped.
     pub ended: bool,
+    /// Whether it is a thread of the kernel, which no signal reaches.
+    pub kernel: bool,
 }
+
+/// The flag of a process that is a thread of the kernel.
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 impl Identity {
     /// The calling process.
@@ -49,24 +57,10 @@ impl Identity {
     /// # Errors
     /// What the system says, but for "there is no such process".
     pub fn kill(self) -> io::Result<bool> {
-        let Some(handle) = self.hold()? else { return Ok(false) };
-        match pidfd_send_signal(&handle, Signal::KILL) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::SRCH) => Ok(false),
-            Err(error) => Err(error.into()),
+        match self.hold()? {
+            Some(handle) => handle.signal(Signal::KILL),
+            None => Ok(false),
         }
-    }
-
-    /// A handle that can never mean another process; none if it has ended.
-    fn hold(self) -> io::Result<Option<OwnedFd>> {
-        let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return Ok(None) };
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        // Looked at after the handle was opened: what is seen now is what the handle holds.
-        Ok(self.is_alive().then_some(handle))
     }
 }
 
@@ -80,7 +74,8 @@ pub fn status(pid: i32) -> io::Result<Status> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format")))
 }
 
-fn parse(pid: i32, text: &str) -> Option<Status> {
+/// Reads the text of `/proc/PID/stat`; none if it has another format.
+pub fn parse(pid: i32, text: &str) -> Option<Status> {
     // The name in brackets may itself hold blanks and brackets.
     let rest = &text[text.rfind(')')? + 1..];
     let fields: Vec<&str> = rest.split_whitespace().collect();
@@ -89,6 +84,7 @@ fn parse(pid: i32, text: &str) -> Option<Status> {
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         ended: matches!(*fields.first()?, "Z" | "X"),
+        kernel: fields.get(6)?.parse::<u64>().ok()? & PF_KTHREAD != 0,
     })
 }
 
@@ -99,6 +95,14 @@ pub fn all() -> Vec<Status> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid: i32| status(pid).ok())
         .collect()
+}
+
+/// The number of a user; none if there is no such user.
+///
+/// # Errors
+/// If the users cannot be looked up.
+pub fn user_number(name: &str) -> io::Result<Option<u32>> {
+    Ok(nix::unistd::User::from_name(name)?.map(|user| user.uid.as_raw()))
 }
 
 /// The machine's present run, which the kernel names anew at every start.
@@ -132,10 +136,11 @@ mod tests {
 
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
-        let text = "7 (a) b (c) S 3 7 5 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 987 0";
+        let text = "7 (a) b (c) S 3 7 5 0 -1 2097156 0 0 0 0 0 0 0 0 20 0 1 0 987 0";
         let status = parse(7, text).unwrap();
         assert_eq!(status.identity, Identity { pid: 7, start: 987 });
         assert_eq!((status.parent, status.session, status.ended), (3, 5, false));
+        assert!(status.kernel);
     }
 
     #[test]

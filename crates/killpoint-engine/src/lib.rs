@@ -2,15 +2,12 @@
 //! exact point, and builds the states that a crash can leave.
 //!
 //! The only crate with `unsafe`: each block stands in a room that needs the operating system
-//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `probe`); what is built from a recording is safe code.
+//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `probe`, `identity`, `watchdog`); what is built from a recording is safe code.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
 
-pub mod any_path;
 pub mod arena;
 pub mod compare;
-#[cfg(feature = "dumps")]
-pub mod dump;
 mod filter;
 mod guest;
 pub mod identity;
@@ -23,4 +20,6 @@ pub mod record;
 pub mod recording;
 pub mod spawn;
 pub mod states;
+pub mod suspend;
 pub mod undo;
+pub mod watchdog;

@@ -3,13 +3,16 @@
 //! One record a line, written before the thing is made. Records of files are synced; those of
 //! processes need not be, since what loses an unsynced record (a power cut) ends the process, too.
 //! With namespaces of their own the kernel ends workers with the tool, so only the tool itself and
-//! the scratch directory stand here; without them, every worker and every program does.
+//! the scratch directory stand here; without them, every worker and every program does. A fault that
+//! lasts stands here before it is carried out.
 
 use crate::identity::{self, Identity};
+use crate::suspend::Suspension;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The file's name in the folder of a run.
@@ -41,8 +44,104 @@ pub enum Made {
         /// Who it is.
         process: Identity,
     },
+    /// A process that stands still: it is to go on.
+    Suspended {
+        /// Who it is.
+        process: Identity,
+        /// How it is suspended.
+        by: Suspension,
+    },
+    /// A file that inhibits a restart: it is to be removed.
+    KeptDown {
+        /// Its path below the folder of the run.
+        file: PathBuf,
+    },
+    /// Not made but undone: the fault above that says the same.
+    Lifted(Fault),
     /// Not made but undone: everything above.
     Undone,
+}
+
+/// A fault that lasts until its inverse is carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "fault")]
+pub enum Fault {
+    /// [`Made::Suspended`].
+    Suspended {
+        /// Who it is.
+        process: Identity,
+        /// How it is suspended.
+        by: Suspension,
+    },
+    /// [`Made::KeptDown`].
+    KeptDown {
+        /// Its path below the folder of the run.
+        file: PathBuf,
+    },
+}
+
+impl Fault {
+    /// What stands in the log before the fault.
+    pub fn made(&self) -> Made {
+        match self.clone() {
+            Fault::Suspended { process, by } => Made::Suspended { process, by },
+            Fault::KeptDown { file } => Made::KeptDown { file },
+        }
+    }
+
+    /// Carries out the inverse. True if there was something to undo; doing it twice does no harm.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn lift(&self, run: &Path) -> io::Result<bool> {
+        match self {
+            Fault::Suspended { process, by } => by.resume(*process),
+            Fault::KeptDown { file } => match fs::remove_file(run.join(file)) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Suspended { process, .. } => write!(f, "the suspended process {}", process.pid),
+            Fault::KeptDown { file } => write!(f, "the inhibited restart ({})", file.display()),
+        }
+    }
+}
+
+/// The faults that were announced and not lifted.
+pub fn faults(records: &[Made]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for record in records {
+        match record.clone() {
+            Made::Suspended { process, by } => faults.push(Fault::Suspended { process, by }),
+            Made::KeptDown { file } => faults.push(Fault::KeptDown { file }),
+            Made::Lifted(lifted) => faults.retain(|fault| *fault != lifted),
+            _ => {}
+        }
+    }
+    faults
+}
+
+/// Lifts every fault of a run that was not lifted; each with what came of it.
+///
+/// # Errors
+/// If the log cannot be read or written. Faults that cannot be lifted stay in the log.
+pub fn lift_all(run: &Path) -> io::Result<Vec<(Fault, io::Result<bool>)>> {
+    let mut lifted = Vec::new();
+    for fault in faults(&read(run)?) {
+        let result = fault.lift(run);
+        if result.is_ok() {
+            append(run, &Made::Lifted(fault.clone()))?;
+        }
+        lifted.push((fault, result));
+    }
+    Ok(lifted)
 }
 
 /// Appends a record.

@@ -1,4 +1,3 @@
 //! Where a target runs. One environment so far: this machine.
 
 pub mod local;
-mod opened;

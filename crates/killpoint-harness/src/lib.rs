@@ -1,13 +1,14 @@
 //! Orchestrates a run: contain, record, judge, strike, report.
 
 pub mod asserter;
-pub mod collector;
 pub mod diagnose;
 mod difference;
 pub mod doctor;
 pub mod environment;
 pub mod explore;
+pub mod injector;
 pub mod interrupt;
+pub mod processes;
 pub mod recover;
 pub mod report;
 pub mod store;

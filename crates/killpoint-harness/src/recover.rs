@@ -3,7 +3,7 @@
 use crate::store::{RunFolder, StoreError, has_ended};
 use killpoint_engine::arena::empty_directory;
 use killpoint_engine::identity::{self, Identity, Status};
-use killpoint_engine::undo::{self, Made};
+use killpoint_engine::undo::{self, Fault, Made};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,7 @@ pub fn recover(folder: &RunFolder) -> Result<Recovered, RecoverError> {
         Made::Tool { boot, .. } => Some(*boot == identity::boot()),
         _ => None,
     });
+    lift_faults(folder, &records, same_boot != Some(false), &mut recovered);
     if same_boot == Some(true) {
         end_processes(folder, &records, &mut recovered);
     }
@@ -76,6 +77,26 @@ fn tool_at_work(records: &[Made]) -> Option<Identity> {
         }
         _ => None,
     })
+}
+
+/// Lets go on what is suspended and allows restarts again. Processes of an earlier run of the machine
+/// are no more.
+fn lift_faults(
+    folder: &RunFolder,
+    records: &[Made],
+    is_same_boot: bool,
+    recovered: &mut Recovered,
+) {
+    for fault in undo::faults(records) {
+        if matches!(fault, Fault::Suspended { .. }) && !is_same_boot {
+            continue;
+        }
+        match fault.lift(folder.path()) {
+            Ok(true) => recovered.undone.push(format!("lifted {fault}")),
+            Ok(false) => {}
+            Err(error) => recovered.left.push(format!("{fault} cannot be lifted: {error}")),
+        }
+    }
 }
 
 /// Workers first, so that none starts another program; then programs and who is in their sessions.

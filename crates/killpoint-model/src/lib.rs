@@ -4,18 +4,17 @@
 //! every other crate may import it and every function in it can be tested by a table.
 
 pub mod address;
-pub mod crash;
 pub mod crash_model;
 pub mod event;
-pub mod finding;
 pub mod lifecycle;
 pub mod operation;
-pub mod operation_kind;
 pub mod phase;
 pub mod report;
 pub mod seed;
 pub mod selector;
+pub mod signal;
 pub mod span;
+pub mod strike;
 pub mod supervision;
 pub mod verdict;
 
@@ -24,4 +23,5 @@ pub use crash_model::{CrashModel, Profile};
 pub use operation::{Effect, FileId, FileKind, Operation, OperationKind};
 pub use phase::Phase;
 pub use selector::{Pick, Roles, Selector, Who};
+pub use signal::Signal;
 pub use verdict::{Class, Judgement, Outcome, Reason, Verdict};

@@ -47,6 +47,17 @@ pub enum Exit {
     },
 }
 
+impl Exit {
+    /// Reads the status that `wait` tells; none if it is not that of a process that ended.
+    pub fn from_wait_status(status: i32) -> Option<Exit> {
+        match status & 0x7f {
+            0 => Some(Exit::Status(status >> 8 & 0xff)),
+            0x7f => None,
+            number => Some(Exit::Signal { number, core: status & 0x80 != 0 }),
+        }
+    }
+}
+
 /// The name of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -517,6 +528,16 @@ mod tests {
         r#""pid":1,"uid":0,"problem":"""#,
         r#""count":1"#,
     ];
+
+    #[test]
+    fn wait_statuses_are_read_as_the_kernel_writes_them() {
+        let read = Exit::from_wait_status;
+        assert_eq!(read(0), Some(Exit::Status(0)));
+        assert_eq!(read(3 << 8), Some(Exit::Status(3)));
+        assert_eq!(read(9), Some(Exit::Signal { number: 9, core: false }));
+        assert_eq!(read(139), Some(Exit::Signal { number: 11, core: true }));
+        assert_eq!(read(0x137f), None, "stopped");
+    }
 
     #[test]
     fn the_ids_of_the_table_are_those_that_are_written() {

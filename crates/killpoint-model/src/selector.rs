@@ -141,7 +141,7 @@ impl Selector {
             })
             && self.user.as_ref().is_none_or(|wanted| is(process.runs_as(wanted)))
             && self.cmdline.as_ref().is_none_or(|wanted| {
-                process.cmdline().is_some_and(|cmdline| wanted.0.is_match(&cmdline))
+                process.cmdline().is_some_and(|cmdline| wanted.is_found_in(&cmdline))
             })
             && self.cgroup.as_ref().is_none_or(|wanted| {
                 let groups = process.cgroups().unwrap_or_default();
@@ -156,6 +156,11 @@ impl Selector {
                 .children_of
                 .as_ref()
                 .is_none_or(|wanted| process.parent().is_some_and(|parent| wanted.selects(&parent)))
+    }
+
+    /// Whether it asks how far below the target's supervisor a process stands.
+    pub fn asks_depth(&self) -> bool {
+        self.depth.is_some() || self.children_of.as_ref().is_some_and(|parent| parent.asks_depth())
     }
 
     /// Adds what another selector asks; false, and nothing changed, if both ask the same question.
@@ -199,11 +204,36 @@ fn is_within(group: &str, wanted: &str) -> bool {
 
 /// A regular expression, found anywhere in a text unless it says `^` or `$`.
 #[derive(Clone, Debug)]
-pub struct Pattern(Regex);
+pub struct Pattern {
+    regex: Regex,
+    /// What every text holds that it is found in: looked for first, as that costs next to nothing.
+    literal: String,
+}
+
+impl Pattern {
+    fn is_found_in(&self, text: &str) -> bool {
+        text.contains(&self.literal) && self.regex.is_match(text)
+    }
+}
+
+/// The plain text that a pattern begins with; empty where that is not sure.
+fn leading_literal(pattern: &str) -> String {
+    // With an alternative, or flags such as "ignore case", nothing need be there as it is written.
+    if pattern.contains(['|', '(']) {
+        return String::new();
+    }
+    let rest = pattern.strip_prefix('^').unwrap_or(pattern);
+    let is_plain = |c: char| !"\\.+*?()|[]{}^$#&~".contains(c);
+    let mut literal: String = rest.chars().take_while(|c| is_plain(*c)).collect();
+    if rest[literal.len()..].starts_with(['?', '*', '+', '{']) {
+        literal.pop();
+    }
+    literal
+}
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
+        self.regex.as_str() == other.regex.as_str()
     }
 }
 
@@ -211,7 +241,7 @@ impl Eq for Pattern {}
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
+        f.write_str(self.regex.as_str())
     }
 }
 
@@ -219,10 +249,11 @@ impl FromStr for Pattern {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        Regex::new(text).map(Pattern).map_err(|source| SelectorError::Pattern {
+        let regex = Regex::new(text).map_err(|source| SelectorError::Pattern {
             text: text.to_owned(),
             problem: source.to_string(),
-        })
+        })?;
+        Ok(Pattern { regex, literal: leading_literal(text) })
     }
 }
 
@@ -374,6 +405,14 @@ impl Roles {
         self.0.iter().find(|(_, selector)| selector.selects(process)).map(|(name, _)| name.as_str())
     }
 
+    /// Whether a process has this role.
+    pub fn has(&self, process: &impl Facts, name: &str) -> bool {
+        // Those that stand before it must not select the process; those behind it do not matter.
+        let first =
+            self.0.iter().find(|(other, selector)| other == name || selector.selects(process));
+        first.is_some_and(|(other, selector)| other == name && selector.selects(process))
+    }
+
     /// Whether the target has no roles.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -451,6 +490,31 @@ mod tests {
     }
 
     #[test]
+    fn the_plain_beginning_of_a_pattern_never_hides_a_match() {
+        for (pattern, literal) in [
+            ("^sleep 10[0-9]$", "sleep 10"),
+            ("--type=worker", "--type=worker"),
+            ("ab?c", "a"),
+            ("ab{0}c", "a"),
+            ("a|b", ""),
+            ("(?i)ab", ""),
+            (r"a\.b", "a"),
+            (".*", ""),
+        ] {
+            assert_eq!(leading_literal(pattern), literal, "{pattern}");
+        }
+        let texts = ["", "a", "ac", "abc", "AB", "a.b", "sleep 105", "app --type=worker -n 2"];
+        for pattern in ["ab?c", "ab{0}c", "ab*", "a|b", "(?i)ab", r"a\.b", "^sleep 10[0-9]$", "é?a"]
+        {
+            let found: Pattern = pattern.parse().expect(pattern);
+            for text in texts {
+                let expected = Regex::new(pattern).expect(pattern).is_match(text);
+                assert_eq!(found.is_found_in(text), expected, "{pattern} in {text}");
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_selects_nothing() {
         struct Hidden;
         impl Facts for Hidden {
@@ -476,6 +540,8 @@ mod tests {
         assert_eq!(roles.of(&WORKER), Some("two"));
         assert_eq!(roles.of(&Process("app -n 3", "/usr/bin/app", "app")), Some("all"));
         assert_eq!(roles.of(&Process("sh", "/bin/sh", "sh")), None);
+        assert!(roles.has(&WORKER, "two") && !roles.has(&WORKER, "all"));
+        assert!(!roles.has(&WORKER, "none") && !roles.has(&WORKER, "unknown"));
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod arguments;
 mod commands;
 mod demo;
 mod demo_store;
-mod dump;
 mod interrupt;
 mod upkeep;
 

@@ -24,10 +24,8 @@ pub struct Options {
     /// Find out which of the steps each finding needs.
     pub shrink: bool,
     /// State directories; none to find out.
-    #[serde(with = "killpoint_engine::any_path")]
     pub state: Vec<PathBuf>,
     /// An ack journal from before, to start from.
-    #[serde(with = "killpoint_engine::any_path")]
     pub journal: Option<PathBuf>,
     /// Intents of a one-shot command, acknowledged by exit status 0.
     pub intents: Vec<String>,
@@ -48,7 +46,6 @@ pub struct Options {
     /// Where random choices come from.
     pub seed: Seed,
     /// Where `.killpoint` lies.
-    #[serde(with = "killpoint_engine::any_path")]
     pub out: PathBuf,
     /// Begin with empty state directories.
     pub from_empty: bool,
@@ -59,10 +56,8 @@ pub struct Options {
     /// Environment variables whose values finding files may keep.
     pub keep_environment: Vec<String>,
     /// Findings that do not fail the run.
-    #[serde(with = "killpoint_engine::any_path")]
     pub baseline: Option<PathBuf>,
     /// Where to write the findings of this run as a baseline.
-    #[serde(with = "killpoint_engine::any_path")]
     pub write_baseline: Option<PathBuf>,
     /// How many runs are kept.
     pub keep: usize,
@@ -86,8 +81,7 @@ pub struct Options {
     pub pin: bool,
     /// Forbid namespaces, as a hardened container does.
     pub redirect: bool,
-    /// The working directory; empty where it is gone, which no run is begun with.
-    #[serde(with = "killpoint_engine::any_path")]
+    /// The working directory.
     pub directory: PathBuf,
     /// The name of the machine that the command sees; none for this one's.
     pub host_name: Option<OsString>,
@@ -110,7 +104,7 @@ impl Options {
 
     /// The defaults for a command, in this process's working directory and environment.
     pub fn new<T: Into<OsString>>(command: impl IntoIterator<Item = T>) -> Self {
-        let directory = std::env::current_dir().unwrap_or_default();
+        let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         Options {
             command: command.into_iter().map(Into::into).collect(),
             driver: None,

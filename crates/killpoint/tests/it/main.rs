@@ -4,8 +4,6 @@ mod architecture;
 mod bad_input;
 mod cases;
 mod containment;
-#[cfg(feature = "dumps")]
-mod dumps;
 mod guests;
 mod log;
 mod phases;

@@ -1,0 +1,113 @@
+//! Signals, and the proof that they were taken: a death seen through the pidfd, or the kernel's word
+//! that none waits any more.
+
+use super::{StrikeError, ends_within, microseconds};
+use killpoint_engine::identity::{Disposition, Handle};
+use killpoint_model::signal::Signal;
+use killpoint_model::strike::{Effect, Step};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a death that must come: a large process takes time to be taken down, and a core
+/// to be written.
+const DEATH_MS_MAX: u64 = 10_000;
+/// Longest wait for a signal to be taken.
+const TAKEN_MS_MAX: u64 = 1_000;
+/// How often it is looked whether it was.
+const LOOK_INTERVAL: Duration = Duration::from_micros(500);
+
+/// Signals that suspend.
+const SUSPENDING: [i32; 4] = [19, 20, 21, 22];
+/// Signals that do nothing to who does not ask for them: CHLD, CONT, URG, WINCH.
+const HARMLESS: [i32; 4] = [17, 18, 23, 28];
+
+/// Sends a signal; waits for the death where it must come, else until it is taken.
+pub(super) fn send(
+    process: &Handle,
+    signal: Signal,
+    decided: Instant,
+) -> Result<Step, StrikeError> {
+    follow(process, signal, None, decided)
+}
+
+/// Sends a signal; waits so long for the death.
+pub(super) fn send_and_wait(
+    process: &Handle,
+    signal: Signal,
+    grace: Duration,
+    decided: Instant,
+) -> Result<Step, StrikeError> {
+    follow(process, signal, Some(grace), decided)
+}
+
+fn follow(
+    process: &Handle,
+    signal: Signal,
+    grace: Option<Duration>,
+    decided: Instant,
+) -> Result<Step, StrikeError> {
+    if SUSPENDING.contains(&signal.number()) {
+        return Err(StrikeError::StopsWithoutInverse(signal));
+    }
+    let before = process.disposition(signal);
+    let pid = process.identity().pid;
+    let sent = process.signal(signal).map_err(|source| StrikeError::Process {
+        action: "send a signal to",
+        pid,
+        source,
+    })?;
+    let done_after_us = microseconds(decided);
+    let effect = match sent {
+        false => Effect::Gone,
+        true => effect(process, signal, before, grace)?,
+    };
+    Ok(Step {
+        what: signal.to_string(),
+        done_after_us,
+        seen_after_us: microseconds(decided),
+        effect,
+    })
+}
+
+/// What became of a signal that was sent.
+fn effect(
+    process: &Handle,
+    signal: Signal,
+    before: Option<Disposition>,
+    grace: Option<Duration>,
+) -> Result<Effect, StrikeError> {
+    let before = before.unwrap_or_default();
+    let is_deadly = signal == Signal::KILL
+        || !before.ignored
+            && !before.caught
+            && !before.blocked
+            && !HARMLESS.contains(&signal.number());
+    let limit = grace.unwrap_or(match is_deadly {
+        true => Duration::from_millis(DEATH_MS_MAX),
+        false => Duration::ZERO,
+    });
+    if ends_within(process, limit)? {
+        return Ok(Effect::Ended { death: process.death() });
+    }
+    if before.ignored {
+        return Ok(Effect::Ignored);
+    }
+    let since = Instant::now();
+    loop {
+        match process.disposition(signal) {
+            // The first process of a PID namespace takes no signal that it does not catch.
+            Some(now) if !now.pending && is_deadly => return Ok(Effect::Ignored),
+            Some(now) if !now.pending => break,
+            _ if since.elapsed() > Duration::from_millis(TAKEN_MS_MAX) => {
+                return Ok(Effect::Pending);
+            }
+            _ => {}
+        }
+        if ends_within(process, LOOK_INTERVAL)? {
+            return Ok(Effect::Ended { death: process.death() });
+        }
+    }
+    Ok(match ends_within(process, Duration::ZERO)? {
+        true => Effect::Ended { death: process.death() },
+        false => Effect::Delivered,
+    })
+}
