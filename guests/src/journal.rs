@@ -49,6 +49,14 @@ impl Journal {
         self.line(&format!("I {} -", encode(key)))
     }
 
+    /// The user has written this and did not save it yet: nothing is promised.
+    ///
+    /// # Errors
+    /// When the line cannot be written.
+    pub fn draft(&self, key: &str, value: &str) -> io::Result<()> {
+        self.line(&format!("D {} {}", encode(key), encode(value)))
+    }
+
     /// The operation with this id is about to happen; several with one id are one transaction. `change` is
     /// one of `=`, `+`, `>>`.
     ///

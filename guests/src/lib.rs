@@ -11,6 +11,7 @@ pub mod document;
 pub mod exercise;
 pub mod frame;
 pub mod journal;
+pub mod notes;
 pub mod record_log;
 pub mod shared_log;
 pub mod steps;
@@ -164,6 +165,16 @@ const fn rust(name: &'static str, about: &'static str, kill: Expected) -> Guest 
     Guest { name, program: Program::Binary(name), about, kill, ..DEFAULT }
 }
 
+/// The notes editor with these arguments, for a handful of edits.
+const fn notes(
+    name: &'static str,
+    arguments: &'static [&'static str],
+    about: &'static str,
+    kill: Expected,
+) -> Guest {
+    Guest { name, program: Program::Binary("notes"), arguments, about, kill, ..DEFAULT }
+}
+
 /// A guest that an interpreter runs.
 const fn script(
     name: &'static str,
@@ -243,7 +254,7 @@ pub const GUESTS: &[Guest] = &[
         .power_loss(Violated(&[AckedNotDurable])),
     rust("multi-save", "several documents, saved atomically several times", Held)
         .power_loss(Held).with_built_in_oracle(),
-    rust("exchange", "saves by RENAME_EXCHANGE", Held).power_loss(Held).with_built_in_oracle(),
+    rust("exchange", "saves by RENAME_EXCHANGE", Held).power_loss(Held),
     rust("unnamed-file", "saves by O_TMPFILE and linkat", Held).power_loss(Held),
     rust("copied-file", "saves by copy_file_range, sendfile and rename", Held).power_loss(Held),
 
@@ -277,6 +288,15 @@ pub const GUESTS: &[Guest] = &[
     rust("sqlite-wal", "write-ahead log, full synchronisation", Held)
         .power_loss(Held).with_built_in_oracle(),
     rust("sqlite-memory-journal", "rollback journal in memory", Violated(&[Unopenable, Lost, Torn, Wrong])),
+
+    // The notes editor: three processes, four stores.
+    notes("notes-in-place", &["--store", "in-place", "--edits", "6"], "its worker rewrites the document in place", Violated(&[Unopenable])),
+    notes("notes-atomic", &["--store", "atomic", "--edits", "6"], "its worker replaces the document atomically", Held)
+        .power_loss(Held),
+    notes("notes-sqlite", &["--store", "sqlite", "--edits", "6"], "its worker saves to SQLite", Held).power_loss(Held),
+    notes("notes-queue", &["--store", "queue", "--edits", "6"], "its worker puts operations into a queue", Held)
+        .power_loss(Held),
+    notes("notes-race", &["--store", "atomic", "--race", "--edits", "6"], "its worker takes the window's snapshot for flushed", Violated(&[Lost])),
 
     // Trees.
     script("shell-tree", "bash", "shell-tree.sh", "a shell and its children").power_loss(Held),

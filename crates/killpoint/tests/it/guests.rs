@@ -25,6 +25,7 @@ rows! {
     torn_value two_files leftover_key counter counter_replayed queue queue_replayed lock_waits
     pid_file pid_lock transfer transfer_two_saves
     steps sqlite_wal sqlite_memory_journal
+    notes_in_place notes_atomic notes_sqlite notes_queue notes_race
     shell_tree processes parallel threads tasks daemon late_writer two_writers outside_daemon
     start_in_place server server_careless never_quiet
     fork_forever fill_disk ignore_sigterm close_all_descriptors change_directory change_user
