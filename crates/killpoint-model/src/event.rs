@@ -5,11 +5,12 @@ use crate::address::Address;
 use crate::crash_model::CrashModel;
 use crate::phase::Phase;
 use crate::report::{Finding, NotCovered, Setting};
+use crate::trial::TrialEvent;
 use crate::verdict::{Judgement, Outcome, Reason};
 use serde::{Deserialize, Serialize};
 
 /// Version of the event log's format.
-pub const EVENT_LOG_VERSION: u32 = 2;
+pub const EVENT_LOG_VERSION: u32 = 3;
 
 /// One operation as a timeline shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +166,8 @@ pub enum Event {
         /// In words.
         text: String,
     },
+    /// What a trial of a scenario did or saw.
+    Trial(Box<TrialEvent>),
     /// A stage ended.
     Stage {
         /// Its name: `recorded`, `judged`, `confirmed`.

@@ -360,6 +360,7 @@ impl Report {
                 self.second_checks.hits += u32::from(*held);
             }
             Event::StrikePlanned { .. } | Event::Resumed { .. } => {}
+            Event::Trial(_) => {}
             Event::Struck { agreed, reason, detail, .. } => {
                 self.live.tries += 1;
                 self.live.hits += u32::from(*agreed);

@@ -10,7 +10,17 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A seed together with the name of the generator that it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 pub struct Seed(pub u64);
 
 impl fmt::Display for Seed {
@@ -41,6 +51,15 @@ impl Generator {
     /// Starts the stream of a seed.
     pub fn new(seed: Seed) -> Self {
         Generator(ChaCha8Rng::seed_from_u64(seed.0))
+    }
+
+    /// Starts a stream of its own for one purpose of a seed: what is drawn for others changes nothing.
+    pub fn named(seed: Seed, purpose: &str) -> Self {
+        // FNV-1a, by its specification.
+        let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Generator::new(Seed(seed.0 ^ hash))
     }
 
     /// The next number of the raw stream.

@@ -21,12 +21,13 @@ pub const ROLE_NAME_LENGTH_MAX: usize = 64;
 
 /// What is asked of a process. Everything that is given must hold; one that asks nothing selects
 /// nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Selector {
     /// Found anywhere in the command line: the arguments, the program's own name first, with single
     /// blanks between them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub cmdline: Option<Pattern>,
     /// The file that is executed: the whole path or, without a slash, its last part. For a script
     /// that is its interpreter.

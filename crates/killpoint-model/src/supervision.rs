@@ -27,7 +27,7 @@ const USUAL_SEED: Seed = Seed(42);
 pub type Command = Vec<String>;
 
 /// The processes of a supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Supervision {
     /// Version of the format.
@@ -44,7 +44,7 @@ fn usual_seed() -> Seed {
 }
 
 /// One process of a supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Process {
     /// The program and its arguments. `{checkpoint}` in an argument stands for the checkpoint's path.
@@ -123,7 +123,7 @@ impl Process {
 
 /// The ladder of a stop: by the application's own means, by a signal, by SIGKILL. Each rung has the
 /// same grace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Stop {
     /// The application's own means.
@@ -142,7 +142,9 @@ impl Default for Stop {
 }
 
 /// The signals that ask a program to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum StopSignal {
     /// SIGTERM.
@@ -175,7 +177,7 @@ impl StopSignal {
 }
 
 /// A command that is run before each restart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OnRestart {
     /// The program and its arguments.
@@ -193,7 +195,7 @@ impl OnRestart {
 }
 
 /// What a process and its descendants may use up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
     /// Most processes at a time, itself included. More end the whole tree: its end is

@@ -9,7 +9,7 @@ use std::fmt;
 /// Whom a fault strikes. The order of things: the processes that `role` and `select` mean; without
 /// those that are spared or never to be struck; of these the newest or oldest, if that is asked for;
 /// then the pick; then, with `tree`, all that descends from the picked ones and is not spared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Who {
     /// The role that they have. Neither this nor `select`: every process of the target.
@@ -40,7 +40,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// Which end of the order of birth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Age {
     /// The one that began last.
@@ -50,7 +50,9 @@ pub enum Age {
 }
 
 /// How many of the selected processes are struck: the modes of Chaos Mesh.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pick {
     /// One of them, drawn.
@@ -82,7 +84,7 @@ impl Pick {
 }
 
 /// A number of percents, from 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Percent(u8);
 

@@ -6,7 +6,9 @@ use crate::span::Span;
 use serde::{Deserialize, Serialize};
 
 /// Whether a process that ended is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// However it ended.
@@ -20,7 +22,7 @@ pub enum RestartPolicy {
 
 /// How long is waited before a restart: `first`, then `factor` times as long each time, at most `max`,
 /// and a drawn part of up to `jitter` less. In a file a span alone is the first wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "BackoffForm", rename_all = "kebab-case")]
 pub struct Backoff {
     /// Before the first restart.
@@ -36,14 +38,14 @@ pub struct Backoff {
     pub reset_after: Span,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum BackoffForm {
     First(Span),
     Whole(BackoffFields),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct BackoffFields {
     first: Span,
@@ -106,15 +108,11 @@ impl Backoff {
 /// The generator from which the waits of a process are drawn: its own, so that what other processes
 /// do changes nothing.
 pub fn wait_generator(seed: Seed, process: &str) -> Generator {
-    // FNV-1a, by its specification.
-    let hash = process.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    Generator::new(Seed(seed.0 ^ hash))
+    Generator::named(seed, process)
 }
 
 /// How often a process may be started, and what then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StartLimit {
     /// That many starts, the first included; 0 for no limit.
@@ -133,7 +131,9 @@ impl Default for StartLimit {
 }
 
 /// What is done when the start limit is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum AtLimit {
     /// The process stays down, and the reason is said.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The versions of a state that a program can read: `3`, `2..4` (both included), `2..`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "RangeForm", into = "String")]
 pub struct VersionRange {
     /// The lowest.
@@ -15,7 +15,7 @@ pub struct VersionRange {
     pub highest: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum RangeForm {
     One(u64),
@@ -83,7 +83,7 @@ impl From<VersionRange> for String {
 }
 
 /// Where the version of a state stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VersionSource {
     /// A file that holds the number and nothing else.
@@ -100,7 +100,7 @@ pub enum VersionSource {
 }
 
 /// Looked at before every start. A state that is not there has no version, and the start goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SchemaRule {
     /// Where the version stands.
@@ -113,7 +113,9 @@ pub struct SchemaRule {
 }
 
 /// What is done with a state of another version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnMismatch {
     /// The process is not started.

@@ -5,7 +5,7 @@ use crate::span::Span;
 use serde::{Deserialize, Serialize};
 
 /// Where an answer is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
     /// By the protocol of sd_notify: `READY=1` makes ready, `WATCHDOG=1` is a heartbeat.
@@ -17,11 +17,11 @@ pub enum Probe {
     /// An `http://` address that answers 200 to 399.
     Http(String),
     /// A line of the standard output or error that matches.
-    LogLine(Pattern),
+    LogLine(#[schemars(with = "String")] Pattern),
 }
 
 /// When a process counts as ready. Without a probe that is as soon as it was started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ready {
     /// What makes it ready.
@@ -40,7 +40,7 @@ impl Ready {
 
 /// A process that stays silent for longer is ended by SIGABRT, so that it leaves a dump, and by
 /// SIGKILL after the grace of its stop: its end is `hung`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Watchdog {
     /// What counts as a heartbeat.

@@ -1,0 +1,190 @@
+//! Faults: what is done to a process, or to the call that it is about to make.
+
+use crate::signal::Signal;
+use crate::span::Span;
+use crate::supervision::Command;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The rung's time where none is given.
+const USUAL_GRACE: Span = Span::from_secs(5);
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM.
+    Terminate,
+    /// The application's own way to end (the target's `stop`), then SIGTERM, then SIGKILL.
+    Graceful,
+    /// The supervisor stops and starts it.
+    Restart,
+    /// Any signal.
+    Signal(#[schemars(with = "String")] Signal),
+    /// One way to end it after the other, each with its grace.
+    Ladder(Vec<Rung>),
+    /// It stands still for so long.
+    Suspend(Span),
+    /// It is killed and not started again for so long.
+    KeepDown(Span),
+    /// The call at the crash point fails with this error.
+    Fail(Errno),
+    /// The call at the crash point writes only so many bytes, and says so.
+    ShortWrite(u64),
+    /// The write at the crash point is cut at a multiple of this many bytes, and the process killed.
+    TornWrite(u64),
+}
+
+/// One way to end a process. In a file its name alone is enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(from = "RungForm")]
+pub struct Rung {
+    /// The way.
+    pub by: Means,
+    /// How long the process has to end.
+    pub grace: Span,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+enum RungForm {
+    Whole(RungFields),
+    Means(Means),
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RungFields {
+    by: Means,
+    #[serde(default = "usual_grace")]
+    grace: Span,
+}
+
+fn usual_grace() -> Span {
+    USUAL_GRACE
+}
+
+impl From<RungForm> for Rung {
+    fn from(form: RungForm) -> Self {
+        match form {
+            RungForm::Whole(RungFields { by, grace }) => Rung { by, grace },
+            RungForm::Means(by) => Rung { by, grace: USUAL_GRACE },
+        }
+    }
+}
+
+/// A way to end a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+    /// Any signal.
+    Signal(#[schemars(with = "String")] Signal),
+    /// A command of the application's own, which finds the process in KILLPOINT_PID.
+    Command(Command),
+    /// A POST request to the application.
+    Http(String),
+}
+
+/// Errors with which a call may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Errno {
+    /// No space left on the device.
+    Enospc,
+    /// Input/output error.
+    Eio,
+    /// The quota is used up.
+    Edquot,
+    /// Interrupted by a signal.
+    Eintr,
+}
+
+impl Fault {
+    /// The ladder of ways that it takes, if it is one that ends processes.
+    pub fn rungs(&self) -> Option<Vec<Rung>> {
+        let rung = |by| Rung { by, grace: USUAL_GRACE };
+        match self {
+            Fault::Kill | Fault::KeepDown(_) => Some(vec![rung(Means::Kill)]),
+            Fault::Terminate => Some(vec![rung(Means::Terminate)]),
+            Fault::Signal(signal) => Some(vec![rung(Means::Signal(*signal))]),
+            Fault::Ladder(rungs) => Some(rungs.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is done to a call, and so needs a crash point.
+    pub fn is_at_a_call(&self) -> bool {
+        matches!(self, Fault::Fail(_) | Fault::ShortWrite(_) | Fault::TornWrite(_))
+    }
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Means::Terminate => f.write_str("terminate"),
+            Means::Kill => f.write_str("kill"),
+            Means::Signal(signal) => signal.fmt(f),
+            Means::Command(command) => write!(f, "`{}`", command.join(" ")),
+            Means::Http(url) => write!(f, "POST {url}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Kill => f.write_str("kill"),
+            Fault::Terminate => f.write_str("terminate"),
+            Fault::Graceful => f.write_str("graceful stop"),
+            Fault::Restart => f.write_str("restart"),
+            Fault::Signal(signal) => signal.fmt(f),
+            Fault::Ladder(rungs) => {
+                let rungs: Vec<String> = rungs.iter().map(|rung| rung.by.to_string()).collect();
+                f.write_str(&rungs.join(", then "))
+            }
+            Fault::Suspend(span) => write!(f, "suspend for {span}"),
+            Fault::KeepDown(span) => write!(f, "keep down for {span}"),
+            Fault::Fail(error) => write!(f, "fail with {}", format!("{error:?}").to_uppercase()),
+            Fault::ShortWrite(bytes) => write!(f, "short write of {bytes} bytes"),
+            Fault::TornWrite(bytes) => write!(f, "write torn at a multiple of {bytes} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_read_as_a_file_writes_it() {
+        for (text, shown) in [
+            (r#""kill""#, "kill"),
+            (r#""terminate""#, "terminate"),
+            (r#""graceful""#, "graceful stop"),
+            (r#"{"signal":"SEGV"}"#, "SIGSEGV"),
+            (r#"{"suspend":"5s"}"#, "suspend for 5s"),
+            (r#"{"keep-down":"8s"}"#, "keep down for 8s"),
+            (r#"{"fail":"ENOSPC"}"#, "fail with ENOSPC"),
+            (r#"{"torn-write":4096}"#, "write torn at a multiple of 4096 bytes"),
+            (r#"{"ladder":["terminate","kill"]}"#, "terminate, then kill"),
+            (
+                r#"{"ladder":[{"by":{"command":["./quit"]},"grace":"1s"},{"by":"kill"}]}"#,
+                "`./quit`, then kill",
+            ),
+        ] {
+            let fault: Fault = serde_json::from_str(text).expect(text);
+            assert_eq!(fault.to_string(), shown);
+            let again = serde_json::to_string(&fault).expect("plain data");
+            assert_eq!(serde_json::from_str::<Fault>(&again).expect(&again), fault);
+        }
+        for wrong in [r#""kil""#, r#"{"suspend":5}"#, r#"{"fail":"ENOENT"}"#, r#"{"signal":"X"}"#] {
+            assert!(serde_json::from_str::<Fault>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What makes no sense in a scenario, though every part of it is well-formed.
+
+use super::{FAULT_RULES_MAX, SCENARIO_VERSION, Scenario, TRIALS_PER_RULE_MAX};
+use crate::fault::Fault;
+use crate::invariant::Invariant;
+use crate::lifecycle;
+use crate::span::Span;
+use crate::supervision::SupervisionError;
+use crate::trigger::Trigger;
+
+/// Why a scenario makes no sense. `at` is the path of the part that is wrong, as `faults[0].when`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// Another format.
+    #[error("version {0} of a scenario is not known: write version {SCENARIO_VERSION}")]
+    Version(u32),
+    /// Neither a command nor processes, or both.
+    #[error("a target has either a `command` or `processes`")]
+    Target,
+    /// The processes make no sense.
+    #[error(transparent)]
+    Supervision(#[from] SupervisionError),
+    /// The command's own words beside processes.
+    #[error("`{0}` belongs to a `command`: say it within each of the `processes`")]
+    BesideProcesses(&'static str),
+    /// A part makes no sense.
+    #[error("{at}: {problem}")]
+    Part {
+        /// Where.
+        at: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+fn part(at: impl Into<String>, problem: impl Into<String>) -> ScenarioError {
+    ScenarioError::Part { at: at.into(), problem: problem.into() }
+}
+
+impl Scenario {
+    /// Whether it can be planned.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), ScenarioError> {
+        if self.version != SCENARIO_VERSION {
+            return Err(ScenarioError::Version(self.version));
+        }
+        self.validate_target()?;
+        if self.faults.len() > FAULT_RULES_MAX {
+            return Err(part("faults", format!("more than {FAULT_RULES_MAX} rules")));
+        }
+        for index in 0..self.faults.len() {
+            self.validate_rule(index)?;
+        }
+        if self.workload.as_ref().is_some_and(|workload| workload.command.is_empty()) {
+            return Err(part("workload.command", "it is empty: name a program"));
+        }
+        for (index, invariant) in self.invariants.iter().enumerate() {
+            let at = format!("invariants[{index}].{}", invariant.kind());
+            validate_invariant(invariant).map_err(|problem| part(at, problem))?;
+        }
+        let zeros = [
+            ("timeouts.start", self.timeouts.start),
+            ("timeouts.recovery", self.timeouts.recovery),
+            ("timeouts.trigger", self.timeouts.trigger),
+            ("timeouts.stop", self.timeouts.stop),
+            ("timeouts.trial", self.timeouts.trial),
+        ];
+        if let Some((at, _)) = zeros.iter().find(|(_, span)| *span == Span::default()) {
+            return Err(part(*at, "it must be greater than 0"));
+        }
+        let names: Vec<String> = (0..self.faults.len()).map(|it| self.rule_name(it)).collect();
+        for (tier, change) in &self.tiers {
+            if let Some(unknown) = change.faults.iter().find(|name| !names.contains(name)) {
+                let problem = format!("there is no rule `{unknown}`: there is {}", list(&names));
+                return Err(part(format!("tiers.{tier}.faults"), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_target(&self) -> Result<(), ScenarioError> {
+        let target = &self.target;
+        if target.command.is_empty() == target.processes.is_empty() {
+            return Err(ScenarioError::Target);
+        }
+        if target.command.is_empty() {
+            let beside = [
+                ("supervisor", target.supervisor != Default::default()),
+                ("ready", target.ready.is_some()),
+                ("watchdog", target.watchdog.is_some()),
+                ("stop", target.stop != Default::default()),
+            ];
+            if let Some((word, _)) = beside.iter().find(|(_, is_said)| *is_said) {
+                return Err(ScenarioError::BesideProcesses(word));
+            }
+        }
+        target.supervision(self.seed).validate()?;
+        Ok(())
+    }
+
+    fn validate_rule(&self, index: usize) -> Result<(), ScenarioError> {
+        let rule = &self.faults[index];
+        let at = |field: &str| format!("faults[{index}].{field}");
+        if rule.trials == 0 || rule.trials > TRIALS_PER_RULE_MAX {
+            return Err(part(at("trials"), format!("write 1 to {TRIALS_PER_RULE_MAX}")));
+        }
+        if rule.duration.is_some() && !matches!(rule.when, Trigger::Interval(_)) {
+            return Err(part(at("duration"), "only an interval strikes again and again"));
+        }
+        if let (Some(duration), Trigger::Interval(range)) = (rule.duration, &rule.when)
+            && (range.longest == Span::default() || duration < range.shortest)
+        {
+            return Err(part(at("duration"), "no time of the interval lies within it"));
+        }
+        let names = rule.who.role.iter().chain(&rule.who.sparing);
+        if let Some(unknown) = names.into_iter().find(|name| !self.target.knows(name)) {
+            let problem = format!("there is no role or process `{unknown}`: add it to `roles`");
+            return Err(part(at("who"), problem));
+        }
+        if let Trigger::Event(event) = &rule.when
+            && !lifecycle::TABLE.iter().any(|entry| entry.id == event.name)
+        {
+            let problem = format!("there is no lifecycle event `{}`", event.name);
+            return Err(part(at("when.event.name"), problem));
+        }
+        let nth = match &rule.when {
+            Trigger::Event(event) => event.nth,
+            Trigger::LogLine(line) => line.nth,
+            _ => 1,
+        };
+        if nth == 0 {
+            return Err(part(at("when"), "`nth` counts from 1"));
+        }
+        let is_at_a_point = matches!(rule.when, Trigger::Points(_) | Trigger::Point(_));
+        if rule.r#do.is_at_a_call() && !is_at_a_point {
+            let problem = "this is done to a call: it needs `points` or a `point` as its trigger";
+            return Err(part(at("do"), problem));
+        }
+        if matches!(&rule.r#do, Fault::Ladder(rungs) if rungs.is_empty()) {
+            return Err(part(at("do.ladder"), "it has no rungs"));
+        }
+        Ok(())
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn validate_invariant(invariant: &Invariant) -> Result<(), String> {
+    match invariant {
+        Invariant::CommandEnds(it) if it.run.is_empty() => {
+            Err("`run` is empty: name a program".to_owned())
+        }
+        Invariant::Sqlite(it) if it.query.is_none() != it.equals.is_none() => {
+            Err("`query` and `equals` need each other".to_owned())
+        }
+        Invariant::File(it) if it.pointer.is_none() != it.equals.is_none() => {
+            Err("`pointer` and `equals` need each other".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOTES, read};
+
+    fn refuse(change: (&str, &str), expected: &str) {
+        assert!(NOTES.contains(change.0), "{}", change.0);
+        let error = read(&NOTES.replace(change.0, change.1)).validate().expect_err(change.1);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_place() {
+        assert_eq!(read(NOTES).validate(), Ok(()));
+        refuse(("\"version\": 1", "\"version\": 2"), "version 2");
+        refuse((r#""command": ["guest-notes", "{state}"], "#, ""), "either a `command`");
+        refuse((r#""command": ["./drive.sh"]"#, r#""command": []"#), "workload.command");
+        refuse((r#""role": "worker""#, r#""role": "wroker""#), "faults[0].who: there is no role");
+        refuse((r#""trials": 3"#, r#""trials": 0"#), "faults[0].trials");
+        refuse((r#""duration": "10s""#, r#""duration": "10ms""#), "faults[1].duration");
+        refuse((r#""do": "terminate""#, r#""do": {"fail": "EIO"}"#), "needs `points`");
+        refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"event": {"name": "x"}}"#), "lifecycle event `x`");
+        refuse((r#""faults": ["worker"]"#, r#""faults": ["w"]"#), "tiers.local.faults");
+        refuse((r#"[{"acked-is-durable": {}}]"#, r#"[{"command": {"run": []}}]"#), "`run`");
+    }
+}

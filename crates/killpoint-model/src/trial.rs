@@ -1,0 +1,137 @@
+//! What the trials of a scenario run tell: a part of the events of a run.
+
+use crate::lifecycle::Record;
+use crate::strike::Strike;
+use crate::verdict::{Judgement, Reason};
+use serde::{Deserialize, Serialize};
+
+/// Something that a scenario run did or saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "trial_event")]
+pub enum TrialEvent {
+    /// What the run will do; `plan.json` has it whole.
+    Planned {
+        /// The scenario's title.
+        title: String,
+        /// The plan's digest.
+        digest: String,
+        /// Trials but the control.
+        trials: u64,
+        /// Strikes in all of them.
+        strikes: u64,
+        /// Limits and rules that cannot be planned, in words.
+        remarks: Vec<String>,
+    },
+    /// A trial begins.
+    Started {
+        /// Which; 0 is the control.
+        trial: u64,
+        /// Which try of it, from 1.
+        attempt: u32,
+        /// Its rule; empty for the control.
+        rule: String,
+    },
+    /// What the supervisor told.
+    Told {
+        /// Which trial.
+        trial: u64,
+        /// The lifecycle event.
+        record: Box<Record>,
+    },
+    /// The workload ended, or was stopped.
+    WorkloadEnded {
+        /// Which trial.
+        trial: u64,
+        /// Its exit status; none if it was ended by a signal or its time was over.
+        status: Option<i32>,
+        /// Whether its time was over.
+        timed_out: bool,
+        /// Acknowledgements in the journal.
+        acknowledged: u64,
+    },
+    /// A strike is about to be carried out; on disk before it is.
+    StrikePlanned {
+        /// Which trial.
+        trial: u64,
+        /// Which strike of the trial, from 1.
+        strike: u64,
+        /// What, in words.
+        fault: String,
+        /// Where it stands logically.
+        position: Position,
+        /// Whom: numbers of processes.
+        pids: Vec<i32>,
+    },
+    /// A strike was carried out, or met nobody.
+    Struck {
+        /// Which trial.
+        trial: u64,
+        /// Which strike of the trial, from 1.
+        strike: u64,
+        /// What it did to each process.
+        strikes: Vec<Strike>,
+        /// Why it does not count, if it does not.
+        reason: Option<Reason>,
+        /// In words.
+        detail: String,
+    },
+    /// The target is ready again.
+    Recovered {
+        /// Which trial.
+        trial: u64,
+        /// From which strike, from 1.
+        strike: u64,
+        /// Microseconds from the strike to the last moment at which it was not ready for sure.
+        last_bad_us: u64,
+        /// Microseconds from the strike to the first moment at which it was ready for sure.
+        first_good_us: u64,
+    },
+    /// An invariant was judged.
+    Judged {
+        /// Which trial.
+        trial: u64,
+        /// Its kind.
+        invariant: String,
+        /// After which strike; none at the end.
+        strike: Option<u64>,
+        /// The verdict.
+        judgement: Judgement,
+    },
+    /// A trial ended.
+    Ended {
+        /// Which.
+        trial: u64,
+        /// Which try of it, from 1.
+        attempt: u32,
+        /// Strikes that did something.
+        fired: u64,
+        /// The worst of its verdicts.
+        judgement: Judgement,
+        /// The line that carries it out again.
+        replay: String,
+        /// How long it took.
+        seconds: f64,
+    },
+}
+
+/// Where a strike stands in what the target did, apart from time: a replay strikes there again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The role or process that is struck, where one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Lines of the ack journal.
+    pub journal_lines: u64,
+    /// Acknowledgements in it.
+    pub acknowledged: u64,
+    /// Lifecycle events that had been told.
+    pub lifecycle_events: u64,
+    /// The last checkpoint that had been told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<u64>,
+    /// The address at which it struck, where a call was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Milliseconds since the workload started.
+    pub after_ms: u64,
+}
