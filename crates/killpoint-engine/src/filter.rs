@@ -58,11 +58,21 @@ const IDENTITY: [i64; 9] = [
     libc::SYS_capset,
 ];
 
+/// Whether a call may set the limit of a process's files' sizes, which whoever writes for it would
+/// have to keep. Such calls stop under [`Stop::Notify`] only, and change no file.
+pub(crate) fn limits_file_size(number: i64) -> bool {
+    FILE_SIZE_LIMITS.iter().any(|(call, _)| *call == number)
+}
+
 /// Whether a thread becomes somebody else by this call. Such calls stop under [`Stop::Notify`] only,
 /// and change no file.
 pub(crate) fn changes_identity(number: i64) -> bool {
     IDENTITY.contains(&number)
 }
+
+/// The calls that set a limit, and which of their arguments says what is limited.
+const FILE_SIZE_LIMITS: [(i64, u32); 2] = [(libc::SYS_setrlimit, 0), (libc::SYS_prlimit64, 1)];
+const FILE_SIZE: &[u32] = &[libc::RLIMIT_FSIZE];
 
 fn rules(stop: Stop) -> Vec<(i64, Rule)> {
     use Rule::{Refuse, Stop as Always, StopIfAny, StopIfOneOf};
@@ -147,6 +157,9 @@ fn rules(stop: Stop) -> Vec<(i64, Rule)> {
     );
     if stop == Stop::Notify {
         rules.extend(IDENTITY.map(|number| (number, Always)));
+        rules.extend(
+            FILE_SIZE_LIMITS.map(|(number, argument)| (number, StopIfOneOf(argument, FILE_SIZE))),
+        );
     }
     rules
 }
@@ -343,6 +356,22 @@ mod tests {
             }
             assert_eq!(run(stop, libc::SYS_write, [0; 6], 0x4000_0003), ENOSYS, "32-bit");
         }
+    }
+
+    #[test]
+    fn a_limit_of_file_sizes_stops_only_where_calls_are_done_for_the_target() {
+        let size = u64::from(libc::RLIMIT_FSIZE);
+        for (number, arguments) in [
+            (libc::SYS_setrlimit, [size, 0, 0, 0, 0, 0]),
+            (libc::SYS_prlimit64, [0, size, 0, 0, 0, 0]),
+        ] {
+            let run = |stop| run(stop, number, arguments, AUDIT_ARCH_X86_64);
+            assert_eq!(run(Stop::Trace), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(run(Stop::Notify), libc::SECCOMP_RET_USER_NOTIF);
+        }
+        let other = [0, u64::from(libc::RLIMIT_NOFILE), 0, 0, 0, 0];
+        let found = run(Stop::Notify, libc::SYS_prlimit64, other, AUDIT_ARCH_X86_64);
+        assert_eq!(found, libc::SECCOMP_RET_ALLOW);
     }
 
     #[test]

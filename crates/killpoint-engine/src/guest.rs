@@ -4,7 +4,7 @@ use killpoint_model::selector::Facts;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -223,7 +223,7 @@ impl Guest {
 /// before anybody looks at the target's locks.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
-    handles: HashMap<Pid, OwnedFd>,
+    handles: BTreeMap<Pid, OwnedFd>,
 }
 
 impl Descriptors {

@@ -28,6 +28,7 @@ use crate::guest::Guest;
 use crate::spawn::{Prepared, Streams};
 use nix::unistd::Pid;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// By what means calls are intercepted.
@@ -119,12 +120,26 @@ pub(crate) enum Entry {
     StrikeTree,
 }
 
+/// The descriptor of a call in flight, copied at its entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held<'a> {
+    /// The copy. It shares the target's open file.
+    pub(crate) descriptor: &'a OwnedFd,
+    /// Whether a write through it is nothing but its bytes: no alignment that O_DIRECT demands, no
+    /// set-user-id bits that a write by another than root takes away.
+    pub(crate) is_plain: bool,
+}
+
 /// Who looks at the calls.
 pub(crate) trait Observer {
     /// A call at its entry. `busy` says that another call is in flight.
     fn entry(&mut self, guest: Guest, call: Call, busy: bool) -> Entry;
-    /// The call in flight returned this.
-    fn exit(&mut self, guest: Guest, result: i64);
+    /// The call in flight returned this. `written` holds the bytes that went into the file where
+    /// the mechanism wrote them itself.
+    fn exit(&mut self, guest: Guest, result: i64, written: Option<&[u8]>);
+    /// The descriptor that the call in flight works on, if it does one that a mechanism may do for
+    /// the target.
+    fn held(&self) -> Option<Held<'_>>;
     /// The thread of the call in flight died in it.
     fn lost(&mut self, thread: Pid);
     /// The call in flight was carried out and its result is not known.

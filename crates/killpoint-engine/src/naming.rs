@@ -5,17 +5,27 @@
 //! born in its directory. Names that all recordings share are written as they are, so that threads
 //! that race to create their files shift nothing either.
 
-use killpoint_model::address::{Address, escape, role_suffix, shape};
+use killpoint_model::address::{escape, role_suffix, shape};
 use killpoint_model::operation::{FileId, Name, OperationKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A path in an address, and as it really is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label {
     /// As an address has it.
-    pub(crate) path: String,
+    pub(crate) path: Arc<str>,
     /// As a person knows it.
-    pub(crate) shown: String,
+    pub(crate) shown: Arc<str>,
+}
+
+impl Label {
+    /// A label that is written alike in addresses and for people.
+    pub(crate) fn alike(text: &str) -> Self {
+        let text = Arc::from(text);
+        Label { path: Arc::clone(&text), shown: text }
+    }
 }
 
 /// The directories of the state.
@@ -29,6 +39,8 @@ pub(crate) struct Namespace {
     named: BTreeSet<String>,
     stable: Option<BTreeSet<String>>,
     ordinals: HashMap<String, u64>,
+    /// The label that was last asked for, as long as no name has changed: most calls come in rows.
+    recent: Option<(FileId, Label)>,
 }
 
 impl Namespace {
@@ -40,6 +52,7 @@ impl Namespace {
 
     /// Adds a name that was there at the start.
     pub(crate) fn add_initial(&mut self, name: Name, file: FileId) {
+        self.recent = None;
         self.entries.entry(name.directory).or_default().insert(name.bytes.clone(), file);
         self.names.entry(file).or_default().insert(name);
     }
@@ -65,6 +78,7 @@ impl Namespace {
 
     /// Removes a name.
     pub(crate) fn remove(&mut self, name: &Name) {
+        self.recent = None;
         if let Some(file) =
             self.entries.get_mut(&name.directory).and_then(|e| e.remove(&name.bytes))
             && let Some(names) = self.names.get_mut(&file)
@@ -101,10 +115,21 @@ impl Namespace {
     }
 
     /// The label of a file by the first of its names; none if it has none.
-    pub(crate) fn label(&self, file: FileId) -> Option<Label> {
+    pub(crate) fn label(&mut self, file: FileId) -> Option<Label> {
+        if let Some((recent, label)) = &self.recent
+            && *recent == file
+        {
+            return Some(label.clone());
+        }
+        let label = self.label_anew(file)?;
+        self.recent = Some((file, label.clone()));
+        Some(label)
+    }
+
+    fn label_anew(&self, file: FileId) -> Option<Label> {
         if let Some(prefix) = self.roots.get(&file) {
             let text = if prefix.is_empty() { ".".to_owned() } else { prefix.clone() };
-            return Some(Label { path: text.clone(), shown: text });
+            return Some(Label::alike(&text));
         }
         let name = self.names.get(&file)?.first()?;
         Some(self.label_of_name(name))
@@ -123,7 +148,7 @@ impl Namespace {
             None => path.push_str(&escape(&name.bytes)),
         }
         shown.push_str(&escape(&name.bytes));
-        Label { path, shown }
+        Label { path: path.into(), shown: shown.into() }
     }
 
     fn is_unstable_to_come(&self, name: &Name) -> bool {
@@ -157,25 +182,32 @@ impl Namespace {
         (path, shown)
     }
 
-    /// Gives the next address of this shape, counted within the role of the process. To be called
-    /// once for each call, at its entry.
+    /// Gives the next address of this shape, as a text, counted within the role of the process. To
+    /// be called once for each call, at its entry.
     pub(crate) fn address(
         &mut self,
         kind: OperationKind,
         labels: &[Label],
         role: Option<&str>,
-    ) -> Address {
-        let paths: Vec<String> = labels.iter().map(|label| label.path.clone()).collect();
+    ) -> String {
         for label in labels {
-            if !self.named.contains(&label.shown) {
-                self.named.insert(label.shown.clone());
+            if !self.named.contains(&*label.shown) {
+                self.named.insert(label.shown.to_string());
             }
         }
-        let mut counted = shape(kind, &paths);
-        counted.push_str(&role_suffix(role));
-        let ordinal = self.ordinals.entry(counted).or_insert(0);
+        let paths: Vec<&str> = labels.iter().map(|label| &*label.path).collect();
+        let role = role_suffix(role);
+        let mut text = shape(kind, &paths);
+        let length = text.len();
+        text.push_str(&role);
+        let ordinal = match self.ordinals.get_mut(&text) {
+            Some(ordinal) => ordinal,
+            None => self.ordinals.entry(text.clone()).or_insert(0),
+        };
         *ordinal += 1;
-        Address::Call { kind, paths, ordinal: *ordinal, role: role.map(str::to_owned) }
+        text.truncate(length);
+        write!(text, "#{ordinal}{role}").expect("a String takes every text");
+        text
     }
 }
 
@@ -192,13 +224,13 @@ mod tests {
         let stable = BTreeSet::from(["kept".to_owned()]);
         let mut names = Namespace::new(vec![(FileId(1), String::new())], Some(stable));
         names.add_initial(name(1, "old"), FileId(2));
-        assert_eq!(names.label_of_name(&name(1, "tmp.x81")).path, "<new1>");
+        assert_eq!(&*names.label_of_name(&name(1, "tmp.x81")).path, "<new1>");
         names.add(name(1, "tmp.x81"), FileId(3));
         names.add(name(1, "kept"), FileId(4));
         names.add(name(1, "tmp.q07"), FileId(5));
         let paths = [2, 3, 4, 5].map(|file| names.label(FileId(file)).unwrap().path);
-        assert_eq!(paths, ["old", "<new1>", "kept", "<new2>"]);
-        assert_eq!(names.label(FileId(5)).unwrap().shown, "tmp.q07");
+        assert_eq!(paths, ["old", "<new1>", "kept", "<new2>"].map(Arc::from));
+        assert_eq!(&*names.label(FileId(5)).unwrap().shown, "tmp.q07");
     }
 
     #[test]
@@ -206,7 +238,7 @@ mod tests {
         let initial = || vec![(FileId(1), String::new())];
         let attempt = |names: &mut Namespace| {
             let label = names.label_of_name(&name(1, "refused"));
-            names.address(OperationKind::Mkdir, &[label], None).to_string()
+            names.address(OperationKind::Mkdir, &[label], None)
         };
         let mut first = Namespace::new(initial(), None);
         assert_eq!(attempt(&mut first), "mkdir(refused)#1");
@@ -220,10 +252,10 @@ mod tests {
         let mut names = Namespace::new(vec![(FileId(1), String::new())], Some(BTreeSet::new()));
         names.add(name(1, "d-1234"), FileId(2));
         names.add(name(2, "file"), FileId(3));
-        assert_eq!(names.label(FileId(3)).unwrap().path, "<new1>/<new1>");
+        assert_eq!(&*names.label(FileId(3)).unwrap().path, "<new1>/<new1>");
         names.remove(&name(1, "d-1234"));
         names.add(name(1, "final"), FileId(2));
-        assert_eq!(names.label(FileId(3)).unwrap().path, "<new2>/<new1>");
+        assert_eq!(&*names.label(FileId(3)).unwrap().path, "<new2>/<new1>");
     }
 
     #[test]
@@ -231,9 +263,7 @@ mod tests {
         let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
         names.add(name(1, "a"), FileId(2));
         let (root, label) = (names.label(FileId(1)).unwrap(), names.label(FileId(2)).unwrap());
-        let mut next = |kind, label: &Label| {
-            names.address(kind, std::slice::from_ref(label), None).to_string()
-        };
+        let mut next = |kind, label: &Label| names.address(kind, std::slice::from_ref(label), None);
         assert_eq!(next(OperationKind::Write, &label), "write(a)#1");
         assert_eq!(next(OperationKind::Write, &label), "write(a)#2");
         assert_eq!(next(OperationKind::Fsync, &root), "fsync(.)#1");
@@ -244,9 +274,8 @@ mod tests {
         let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
         names.add(name(1, "a"), FileId(2));
         let label = names.label(FileId(2)).unwrap();
-        let addresses = [None, Some("worker"), Some("worker"), None, Some("main")].map(|role| {
-            names.address(OperationKind::Write, std::slice::from_ref(&label), role).to_string()
-        });
+        let addresses = [None, Some("worker"), Some("worker"), None, Some("main")]
+            .map(|role| names.address(OperationKind::Write, std::slice::from_ref(&label), role));
         let expected = [
             "write(a)#1",
             "write(a)#1@worker",

@@ -10,12 +10,12 @@ mod outside;
 
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
-use crate::intercept::{self, Call, Entry, Filtering, Limits, Observer, Programs, Turn};
-use crate::naming::{Label, Namespace};
-use crate::recording::{Ending, Exit, RecordingError, Turns, Writer};
+use crate::intercept::{self, Call, Entry, Filtering, Held, Limits, Observer, Programs, Turn};
+use crate::naming::Namespace;
+use crate::recording::{Ending, Exit, OperationRef, RecordingError, Turns, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
 use classify::{Action, Pending};
-use killpoint_model::operation::{Effect, FileId, Name, Operation, OperationKind};
+use killpoint_model::operation::{Effect, FileId, Name, OperationKind};
 use killpoint_model::{Address, Roles};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
@@ -211,13 +211,16 @@ pub fn pin_to(processor: usize) -> io::Result<()> {
     Ok(nix::sched::sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
+/// Largest buffer for the data of one operation that is kept for the next one.
+const DATA_KEPT_MAX_BYTES: usize = 1 << 20;
+
 struct Recorder<C> {
     identities: HashMap<Identity, FileId>,
     next_file: u64,
     namespace: Namespace,
     descriptors: Descriptors,
     temporaries: BTreeSet<FileId>,
-    readers: HashMap<FileId, File>,
+    readers: BTreeMap<FileId, File>,
     mapped: MappedFiles,
     image: Image,
     writer: Writer,
@@ -227,13 +230,16 @@ struct Recorder<C> {
     journal_seen: Option<(u64, u64)>,
     callers: Callers,
     roles: Roles,
-    strike: Option<StrikeAt>,
+    /// Where to strike, and its address as a text.
+    strike: Option<(String, StrikeAt)>,
     pending: Option<Begun>,
+    /// The data of one operation; kept, so that it need not be made for every call.
+    data: Vec<u8>,
     ordinal: u64,
     struck_after: Option<u64>,
     outside: u64,
     processes: BTreeMap<i32, u32>,
-    process_of: HashMap<Pid, u32>,
+    process_of: BTreeMap<Pid, u32>,
     gaps: Vec<(String, String)>,
     outside_writes: Outside,
     state_callers: BTreeSet<i32>,
@@ -255,8 +261,7 @@ enum Callers {
 /// A call that was let in and has not returned.
 struct Begun {
     pending: Pending,
-    address: Address,
-    labels: Vec<Label>,
+    address: String,
     process: u32,
     journal_length: u64,
 }
@@ -285,7 +290,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             namespace,
             descriptors: Descriptors::default(),
             temporaries: BTreeSet::new(),
-            readers: HashMap::new(),
+            readers: BTreeMap::new(),
             mapped: MappedFiles::default(),
             image,
             writer: Writer::create(&request.recording)?,
@@ -294,13 +299,14 @@ impl<C: FnMut() -> bool> Recorder<C> {
             journal_seen: None,
             callers: Callers::None,
             roles: request.roles.clone(),
-            strike: request.strike.clone(),
+            strike: request.strike.clone().map(|strike| (strike.address.to_string(), strike)),
             pending: None,
+            data: Vec::new(),
             ordinal: 0,
             struck_after: None,
             outside: 0,
             processes: BTreeMap::new(),
-            process_of: HashMap::new(),
+            process_of: BTreeMap::new(),
             gaps: Vec::new(),
             outside_writes: Outside::new(&request.contained),
             state_callers: BTreeSet::new(),
@@ -352,14 +358,14 @@ impl<C: FnMut() -> bool> Recorder<C> {
     }
 
     /// Writes one operation and applies it to the image.
-    fn log(&mut self, mut operation: Operation, data: &[u8]) {
+    fn log(&mut self, mut operation: OperationRef<'_>, data: &[u8]) {
         self.ordinal += 1;
         operation.ordinal = self.ordinal;
-        for (effect, bytes) in crate::recording::effects_with_data(&operation.effects, data) {
+        for (effect, bytes) in crate::recording::effects_with_data(operation.effects, data) {
             self.image.apply(effect, bytes);
         }
         if self.error.is_none() {
-            self.error = self.writer.operation(operation, data).err().map(RecordError::from);
+            self.error = self.writer.operation(&operation, data).err().map(RecordError::from);
         }
     }
 
@@ -375,15 +381,15 @@ impl<C: FnMut() -> bool> Recorder<C> {
             let labels = std::slice::from_ref(&label);
             let address = self.namespace.address(OperationKind::Mapped, labels, None);
             self.log(
-                Operation {
+                OperationRef {
                     ordinal: 0,
-                    address,
-                    shown: vec![label.shown],
+                    address: &address,
+                    shown: &[&label.shown],
                     process: 0,
-                    call: "mapped".to_owned(),
+                    call: "mapped",
                     result: 0,
                     journal_length,
-                    effects: changes.effects,
+                    effects: &changes.effects,
                 },
                 &changes.data,
             );
@@ -397,15 +403,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let address = self.namespace.address(pending.kind, &pending.labels, role);
         let process = self.process_number(guest.thread);
         self.state_callers.insert(guest.thread.as_raw());
-        let begun = Begun {
-            address,
-            labels: pending.labels.clone(),
-            process,
-            journal_length: self.journal_length(),
-            pending,
-        };
+        let begun = Begun { address, process, journal_length: self.journal_length(), pending };
         let entry = match &self.strike {
-            Some(strike) if strike.address == begun.address => {
+            Some((address, strike)) if *address == begun.address => {
                 self.struck_after = Some(self.ordinal);
                 match (strike.after_bytes, strike.scope) {
                     (Some(bytes), Scope::All) if bytes < length => Entry::CarryThenStrike(bytes),
@@ -494,40 +494,62 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         }
     }
 
-    fn exit(&mut self, guest: Guest, result: i64) {
-        let Some(begun) = self.pending.take() else { return };
-        let mut data = Vec::new();
-        let call = begun.pending.call;
+    fn exit(&mut self, guest: Guest, result: i64, written: Option<&[u8]>) {
+        let Some(mut begun) = self.pending.take() else { return };
+        let mut data = std::mem::take(&mut self.data);
+        data.clear();
         let effects = match result < 0 {
             true => vec![Effect::Nothing],
-            false => self.complete(guest, begun.pending, result, &mut data),
+            false => self.complete(guest, &mut begun.pending, (result, written), &mut data),
         };
+        let Pending { labels, call, .. } = &begun.pending;
+        let shown: Vec<&str> = labels.iter().map(|label| &*label.shown).collect();
         self.log(
-            Operation {
+            OperationRef {
                 ordinal: 0,
-                address: begun.address,
-                shown: begun.labels.into_iter().map(|label| label.shown).collect(),
+                address: &begun.address,
+                shown: &shown,
                 process: begun.process,
-                call: call.to_owned(),
+                call,
                 result,
                 journal_length: begun.journal_length,
-                effects,
+                effects: &effects,
             },
             &data,
         );
+        if data.capacity() <= DATA_KEPT_MAX_BYTES {
+            self.data = data;
+        }
+    }
+
+    fn held(&self) -> Option<Held<'_>> {
+        match &self.pending.as_ref()?.pending.action {
+            Action::Write { descriptor, is_plain, .. } => {
+                Some(Held { descriptor, is_plain: *is_plain })
+            }
+            Action::Sync { descriptor, .. } => {
+                Some(Held { descriptor: descriptor.as_ref()?, is_plain: true })
+            }
+            _ => None,
+        }
     }
 
     fn lost(&mut self, thread: Pid) {
         // The thread was killed inside its call: what the call did is not known.
         if let Some(begun) = self.pending.take() {
-            let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
+            let file = begun
+                .pending
+                .labels
+                .first()
+                .map_or_else(String::new, |label| label.shown.to_string());
             self.gap(file, format!("thread {thread} was killed inside {}", begun.address));
         }
     }
 
     fn unseen(&mut self, guest: Guest) {
         let Some(begun) = self.pending.take() else { return };
-        let file = begun.labels.first().map_or_else(String::new, |label| label.shown.clone());
+        let file =
+            begun.pending.labels.first().map_or_else(String::new, |label| label.shown.to_string());
         let reason = format!(
             "{} was done by a thread that another process traces: that it succeeded, and came \
              before what follows it, is assumed",
@@ -537,7 +559,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         // How much was written, or which file has no name, cannot be told from the files alone.
         if !matches!(begun.pending.action, Action::Write { .. } | Action::Temporary) {
             self.pending = Some(begun);
-            self.exit(guest, 0);
+            self.exit(guest, 0, None);
         }
     }
 

@@ -82,10 +82,38 @@ pub enum Exit {
     TimedOut,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 enum Head {
     Operation(Operation),
     Ending(Ending),
+}
+
+/// What is read back as [`Head`].
+#[derive(Serialize)]
+enum HeadRef<'a> {
+    Operation(&'a OperationRef<'a>),
+    Ending(&'a Ending),
+}
+
+/// An [`Operation`] to be written, made of what its recorder has: field by field the same.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OperationRef<'a> {
+    /// As in [`Operation`], like all that follow.
+    pub ordinal: u64,
+    /// The text of the address.
+    pub address: &'a str,
+    /// The real paths.
+    pub shown: &'a [&'a str],
+    /// The number of the process.
+    pub process: u32,
+    /// The name of the system call.
+    pub call: &'a str,
+    /// What it returned.
+    pub result: i64,
+    /// Length of the ack journal at its entry, in bytes.
+    pub journal_length: u64,
+    /// What it changed.
+    pub effects: &'a [Effect],
 }
 
 /// Why a recording could not be read or written.
@@ -138,8 +166,12 @@ impl Writer {
     ///
     /// # Errors
     /// What the system says.
-    pub fn operation(&mut self, operation: Operation, data: &[u8]) -> Result<(), RecordingError> {
-        self.frame(&Head::Operation(operation), data)
+    pub fn operation(
+        &mut self,
+        operation: &OperationRef<'_>,
+        data: &[u8],
+    ) -> Result<(), RecordingError> {
+        self.frame(&HeadRef::Operation(operation), data)
     }
 
     /// Appends the ending and hands everything to the system.
@@ -147,12 +179,12 @@ impl Writer {
     /// # Errors
     /// What the system says.
     pub fn finish(mut self, ending: Ending) -> Result<(), RecordingError> {
-        self.frame(&Head::Ending(ending), &[])?;
+        self.frame(&HeadRef::Ending(&ending), &[])?;
         let path = self.path.clone();
         self.file.flush().map_err(|source| RecordingError::Io { path, source })
     }
 
-    fn frame(&mut self, head: &Head, data: &[u8]) -> Result<(), RecordingError> {
+    fn frame(&mut self, head: &HeadRef<'_>, data: &[u8]) -> Result<(), RecordingError> {
         self.head.clear();
         self.head =
             postcard::to_extend(head, std::mem::take(&mut self.head)).expect("plain data encodes");
@@ -295,7 +327,6 @@ pub fn effects_with_data<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use killpoint_model::Address;
     use proptest::prelude::*;
 
     fn read_all(bytes: &[u8]) -> Result<usize, RecordingError> {
@@ -314,17 +345,17 @@ mod tests {
         let mut writer = Writer::create(file.path()).unwrap();
         for ordinal in 1..=3 {
             let file = killpoint_model::FileId(1);
-            let operation = Operation {
+            let operation = OperationRef {
                 ordinal,
-                address: Address::End,
-                shown: vec!["f".to_owned()],
+                address: "end",
+                shown: &["f"],
                 process: 1,
-                call: "write".to_owned(),
+                call: "write",
                 result: 4,
                 journal_length: 0,
-                effects: vec![Effect::Write { file, offset: 0, length: 4, durable: false }],
+                effects: &[Effect::Write { file, offset: 0, length: 4, durable: false }],
             };
-            writer.operation(operation, b"data").unwrap();
+            writer.operation(&operation, b"data").unwrap();
         }
         writer.finish(Ending::default()).unwrap();
         std::fs::read(file.path()).unwrap()

@@ -51,16 +51,27 @@ impl Address {
 }
 
 /// Writes an operation and its paths the way an address begins.
-pub fn shape(kind: OperationKind, paths: &[String]) -> String {
-    let suffix = kind.suffix();
-    let mut inner = paths.join(", ");
-    if !suffix.is_empty() {
-        if !inner.is_empty() {
-            inner.push_str(", ");
+pub fn shape<P: AsRef<str>>(kind: OperationKind, paths: &[P]) -> String {
+    let mut text = String::with_capacity(64);
+    write_shape(&mut text, kind, paths).expect("a String takes every text");
+    text
+}
+
+fn write_shape<P: AsRef<str>>(
+    to: &mut impl fmt::Write,
+    kind: OperationKind,
+    paths: &[P],
+) -> fmt::Result {
+    to.write_str(kind.name())?;
+    to.write_str("(")?;
+    let suffix = Some(kind.suffix()).filter(|suffix| !suffix.is_empty());
+    for (index, part) in paths.iter().map(AsRef::as_ref).chain(suffix).enumerate() {
+        if index > 0 {
+            to.write_str(", ")?;
         }
-        inner.push_str(suffix);
+        to.write_str(part)?;
     }
-    format!("{}({inner})", kind.name())
+    to.write_str(")")
 }
 
 /// How a role stands at the end of an address.
@@ -96,8 +107,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Call { kind, paths, ordinal, role } => {
-                let role = role_suffix(role.as_deref());
-                write!(f, "{}#{ordinal}{role}", shape(*kind, paths))
+                write_shape(f, *kind, paths)?;
+                write!(f, "#{ordinal}{}", role_suffix(role.as_deref()))
             }
             Address::End => f.write_str("end"),
         }

@@ -252,6 +252,11 @@ impl Content {
             let index = at / BLOCK;
             let within = usize::try_from(at % BLOCK).expect("less than a block");
             let length = rest.len().min(BLOCK as usize - within);
+            if self.write_in_place(index, within, &rest[..length]) {
+                at += length as u64;
+                rest = &rest[length..];
+                continue;
+            }
             let bytes = if length == BLOCK as usize {
                 rest[..length].to_vec()
             } else {
@@ -269,6 +274,22 @@ impl Content {
         if !data.is_empty() {
             self.size = self.size.max(at);
         }
+    }
+
+    /// Writes within a block that nobody shares and whose digest is not in the sum yet; false if it
+    /// is not of that kind, or may become a block of zeros.
+    fn write_in_place(&mut self, number: u64, within: usize, data: &[u8]) -> bool {
+        let index = usize::try_from(number).expect("a file fits in the address space");
+        let chunk = self.chunks.get_mut(index / CHUNK).and_then(Option::as_mut);
+        let block = chunk.and_then(Arc::get_mut).and_then(|chunk| chunk[index % CHUNK].as_mut());
+        let Some(block) = block.and_then(|block| Arc::get_mut(&mut block.0)) else { return false };
+        let Bytes::Memory(bytes) = &mut block.bytes else { return false };
+        if !self.unsettled.contains(&number) || data.iter().all(|byte| *byte == 0) {
+            return false;
+        }
+        block.digest.take();
+        bytes[within..within + data.len()].copy_from_slice(data);
+        true
     }
 
     /// Makes a range zeros, within the size.

@@ -21,7 +21,7 @@ use super::course::{Course, Step};
 use super::timer::Timer;
 use super::{Ended, Entry, Filtering, Limits, Observer, TICK, Turn, tree};
 use crate::filter;
-use crate::guest::{Descriptors, Guest};
+use crate::guest::Guest;
 use crate::recording::Exit;
 use crate::spawn::{self, Prepared, Streams};
 use listener::{Listener, Notification};
@@ -29,7 +29,9 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::collections::{HashSet, VecDeque};
+use perform::Buffer;
+use rustix::process::{Resource, getrlimit};
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,14 +48,16 @@ struct Supervisor<'a, O> {
     observer: &'a mut O,
     listener: Listener,
     limits: Limits,
-    descriptors: Descriptors,
-    threads: HashSet<Pid>,
+    buffer: Buffer,
+    threads: BTreeSet<Pid>,
     parked: VecDeque<Notification>,
     in_flight: Option<Pid>,
     /// The thread that was sent back into its call and must be let in at once.
     awaited: Option<Pid>,
     /// Whether a thread became somebody else: nothing is done in its name from then on.
     identity_changed: bool,
+    /// Whether a limit cuts writes short and raises SIGXFSZ, or ever did: none is done from then on.
+    file_size_limited: bool,
     struck: bool,
     struck_some: bool,
     over: bool,
@@ -101,12 +105,13 @@ pub(super) fn run<O: Observer>(
         observer,
         listener,
         limits,
-        descriptors: Descriptors::default(),
-        threads: HashSet::from([first]),
+        buffer: Buffer::default(),
+        threads: BTreeSet::from([first]),
         parked: VecDeque::new(),
         in_flight: None,
         awaited: None,
         identity_changed: false,
+        file_size_limited: getrlimit(Resource::Fsize).current.is_some(),
         struck: false,
         struck_some: false,
         over: false,
@@ -218,7 +223,6 @@ impl<O: Observer> Supervisor<'_, O> {
 
     fn forget(&mut self, thread: Pid) {
         self.threads.remove(&thread);
-        self.descriptors.forget(thread);
         self.observer.forget(thread);
     }
 
@@ -304,6 +308,11 @@ impl<O: Observer> Supervisor<'_, O> {
             self.listener.pass(&notification);
             return;
         }
+        if filter::limits_file_size(notification.call.number) {
+            self.file_size_limited = true;
+            self.listener.pass(&notification);
+            return;
+        }
         if self.threads.insert(thread)
             && crate::guest::thread_group(thread).is_ok_and(|group| group == thread)
         {
@@ -323,9 +332,12 @@ impl<O: Observer> Supervisor<'_, O> {
             Entry::Wait => self.parked.push_back(notification),
             Entry::Carry => self.carry(&notification),
             Entry::CarryThenStrike(length) => {
-                let cut = perform::cut_short(&mut self.descriptors, &notification, length);
+                let held = self.observer.held();
+                let cut = held.and_then(|held| {
+                    perform::cut_short(held, &notification, length, &mut self.buffer)
+                });
                 match cut {
-                    Some(result) => self.observer.exit(guest, result),
+                    Some((result, written)) => self.observer.exit(guest, result, Some(written)),
                     None => self.observer.lost(guest.thread),
                 }
                 self.struck = true;
@@ -357,25 +369,26 @@ impl<O: Observer> Supervisor<'_, O> {
         }
     }
 
-    /// Carries out a call and tells its result.
+    /// Carries out a call and tells its result. A thread that was killed meanwhile has its call done
+    /// all the same, as if the kill had come a little later: what is read of it for that cannot be
+    /// read any more once it has given up its memory, which is before anybody learns of its death.
     fn carry(&mut self, notification: &Notification) {
         self.last_call = Instant::now();
         let thread = notification.thread;
-        if !self.listener.is_waiting(notification) {
-            self.observer.lost(thread);
-            return;
-        }
         self.in_flight = Some(thread);
-        let performed = match self.identity_changed {
-            true => None,
-            false => perform::perform(&mut self.descriptors, notification),
+        let performed = match self.observer.held() {
+            Some(held) if !self.identity_changed && !self.file_size_limited => {
+                perform::perform(held, notification, &mut self.buffer)
+            }
+            _ => None,
         };
         match performed {
-            Some(result) => {
-                self.observer.exit(Guest { thread }, result);
+            Some((result, written)) => {
+                self.observer.exit(Guest { thread }, result, Some(written));
                 self.listener.answer(notification, result);
             }
-            None => self.fenced(notification),
+            None if self.listener.is_waiting(notification) => self.fenced(notification),
+            None => self.observer.lost(thread),
         }
         self.in_flight = None;
         self.last_call = Instant::now();
@@ -409,7 +422,7 @@ impl<O: Observer> Supervisor<'_, O> {
         }
         // Given up for a signal: the thread will make the call anew, if it makes it at all.
         let told = if fence::is_restart(result) { i64::from(-libc::EINTR) } else { result };
-        self.observer.exit(Guest { thread }, told);
+        self.observer.exit(Guest { thread }, told, None);
         fence::lower(thread, stop);
     }
 

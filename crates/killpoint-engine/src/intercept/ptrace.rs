@@ -15,7 +15,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
@@ -24,17 +24,9 @@ use std::time::Instant;
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
 const EVENT_STOP: i32 = 128;
 
-/// Where a thread is, as far as it concerns us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Running,
-    Parked,
-    InFlight,
-}
-
 struct Tracer<'a, O> {
     observer: &'a mut O,
-    threads: HashMap<Pid, Place>,
+    threads: BTreeSet<Pid>,
     parked: VecDeque<Pid>,
     in_flight: Option<Pid>,
     strike_after: bool,
@@ -100,7 +92,7 @@ pub(crate) fn run<O: Observer>(
     let failure = waiting.go()?;
     let mut tracer = Tracer {
         observer,
-        threads: HashMap::from([(first, Place::Running)]),
+        threads: BTreeSet::from([first]),
         parked: VecDeque::new(),
         in_flight: None,
         strike_after: false,
@@ -166,7 +158,7 @@ impl<O: Observer> Tracer<'_, O> {
                 left_over = self.processes();
                 break;
             }
-            if self.course.is_start() && self.threads.keys().any(|it| tree::is_at_work(*it)) {
+            if self.course.is_start() && self.threads.iter().any(|it| tree::is_at_work(*it)) {
                 self.last_call = Instant::now();
             }
             match self.course.look(self.in_flight.is_some(), self.last_call) {
@@ -203,7 +195,7 @@ impl<O: Observer> Tracer<'_, O> {
         let driver = self.start.programs.driver.expect("a course that starts a driver has one");
         let started = self.start.traced(driver).and_then(|waiting| {
             let process = waiting.process;
-            self.threads.insert(process, Place::Running);
+            self.threads.insert(process);
             self.driver = Some(process);
             self.observer.process(process);
             waiting.go()
@@ -230,7 +222,7 @@ impl<O: Observer> Tracer<'_, O> {
     }
 
     fn processes(&self) -> HashSet<Pid> {
-        self.threads.keys().filter_map(|tid| crate::guest::thread_group(*tid).ok()).collect()
+        self.threads.iter().filter_map(|tid| crate::guest::thread_group(*tid).ok()).collect()
     }
 
     /// Kills the whole tree and reaps it. Nothing of it runs again.
@@ -239,7 +231,7 @@ impl<O: Observer> Tracer<'_, O> {
         if nix::unistd::getpid().as_raw() == 1 {
             let _ = nix::sys::signal::kill(Pid::from_raw(-1), Signal::SIGKILL);
         }
-        for tid in self.threads.keys() {
+        for tid in self.threads.iter() {
             let _ = nix::sys::signal::kill(*tid, Signal::SIGKILL);
         }
         loop {
@@ -296,20 +288,20 @@ impl<O: Observer> Tracer<'_, O> {
     }
 
     fn born(&mut self, pid: Pid, limits: Limits) {
-        if self.threads.contains_key(&pid) {
+        if self.threads.contains(&pid) {
             return;
         }
         if self.threads.len() >= limits.threads_max {
             self.too_many = true;
         }
-        self.threads.insert(pid, Place::Running);
+        self.threads.insert(pid);
         if crate::guest::thread_group(pid).is_ok_and(|group| group == pid) {
             self.observer.process(pid);
         }
     }
 
     fn died(&mut self, pid: Pid, exit: Exit) {
-        if !self.threads.contains_key(&pid) && pid != self.first {
+        if !self.threads.contains(&pid) && pid != self.first {
             return; // an orphan that init reaps
         }
         self.parked.retain(|parked| *parked != pid);
@@ -372,7 +364,6 @@ impl<O: Observer> Tracer<'_, O> {
                 false
             }
             Entry::Wait => {
-                self.threads.insert(pid, Place::Parked);
                 self.parked.push_back(pid);
                 false
             }
@@ -442,7 +433,6 @@ impl<O: Observer> Tracer<'_, O> {
     fn carry(&mut self, pid: Pid) {
         self.last_call = Instant::now();
         self.in_flight = Some(pid);
-        self.threads.insert(pid, Place::InFlight);
         let _ = ptrace::syscall(pid, None);
     }
 
@@ -454,8 +444,7 @@ impl<O: Observer> Tracer<'_, O> {
         }
         let result = result_of(pid);
         self.in_flight = None;
-        self.threads.insert(pid, Place::Running);
-        self.observer.exit(Guest { thread: pid }, result);
+        self.observer.exit(Guest { thread: pid }, result, None);
         if self.strike_after {
             self.struck = true;
             return;
@@ -469,7 +458,6 @@ impl<O: Observer> Tracer<'_, O> {
     fn wake_parked(&mut self) {
         while self.in_flight.is_none() && !self.struck {
             let Some(pid) = self.parked.pop_front() else { return };
-            self.threads.insert(pid, Place::Running);
             let Ok(call) = call_of(pid) else { continue };
             if self.decide(pid, call, false) {
                 return;

@@ -2,11 +2,11 @@
 
 use super::Recorder;
 use crate::filter::{FICLONE, FICLONERANGE};
-use crate::guest::{Guest, Identity, Place, identity};
+use crate::guest::{Guest, Place, identity};
 use crate::intercept::Call;
 use crate::naming::Label;
 use killpoint_model::operation::{FileId, Name, OperationKind};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -42,19 +42,65 @@ pub(super) enum At {
 
 /// What has to be looked at once the call has returned.
 pub(super) enum Action {
-    Write { file: FileId, descriptor: OwnedFd, at: At, durable: bool, buffer: Option<u64> },
-    Create { name: Name, place: Place },
+    Write {
+        file: FileId,
+        descriptor: OwnedFd,
+        /// As in [`crate::intercept::Held`].
+        is_plain: bool,
+        at: At,
+        durable: bool,
+        buffer: Option<u64>,
+    },
+    Create {
+        name: Name,
+        place: Place,
+    },
     Temporary,
-    Resize { file: FileId, size: u64 },
-    Fallocate { file: FileId, descriptor: OwnedFd, mode: i32, offset: u64, length: u64 },
-    Replace { file: FileId, descriptor: OwnedFd },
-    Rename { from: Option<(Name, FileId)>, to: Option<(Name, Place)>, exchange: bool },
-    Link { source: Option<FileId>, name: Name, place: Place },
-    Unlink { name: Name, file: FileId },
-    Attributes { file: FileId, probe: OwnedFd },
-    Xattrs { file: FileId, probe: OwnedFd },
+    Resize {
+        file: FileId,
+        size: u64,
+    },
+    Fallocate {
+        file: FileId,
+        descriptor: OwnedFd,
+        mode: i32,
+        offset: u64,
+        length: u64,
+    },
+    Replace {
+        file: FileId,
+        descriptor: OwnedFd,
+    },
+    Rename {
+        from: Option<(Name, FileId)>,
+        to: Option<(Name, Place)>,
+        exchange: bool,
+    },
+    Link {
+        source: Option<FileId>,
+        name: Name,
+        place: Place,
+    },
+    Unlink {
+        name: Name,
+        file: FileId,
+    },
+    Attributes {
+        file: FileId,
+        probe: OwnedFd,
+    },
+    Xattrs {
+        file: FileId,
+        probe: OwnedFd,
+    },
     Nothing,
-    Sync { file: FileId, data_only: bool, range: Option<(u64, u64)> },
+    Sync {
+        file: FileId,
+        /// None for msync.
+        descriptor: Option<OwnedFd>,
+        data_only: bool,
+        range: Option<(u64, u64)>,
+    },
     SyncAll,
 }
 
@@ -260,25 +306,21 @@ impl<C: FnMut() -> bool> Recorder<C> {
     /// regular files and directories: a call on a FIFO or socket may wait for ever.
     fn in_state(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(FileId, OwnedFd)>> {
         let found = self.file_of(guest, descriptor)?;
-        Ok(found.and_then(|(identity, copy)| Some((*self.identities.get(&identity)?, copy))))
+        Ok(found.and_then(|(stat, copy)| Some((*self.identities.get(&identity(&stat))?, copy))))
     }
 
     /// The regular file or directory that a descriptor of the target refers to, and a copy of it.
-    fn file_of(
-        &mut self,
-        guest: Guest,
-        descriptor: i32,
-    ) -> io::Result<Option<(Identity, OwnedFd)>> {
+    fn file_of(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(Stat, OwnedFd)>> {
         let copy = self.descriptors.copy(guest.thread, descriptor)?;
         let stat = rustix::fs::fstat(&copy)?;
         let kind = stat.st_mode & libc::S_IFMT;
         let counts = kind == libc::S_IFREG || kind == libc::S_IFDIR;
-        Ok(counts.then_some((identity(&stat), copy)))
+        Ok(counts.then_some((stat, copy)))
     }
 
     /// A pending call on a file; none if no name leads to it any more (a crash removes it).
     fn on_file(
-        &self,
+        &mut self,
         kind: OperationKind,
         file: FileId,
         call: &'static str,
@@ -286,8 +328,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
     ) -> Option<Pending> {
         let label = self.namespace.label(file).or_else(|| {
             self.image.inode(file).filter(|_| self.temporaries.contains(&file))?;
-            let text = "<unnamed>".to_owned();
-            Some(Label { path: text.clone(), shown: text })
+            Some(Label::alike("<unnamed>"))
         })?;
         Some(Pending { kind, labels: vec![label], call, action })
     }
@@ -300,9 +341,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
         at: At,
         flags: i32,
     ) -> Attempt {
-        let Some((identity, descriptor)) = self.file_of(guest, signed(a[0]))? else {
+        let Some((stat, descriptor)) = self.file_of(guest, signed(a[0]))? else {
             return Ok(None);
         };
+        let identity = identity(&stat);
         let Some(file) = self.identities.get(&identity).copied() else {
             self.note_outside_file(&descriptor, identity);
             return Ok(None);
@@ -317,7 +359,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let durable = status.intersects(OFlags::DSYNC | OFlags::SYNC)
             || flags & (libc::RWF_DSYNC | libc::RWF_SYNC) != 0;
         let buffer = matches!(call, "write" | "pwrite64").then_some(a[1]);
-        let action = Action::Write { file, descriptor, at, durable, buffer };
+        let takes_away = stat.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0;
+        let is_plain = !status.contains(OFlags::DIRECT) && !takes_away;
+        let action = Action::Write { file, descriptor, is_plain, at, durable, buffer };
         Ok(self.on_file(OperationKind::Write, file, call, action))
     }
 
@@ -531,9 +575,12 @@ impl<C: FnMut() -> bool> Recorder<C> {
         kind: OperationKind,
         call: &'static str,
     ) -> Attempt {
-        let Some((file, _)) = self.in_state(guest, signed(a[0]))? else { return Ok(None) };
+        let Some((file, descriptor)) = self.in_state(guest, signed(a[0]))? else {
+            return Ok(None);
+        };
         let data_only = kind == OperationKind::Fdatasync;
-        let action = Action::Sync { file, data_only, range: None };
+        let descriptor = Some(descriptor);
+        let action = Action::Sync { file, descriptor, data_only, range: None };
         Ok(self.on_file(kind, file, call, action))
     }
 
@@ -553,7 +600,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         }
         let Some(label) = self.namespace.label(file) else { return Ok(None) };
         // Not carried: the mapping is followed from now on, before a store can happen.
-        self.follow_mapping(file, &descriptor, label.shown);
+        self.follow_mapping(file, &descriptor, label.shown.to_string());
         Ok(None)
     }
 
@@ -571,8 +618,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
             let probe = std::fs::File::open(format!("/proc/{}/map_files/{link}", guest.thread))?;
             let Some(file) = self.known(&probe)? else { return Ok(None) };
             let from = offset + (a[0] - start);
-            let action =
-                Action::Sync { file, data_only: true, range: Some((from, a[1].min(end - a[0]))) };
+            let range = Some((from, a[1].min(end - a[0])));
+            let action = Action::Sync { file, descriptor: None, data_only: true, range };
             return Ok(self.on_file(OperationKind::Msync, file, "msync", action));
         }
         Ok(None)
@@ -590,8 +637,7 @@ fn mapping(line: &str) -> Option<(u64, u64, u64, &str)> {
 }
 
 fn outside_label(name: &[u8]) -> Label {
-    let text = format!("<outside>/{}", killpoint_model::address::escape(name));
-    Label { path: text.clone(), shown: text }
+    Label::alike(&format!("<outside>/{}", killpoint_model::address::escape(name)))
 }
 
 /// The descriptor that a call works on, where it works on one.

@@ -20,15 +20,16 @@ impl<C: FnMut() -> bool> Recorder<C> {
     pub(super) fn complete(
         &mut self,
         guest: Guest,
-        pending: Pending,
-        result: i64,
+        pending: &mut Pending,
+        (result, written): (i64, Option<&[u8]>),
         data: &mut Vec<u8>,
     ) -> Vec<Effect> {
-        let shown = pending.labels.first().map_or_else(String::new, |label| label.shown.clone());
-        let attempt = self.effects(guest, pending.action, result, data);
+        let action = std::mem::replace(&mut pending.action, Action::Nothing);
+        let attempt = self.effects(guest, action, (result, written), data);
         attempt.unwrap_or_else(|error| {
             data.clear();
-            self.gap(shown, format!("the result of {} could not be read: {error}", pending.call));
+            let file = pending.labels.first().map_or("", |label| &*label.shown);
+            self.gap(file, format!("the result of {} could not be read: {error}", pending.call));
             vec![Effect::Nothing]
         })
     }
@@ -37,11 +38,11 @@ impl<C: FnMut() -> bool> Recorder<C> {
         &mut self,
         guest: Guest,
         action: Action,
-        result: i64,
+        (result, written): (i64, Option<&[u8]>),
         data: &mut Vec<u8>,
     ) -> io::Result<Vec<Effect>> {
         let effect = match action {
-            Action::Write { file, descriptor, at, durable, buffer } => {
+            Action::Write { file, descriptor, at, durable, buffer, .. } => {
                 let length = result.unsigned_abs();
                 if length == 0 {
                     return Ok(vec![Effect::Nothing]);
@@ -57,7 +58,12 @@ impl<C: FnMut() -> bool> Recorder<C> {
                         .unsigned_abs()
                         .saturating_sub(length),
                 };
-                self.read_back(guest, file, &descriptor, offset, length, buffer, data)?;
+                match written.filter(|_| !self.mapped.follows(file)) {
+                    Some(written) => data.extend_from_slice(written),
+                    None => {
+                        self.read_back(guest, file, &descriptor, offset, length, buffer, data)?;
+                    }
+                }
                 self.mapped.refresh(file);
                 Effect::Write { file, offset, length, durable }
             }
@@ -109,7 +115,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 return Ok(effects);
             }
             Action::Nothing => Effect::Nothing,
-            Action::Sync { file, data_only, range } => Effect::Synced { file, data_only, range },
+            Action::Sync { file, data_only, range, .. } => {
+                Effect::Synced { file, data_only, range }
+            }
             Action::SyncAll => Effect::SyncedAll,
         };
         Ok(vec![effect])

@@ -3,7 +3,9 @@
 
 use super::{Output, RecordError};
 use crate::guest::{Descriptors, Guest, Identity, Place, identity};
-use crate::intercept::{self, Call, Entry, Filtering, Limits, Mechanism, Observer, Programs, Turn};
+use crate::intercept::{
+    self, Call, Entry, Filtering, Held, Limits, Mechanism, Observer, Programs, Turn,
+};
 use crate::recording::Exit;
 use crate::spawn::{Launch, Prepared, Streams};
 use nix::unistd::Pid;
@@ -171,7 +173,11 @@ impl<C: FnMut() -> bool> Observer for Scout<C> {
         Entry::Pass
     }
 
-    fn exit(&mut self, _guest: Guest, _result: i64) {}
+    fn exit(&mut self, _guest: Guest, _result: i64, _written: Option<&[u8]>) {}
+
+    fn held(&self) -> Option<Held<'_>> {
+        None
+    }
 
     fn lost(&mut self, _thread: Pid) {}
 

@@ -51,6 +51,11 @@ impl MappedFiles {
         self.files.is_empty()
     }
 
+    /// Whether stores into this file are followed.
+    pub(super) fn follows(&self, file: FileId) -> bool {
+        self.files.contains_key(&file)
+    }
+
     /// Follows a file from now on. `reader` is a description of the harness's own.
     pub(super) fn add(&mut self, file: FileId, reader: File, label: String) {
         self.files.entry(file).or_insert_with(|| {

@@ -22,7 +22,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use killpoint_engine::image::{Image, Inode};
-use killpoint_engine::recording::{Ending, Writer};
+use killpoint_engine::recording::{Ending, OperationRef, Writer};
 use killpoint_engine::states::{Models, StateName, Variant, Walk};
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name, Operation};
 use killpoint_model::{Address, CrashModel, OperationKind, Profile};
@@ -282,7 +282,18 @@ impl Script {
     pub fn write(&self, path: &Path) {
         let mut writer = Writer::create(path).expect("a temporary file can be made");
         for (operation, data) in &self.operations {
-            writer.operation(operation.clone(), data).expect("it can be written");
+            let shown: Vec<&str> = operation.shown.iter().map(String::as_str).collect();
+            let written = OperationRef {
+                ordinal: operation.ordinal,
+                address: &operation.address.to_string(),
+                shown: &shown,
+                process: operation.process,
+                call: &operation.call,
+                result: operation.result,
+                journal_length: operation.journal_length,
+                effects: &operation.effects,
+            };
+            writer.operation(&written, data).expect("it can be written");
         }
         let ending = Ending { journal_length: self.journal_length, ..Ending::default() };
         writer.finish(ending).expect("it can be written");

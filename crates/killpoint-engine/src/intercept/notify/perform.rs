@@ -4,49 +4,57 @@
 //! Only where nobody can tell the difference: the target is still who the supervisor is, its file
 //! size is not limited, and the buffer can be read whole. Everything else is fenced.
 
+use super::super::Held;
 use super::Notification;
-use crate::guest::{Descriptors, Guest};
-use rustix::fs::OFlags;
-use std::io;
-use std::os::fd::OwnedFd;
+use crate::guest::Guest;
 
 /// Larger writes are left to the target: copying them twice costs more than a fence.
 const BYTES_MAX: u64 = 1 << 20;
 /// What buffers for O_DIRECT are aligned to.
 const ALIGNMENT: usize = 4_096;
 
-/// Carries out a call; none if it must be left to the target.
-pub(super) fn perform(descriptors: &mut Descriptors, notification: &Notification) -> Option<i64> {
+/// Where the bytes of a write pass through; kept, so that it need not be made for every call.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// So many bytes, whatever they hold, aligned as a descriptor with O_DIRECT demands it.
+    fn aligned(&mut self, length: usize) -> &mut [u8] {
+        if self.0.len() < length + ALIGNMENT {
+            self.0.resize(length + ALIGNMENT, 0);
+        }
+        let start = self.0.as_ptr().align_offset(ALIGNMENT);
+        &mut self.0[start..start + length]
+    }
+}
+
+/// Carries out a call on the descriptor that is held for it; gives its result and the bytes that
+/// were written. None if it must be left to the target.
+pub(super) fn perform<'b>(
+    held: Held<'_>,
+    notification: &Notification,
+    buffer: &'b mut Buffer,
+) -> Option<(i64, &'b [u8])> {
     let Notification { thread, call, .. } = *notification;
     let a = call.arguments;
-    let copy = |descriptors: &mut Descriptors| descriptors.copy(thread, a[0] as u32 as i32).ok();
     match call.number {
-        libc::SYS_fsync => Some(result(rustix::fs::fsync(copy(descriptors)?))),
-        libc::SYS_fdatasync => Some(result(rustix::fs::fdatasync(copy(descriptors)?))),
-        libc::SYS_write | libc::SYS_pwrite64 if a[2] <= BYTES_MAX => {
-            if file_size_limit(thread) != libc::RLIM_INFINITY {
-                return None; // a limit cuts writes short and raises SIGXFSZ
-            }
-            let copy = copy(descriptors)?;
-            let status = rustix::fs::fcntl_getfl(&copy).ok()?;
-            let mode = rustix::fs::fstat(&copy).ok()?.st_mode;
-            let takes_away = mode & (libc::S_ISUID | libc::S_ISGID) != 0;
-            if status.contains(OFlags::DIRECT) || takes_away {
-                return None; // alignment; a write by another than root takes these bits away
-            }
+        libc::SYS_fsync => Some((result(rustix::fs::fsync(held.descriptor)), &[])),
+        libc::SYS_fdatasync => Some((result(rustix::fs::fdatasync(held.descriptor)), &[])),
+        libc::SYS_write | libc::SYS_pwrite64 if a[2] <= BYTES_MAX && held.is_plain => {
             let offset = (call.number == libc::SYS_pwrite64).then_some(a[3]);
-            write(Guest { thread }, &copy, a[1], a[2], offset)
+            write(Guest { thread }, held, (a[1], a[2]), offset, buffer)
         }
         _ => None,
     }
 }
 
 /// Writes only the first bytes of what a call would write; none where the call is no plain write.
-pub(super) fn cut_short(
-    descriptors: &mut Descriptors,
+pub(super) fn cut_short<'b>(
+    held: Held<'_>,
     notification: &Notification,
     length: u64,
-) -> Option<i64> {
+    buffer: &'b mut Buffer,
+) -> Option<(i64, &'b [u8])> {
     let Notification { thread, call, .. } = *notification;
     let a = call.arguments;
     let offset = match call.number {
@@ -54,23 +62,26 @@ pub(super) fn cut_short(
         libc::SYS_pwrite64 => Some(a[3]),
         _ => return None,
     };
-    let copy = descriptors.copy(thread, a[0] as u32 as i32).ok()?;
-    write(Guest { thread }, &copy, a[1], length, offset)
+    write(Guest { thread }, held, (a[1], length), offset, buffer)
 }
 
-fn write(guest: Guest, copy: &OwnedFd, at: u64, length: u64, offset: Option<u64>) -> Option<i64> {
-    let length = usize::try_from(length).ok()?;
-    // Aligned, as a descriptor with O_DIRECT demands it.
-    let mut buffer = vec![0; length + ALIGNMENT];
-    let start = buffer.as_ptr().align_offset(ALIGNMENT);
-    let bytes = &mut buffer[start..start + length];
-    if guest.read_into(at, bytes).ok()? != length {
+/// Writes what stands at an address of the target.
+fn write<'b>(
+    guest: Guest,
+    held: Held<'_>,
+    (at, length): (u64, u64),
+    offset: Option<u64>,
+    buffer: &'b mut Buffer,
+) -> Option<(i64, &'b [u8])> {
+    let bytes = buffer.aligned(usize::try_from(length).ok()?);
+    if guest.read_into(at, bytes).ok()? != bytes.len() {
         return None; // a part of the target's buffer is not there: the kernel knows what to do
     }
-    Some(match offset {
-        None => counted(|| rustix::io::write(copy, bytes)),
-        Some(offset) => counted(|| rustix::io::pwrite(copy, bytes, offset)),
-    })
+    let result = match offset {
+        None => counted(|| rustix::io::write(held.descriptor, bytes)),
+        Some(offset) => counted(|| rustix::io::pwrite(held.descriptor, bytes, offset)),
+    };
+    Some((result, &bytes[..usize::try_from(result).unwrap_or(0)]))
 }
 
 fn counted(call: impl FnMut() -> rustix::io::Result<usize>) -> i64 {
@@ -82,20 +93,4 @@ fn counted(call: impl FnMut() -> rustix::io::Result<usize>) -> i64 {
 
 fn result(result: rustix::io::Result<()>) -> i64 {
     result.map_or_else(|error| -i64::from(error.raw_os_error()), |()| 0)
-}
-
-#[expect(unsafe_code, reason = "prlimit of another process has no safe wrapper here")]
-fn file_size_limit(thread: nix::unistd::Pid) -> libc::rlim_t {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` lives for the call; no new limit is given.
-    let status = unsafe {
-        libc::prlimit(thread.as_raw(), libc::RLIMIT_FSIZE, std::ptr::null(), &raw mut limit)
-    };
-    match status {
-        0 => limit.rlim_cur,
-        _ => {
-            debug_assert_ne!(io::Error::last_os_error().raw_os_error(), Some(libc::EFAULT));
-            0 // unknown: as if there were one
-        }
-    }
 }
