@@ -65,6 +65,10 @@ impl Block {
         *self.0.digest.get_or_init(|| Sum::of(self.0.index, &self.bytes()))
     }
 
+    fn is_digested(&self) -> bool {
+        self.0.digest.get().is_some()
+    }
+
     /// The 4,096 bytes.
     ///
     /// # Panics
@@ -145,9 +149,22 @@ const UNSETTLED_MAX: usize = 64;
 pub struct Content {
     size: u64,
     chunks: Vec<Option<Arc<Chunk>>>,
-    /// The sum of all blocks but the unsettled ones.
-    settled: Sum,
+    digests: Digests,
+}
+
+/// What is known of the sum of the blocks' digests.
+#[derive(Clone, Debug)]
+struct Digests {
+    /// The sum of all blocks but the unsettled ones. Not known where many blocks have changed and
+    /// nobody asked: then none is unsettled, and the next who asks pays for all of them.
+    settled: OnceLock<Sum>,
     unsettled: Vec<u64>,
+}
+
+impl Default for Digests {
+    fn default() -> Self {
+        Digests { settled: Sum::default().into(), unsettled: Vec::new() }
+    }
 }
 
 impl Content {
@@ -218,22 +235,44 @@ impl Content {
         }
         let chunk = Arc::make_mut(slot.get_or_insert_with(|| Arc::new([const { None }; CHUNK])));
         let old = std::mem::replace(&mut chunk[place], block);
-        if self.unsettled.contains(&number) {
+        if self.is_unsettled(number) {
             return;
         }
-        if let Some(old) = old {
-            self.settled.subtract(old.digest());
+        if self.digests.unsettled.len() == UNSETTLED_MAX {
+            self.settle();
         }
-        if self.unsettled.len() == UNSETTLED_MAX {
-            self.settled = self.sum();
-            self.unsettled.clear();
+        if let Some(settled) = self.digests.settled.get_mut() {
+            if let Some(old) = old {
+                settled.subtract(old.digest());
+            }
+            self.digests.unsettled.push(number);
         }
-        self.unsettled.push(number);
+    }
+
+    /// Whether a block's digest is in no sum.
+    fn is_unsettled(&self, number: u64) -> bool {
+        self.digests.settled.get().is_none() || self.digests.unsettled.contains(&number)
+    }
+
+    /// Adds the unsettled blocks to the sum, if that costs nothing.
+    fn settle(&mut self) {
+        let mut unsettled = self.digests.unsettled.iter().filter_map(|index| self.block(*index));
+        self.digests.settled = match unsettled.all(Block::is_digested) {
+            true => self.sum().into(),
+            false => OnceLock::new(),
+        };
+        self.digests.unsettled.clear();
     }
 
     fn sum(&self) -> Sum {
-        let mut sum = self.settled;
-        for block in self.unsettled.iter().filter_map(|index| self.block(*index)) {
+        let mut sum = *self.digests.settled.get_or_init(|| {
+            let mut sum = Sum::default();
+            for block in self.chunks.iter().flatten().flat_map(|chunk| chunk.iter().flatten()) {
+                sum.add(block.digest());
+            }
+            sum
+        });
+        for block in self.digests.unsettled.iter().filter_map(|index| self.block(*index)) {
             sum.add(block.digest());
         }
         sum
@@ -279,14 +318,14 @@ impl Content {
     /// Writes within a block that nobody shares and whose digest is not in the sum yet; false if it
     /// is not of that kind, or may become a block of zeros.
     fn write_in_place(&mut self, number: u64, within: usize, data: &[u8]) -> bool {
+        if !self.is_unsettled(number) || data.iter().all(|byte| *byte == 0) {
+            return false;
+        }
         let index = usize::try_from(number).expect("a file fits in the address space");
         let chunk = self.chunks.get_mut(index / CHUNK).and_then(Option::as_mut);
         let block = chunk.and_then(Arc::get_mut).and_then(|chunk| chunk[index % CHUNK].as_mut());
         let Some(block) = block.and_then(|block| Arc::get_mut(&mut block.0)) else { return false };
         let Bytes::Memory(bytes) = &mut block.bytes else { return false };
-        if !self.unsettled.contains(&number) || data.iter().all(|byte| *byte == 0) {
-            return false;
-        }
         block.digest.take();
         bytes[within..within + data.len()].copy_from_slice(data);
         true
@@ -436,6 +475,31 @@ mod tests {
                 let changed = content.changed_blocks(&before);
                 prop_assert_eq!(changed.is_empty(), content.sum() == before.sum());
             }
+        }
+    }
+
+    #[test]
+    fn the_digest_is_the_same_however_often_it_is_asked_for() {
+        let blocks = 3 * UNSETTLED_MAX as u64;
+        for asked_every in [1, 2, UNSETTLED_MAX as u64 + 1, u64::MAX] {
+            let (mut content, mut model) = (Content::default(), Vec::new());
+            // Each block is written in two halves, and once more when the others stand.
+            for step in 0..3 * blocks {
+                let (offset, byte) = match step < 2 * blocks {
+                    true => (step * BLOCK / 2, 1 + (step % 7) as u8),
+                    false => ((step * 11 % blocks) * BLOCK + 5, 9),
+                };
+                let data = vec![byte; if byte == 9 { 3 } else { BLOCK as usize / 2 }];
+                content.write(offset, &data);
+                let end = offset as usize + data.len();
+                model.resize(end.max(model.len()), 0);
+                model[offset as usize..end].copy_from_slice(&data);
+                if step % asked_every == asked_every - 1 {
+                    assert_eq!(content.digest(), content.clone().digest());
+                }
+            }
+            assert_eq!(content.digest(), Content::of_bytes(&model).digest(), "{asked_every}");
+            assert_eq!(content.read(0, u64::MAX), model);
         }
     }
 

@@ -18,7 +18,7 @@ mod listener;
 mod perform;
 
 use super::course::{Course, Step};
-use super::timer::Timer;
+use super::timer::{self, Timer};
 use super::{Ended, Entry, Filtering, Limits, Observer, TICK, Turn, tree};
 use crate::filter;
 use crate::guest::Guest;
@@ -176,10 +176,10 @@ impl<O: Observer> Supervisor<'_, O> {
 
     /// Looks at the clock, if it is time.
     fn look(&mut self) {
-        let now = Instant::now();
-        if now - self.last_look < TICK || self.is_over() {
+        if !timer::is_due() || self.is_over() {
             return;
         }
+        let now = Instant::now();
         self.last_look = now;
         self.forget_dead();
         self.count();
@@ -373,7 +373,6 @@ impl<O: Observer> Supervisor<'_, O> {
     /// all the same, as if the kill had come a little later: what is read of it for that cannot be
     /// read any more once it has given up its memory, which is before anybody learns of its death.
     fn carry(&mut self, notification: &Notification) {
-        self.last_call = Instant::now();
         let thread = notification.thread;
         self.in_flight = Some(thread);
         let performed = match self.observer.held() {

@@ -4,8 +4,8 @@
 //! harness (PTRACE_O_EXITKILL). A call outside the state costs one stop, a call on it two.
 
 use super::course::{Course, Step};
-use super::timer::Timer;
-use super::{Call, Ended, Entry, Filtering, Limits, Observer, Programs, TICK, Turn, tree};
+use super::timer::{self, Timer};
+use super::{Call, Ended, Entry, Filtering, Limits, Observer, Programs, Turn, tree};
 use crate::filter;
 use crate::guest::Guest;
 use crate::recording::Exit;
@@ -127,12 +127,11 @@ impl<O: Observer> Tracer<'_, O> {
     fn follow(&mut self, limits: Limits) -> usize {
         let begin = Instant::now();
         let mut left_over = HashSet::new();
-        let mut last_look = begin;
         loop {
             let now_due = match waitpid(None, Some(WaitPidFlag::__WALL)) {
                 Ok(status) => {
                     self.handle(status, limits);
-                    last_look.elapsed() >= TICK
+                    timer::is_due()
                 }
                 Err(Errno::EINTR) => true,
                 // ECHILD: nobody is left.
@@ -148,7 +147,6 @@ impl<O: Observer> Tracer<'_, O> {
             if !now_due {
                 continue;
             }
-            last_look = Instant::now();
             let is_late = begin.elapsed() > limits.timeout;
             if is_late || self.observer.tick() {
                 self.never_quiet = is_late && self.course.awaits_quiet();
@@ -431,7 +429,6 @@ impl<O: Observer> Tracer<'_, O> {
     }
 
     fn carry(&mut self, pid: Pid) {
-        self.last_call = Instant::now();
         self.in_flight = Some(pid);
         let _ = ptrace::syscall(pid, None);
     }

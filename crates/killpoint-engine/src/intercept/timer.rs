@@ -3,18 +3,29 @@
 use super::TICK;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Interrupts waiting calls every [`TICK`], so that limits are looked at, until it is dropped.
 pub(super) struct Timer;
 
-extern "C" fn nothing(_: i32) {}
+/// Whether a tick has passed since this was last asked.
+static IS_DUE: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn tick(_: i32) {
+    IS_DUE.store(true, Ordering::Relaxed);
+}
+
+/// Whether a tick has passed since this was last asked. Costs less than to look at the clock, which
+/// would be done at every stop.
+pub(super) fn is_due() -> bool {
+    IS_DUE.load(Ordering::Relaxed) && IS_DUE.swap(false, Ordering::Relaxed)
+}
 
 impl Timer {
     #[expect(unsafe_code, reason = "a signal handler and setitimer")]
     pub(super) fn start() -> io::Result<Self> {
-        let action =
-            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handler does nothing, so it is safe at any moment.
+        let action = SigAction::new(SigHandler::Handler(tick), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler only stores into an atomic, so it is safe at any moment.
         unsafe { sigaction(Signal::SIGALRM, &action) }?;
         Self::set(libc::suseconds_t::try_from(TICK.as_micros()).expect("short"))?;
         Ok(Timer)
