@@ -7,7 +7,7 @@
 
 mod content;
 
-pub use content::{BLOCK, Block, Content, Source};
+pub use content::{BLOCK, Block, Content, Source, next_data};
 
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name};
 use std::collections::BTreeMap;

@@ -6,8 +6,11 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
 
+pub mod any_path;
 pub mod arena;
 pub mod compare;
+#[cfg(feature = "dumps")]
+pub mod dump;
 mod filter;
 mod guest;
 pub mod identity;

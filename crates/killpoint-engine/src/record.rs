@@ -15,7 +15,7 @@ use crate::naming::Namespace;
 use crate::recording::{Ending, Exit, OperationRef, RecordingError, Turns, Writer};
 use crate::spawn::{Launch, Prepared, Streams};
 use classify::{Action, Pending};
-use killpoint_model::operation::{Effect, FileId, Name, OperationKind};
+use killpoint_model::operation::{Effect, FileId, FileKind, Name, OperationKind};
 use killpoint_model::{Address, Roles};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
@@ -284,6 +284,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let journal = File::options().read(true).append(true).open(&request.journal);
         let journal = journal
             .map_err(|source| RecordError::Journal { path: request.journal.clone(), source })?;
+        let outside_writes =
+            Outside::new(&request.contained).with_links(&image, &paths, &request.roots);
         Ok(Recorder {
             next_file: identities.len() as u64 + 1,
             identities: identities.into_iter().collect(),
@@ -308,7 +310,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             processes: BTreeMap::new(),
             process_of: BTreeMap::new(),
             gaps: Vec::new(),
-            outside_writes: Outside::new(&request.contained),
+            outside_writes,
             state_callers: BTreeSet::new(),
             sockets: BTreeSet::new(),
             turns: Turns::default(),
@@ -362,6 +364,11 @@ impl<C: FnMut() -> bool> Recorder<C> {
         self.ordinal += 1;
         operation.ordinal = self.ordinal;
         for (effect, bytes) in crate::recording::effects_with_data(operation.effects, data) {
+            if let Effect::Create { kind: FileKind::Symlink(target), .. } = effect
+                && let Some(link) = operation.shown.last()
+            {
+                self.outside_writes.add_link((*link).to_owned(), target);
+            }
             self.image.apply(effect, bytes);
         }
         if self.error.is_none() {
@@ -398,6 +405,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
 
     /// A call on the state has its turn: its address is fixed here.
     fn begin(&mut self, guest: Guest, pending: Pending, length: u64) -> Entry {
+        let image = &self.image;
+        self.mapped.convict(guest.thread, |file| {
+            Some(image.inode(file)?.content.read(0, mapped::MAPPED_BYTES_MAX))
+        });
         self.log_mapped();
         let role = self.roles.of(&guest);
         let address = self.namespace.address(pending.kind, &pending.labels, role);
@@ -468,6 +479,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
+            linked: self.outside_writes.linked(),
             outside_writes: self.outside_writes.into_paths(),
             callers: u32::try_from(self.state_callers.len()).unwrap_or(u32::MAX),
             named: self.namespace.named().iter().cloned().collect(),

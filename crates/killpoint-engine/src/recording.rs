@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kprec\0\x02\n";
+const MAGIC: &[u8; 8] = b"kprec\0\x03\n";
 /// A head longer than this is not ours.
 const HEAD_MAX: u32 = 1 << 24;
 
@@ -47,6 +47,9 @@ pub struct Ending {
     pub gaps: Vec<(String, String)>,
     /// Files that were changed for real: outside of the state and of what is seen copy-on-write.
     pub outside_writes: Vec<String>,
+    /// Files outside of the state that were changed and that a symbolic link in the state leads to: the
+    /// link's path, as shown, and where it leads.
+    pub linked: Vec<(String, String)>,
     /// Names in the state (path relative to the root) that were born during the run, or that calls
     /// gave in vain.
     pub named: Vec<String>,

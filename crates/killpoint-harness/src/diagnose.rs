@@ -64,6 +64,8 @@ pub enum Cause {
     AcknowledgedBeforeWritten,
     /// Done, but not yet marked as done, and done once more.
     ReplayedTwice,
+    /// Run again on what a crash left, the command comes to another end.
+    NotRepeatable,
     /// A lock or pid file is left.
     LockFileLeft,
     /// Acknowledged before the written file was synced.
@@ -104,6 +106,7 @@ impl Cause {
             Cause::CreatedInPlace => "created-in-place",
             Cause::AcknowledgedBeforeWritten => "acknowledged-before-written",
             Cause::ReplayedTwice => "replayed-twice",
+            Cause::NotRepeatable => "not-repeatable",
             Cause::LockFileLeft => "lock-file-left",
             Cause::AcknowledgedBeforeFsync => "acknowledged-before-fsync",
             Cause::WrittenWithoutFsync => "written-without-fsync",
@@ -150,6 +153,12 @@ pub fn diagnose(history: &History, failure: &Failure<'_>) -> Diagnosis {
         false => kill::diagnose(&scene),
     };
     known.unwrap_or_else(|| between_operations(&scene))
+}
+
+/// Says why a crash state that held comes to another end than an undisturbed run when the command is
+/// run again on it.
+pub fn diagnose_rerun(history: &History, failure: &Failure<'_>) -> Diagnosis {
+    kill::run_again(&Scene::new(history, failure))
 }
 
 /// Nothing known is seen: names the operations on either side.

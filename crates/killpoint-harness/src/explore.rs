@@ -211,8 +211,8 @@ fn run(
     journalist.stage("recorded", since)?;
     let local = &with_what_was_measured(local, &recorded, journalist)?;
     let since = Instant::now();
-    let survivors = survivors_matter(options, &recorded, journalist)?;
-    let options = &with_models_that_apply(options, survivors, journalist)?;
+    let live = judged_live(options, &recorded, journalist)?;
+    let options = &with_models_that_apply(options, live, journalist)?;
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
         let text = "the command changed nothing in its state: there is no point to strike at";
@@ -225,8 +225,8 @@ fn run(
             options.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         )));
     }
-    if survivors {
-        survivors::explore(options, local, &recorded, &plan, journalist, watch)?;
+    if let Some(why) = live {
+        survivors::explore(options, local, &recorded, &plan, why, journalist, watch)?;
         journalist.stage("judged", since)?;
         return Ok(Reached::End);
     }
@@ -271,47 +271,53 @@ fn with_what_was_measured(
     Ok(Local { checker_timeout: timeout, last_process_id, ..local.clone() })
 }
 
-/// Whether a strike may leave processes that go on, so that only live kills can judge it.
-fn survivors_matter(
+/// Whether only live kills can judge: a strike may leave processes that go on, or the recording does
+/// not say all that happens to the state.
+fn judged_live(
     options: &Options,
     recorded: &recordings::Recorded,
     journalist: &mut Journalist,
-) -> Result<bool, ExploreError> {
+) -> Result<Option<survivors::Why>, ExploreError> {
+    let unseen = recorded.has_unseen_changes().then_some(survivors::Why::UnseenChanges);
     if options.scope == Scope::All {
-        return Ok(false);
+        return Ok(unseen);
     }
     if recorded.result.ending.processes > 1 {
-        return Ok(true);
+        return Ok(Some(survivors::Why::Survivors));
     }
     let text = format!("one process: scope {} kills all there is", options.scope.name());
     journalist.tell(Event::Note { text })?;
-    Ok(false)
+    Ok(unseen)
 }
 
-/// With survivors only a kill can be judged; what else was asked for is not covered.
+/// Live only a kill can be judged; what else was asked for is not covered.
 fn with_models_that_apply(
     options: &Options,
-    survivors: bool,
+    live: Option<survivors::Why>,
     journalist: &mut Journalist,
 ) -> Result<Options, ExploreError> {
     let mut options = options.clone();
-    if !survivors {
-        return Ok(options);
-    }
+    let Some(why) = live else { return Ok(options) };
+    let because = match why {
+        survivors::Why::Survivors => format!(
+            "with scope {}: what survives goes on writing; use --scope all",
+            options.scope.name()
+        ),
+        survivors::Why::UnseenChanges => {
+            "here: its states are rebuilt from the recording, which does not have all".to_owned()
+        }
+    };
     let (kill, rest): (Vec<CrashModel>, Vec<CrashModel>) =
         options.models.iter().partition(|model| **model == CrashModel::Kill);
     for model in rest {
         journalist.tell(Event::NotCovered(NotCovered {
             file: "*".to_owned(),
-            reason: format!(
-                "{model} is not judged with scope {}: what survives goes on writing; use --scope all",
-                options.scope.name()
-            ),
+            reason: format!("{model} is not judged {because}"),
             needed: model.is_power_loss(),
         }))?;
     }
     if options.idempotent {
-        let text = "--idempotent is not judged with a scope that leaves survivors".to_owned();
+        let text = format!("--idempotent is not judged {because}");
         journalist.tell(Event::Note { text })?;
     }
     options.models = kill;

@@ -6,7 +6,7 @@
 //! another random temporary name, because a path born during the run is written as its directory and
 //! its birth ordinal (`objects/72/<new1>`).
 
-use crate::operation::OperationKind;
+use crate::operation_kind::OperationKind;
 use crate::selector::is_role_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;

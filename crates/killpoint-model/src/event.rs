@@ -3,8 +3,8 @@
 
 use crate::address::Address;
 use crate::crash_model::CrashModel;
+use crate::finding::{Finding, NotCovered, Setting};
 use crate::phase::Phase;
-use crate::report::{Finding, NotCovered, Setting};
 use crate::trial::TrialEvent;
 use crate::verdict::{Judgement, Outcome, Reason};
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,12 @@ pub enum Event {
         /// What the checker said, bounded; only where a promise was broken.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
+        /// Whether the verdict is on what the command left when it was run again on the state.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rerun: bool,
+        /// Files that are left over in the state, some of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        litter: Vec<String>,
     },
     /// How many points of a model are violated or unknown, once all states are judged.
     PointVerdicts {

@@ -4,13 +4,16 @@
 //! every other crate may import it and every function in it can be tested by a table.
 
 pub mod address;
+pub mod crash;
 pub mod crash_model;
 pub mod event;
 pub mod fault;
+pub mod finding;
 pub mod invariant;
 pub mod lifecycle;
 pub mod objective;
 pub mod operation;
+pub mod operation_kind;
 pub mod phase;
 pub mod plan;
 pub mod report;

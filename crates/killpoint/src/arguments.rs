@@ -1,6 +1,6 @@
 //! Flags. Help texts, completions and man pages come from these definitions.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use killpoint_model::seed::Seed;
 use killpoint_model::{CrashModel, Phase, Profile};
 use std::ffi::OsString;
@@ -34,6 +34,8 @@ pub enum Command {
     Audit(Audit),
     /// Explore a built-in example, with a wrong and a right store.
     Demo(Demo),
+    /// Write, watch for or read minidumps.
+    Dump(Dump),
     /// Try out what this machine offers.
     Doctor(Doctor),
     /// Print completions for a shell.
@@ -223,7 +225,7 @@ pub struct Replay {
     #[arg(value_name = "RUN/N")]
     pub finding: String,
     /// How often.
-    #[arg(long, value_name = "T", default_value_t = 1)]
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub times: u32,
     /// Where the folders of runs lie.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]
@@ -281,7 +283,8 @@ pub enum Audit {
   killpoint audit verify 7f3a
 
 Prints the number of records, or the line of the first that was changed, left out or added. Exits
-0 when the chain is whole, 1 when it is broken.")]
+0 when the chain is whole and has its end, 1 when it is broken, 3 when it is whole and has no end:
+the run was interrupted, still goes on, or the log was cut off.")]
 pub struct Verify {
     /// The run's id or folder.
     #[arg(value_name = "RUN")]
@@ -302,6 +305,29 @@ pub struct Demo {
     /// Where the folders of its runs are made.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]
     pub out: PathBuf,
+}
+
+/// Write, watch for or read minidumps.
+///
+///   killpoint dump --pid 4711 --to now.dmp        a dump of a process that runs on; prints its stack
+///   killpoint dump --watch 4711 --to dumps/       a dump whenever it or a child of it crashes, as JSON lines
+///   killpoint dump --read dumps/4711-1.dmp        the stack in a dump; frames of the application have a star
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(group(ArgGroup::new("dumped").required(true).args(["pid", "watch", "read"])))]
+pub struct Dump {
+    /// Dump this process now.
+    #[arg(long, value_name = "N", requires = "to")]
+    pub pid: Option<i32>,
+    /// Dump this process, or any that it begets, when it crashes (SIGSEGV, SIGABRT and their kin).
+    #[arg(long, value_name = "N", requires = "to")]
+    pub watch: Option<i32>,
+    /// Print the stack of the thread that crashed.
+    #[arg(long, value_name = "FILE")]
+    pub read: Option<PathBuf>,
+    /// The file of the dump, or the directory of the dumps of `--watch`.
+    #[arg(long, value_name = "PATH")]
+    pub to: Option<PathBuf>,
 }
 
 /// Flags of `demo-store`.

@@ -4,7 +4,7 @@ use crate::arguments::{
     Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
     ScopeName,
 };
-use crate::{demo, demo_store, interrupt, upkeep};
+use crate::{demo, demo_store, dump, interrupt, upkeep};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
@@ -17,7 +17,7 @@ use killpoint_harness::store::{RunFolder, read_events};
 use killpoint_model::report::Report as Findings;
 use killpoint_model::{Outcome, Roles};
 use std::io::{IsTerminal, Write, stderr, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Why a command could not be carried out, and what to exit with.
@@ -64,6 +64,13 @@ impl From<killpoint_harness::store::StoreError> for Failure {
 /// # Errors
 /// With the outcome to exit with.
 pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
+    let is_anywhere = matches!(
+        arguments.command,
+        Command::Completions(_) | Command::Man(_) | Command::DemoStore(_)
+    );
+    if !is_anywhere {
+        working_directory()?;
+    }
     match arguments.command {
         Command::Explore(flags) => run_explore(*flags),
         Command::Replay(flags) => run_replay(&flags),
@@ -72,11 +79,20 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Recover(flags) => upkeep::recover(&flags),
         Command::Audit(Audit::Verify(flags)) => upkeep::verify(&flags),
         Command::Demo(flags) => demo::run(&flags),
+        Command::Dump(flags) => dump::run(&flags),
         Command::Doctor(flags) => upkeep::doctor(&flags),
         Command::Completions(flags) => upkeep::completions(&flags),
         Command::Man(flags) => upkeep::man(&flags),
         Command::DemoStore(flags) => Ok(demo_store::run(&flags).map(|()| Outcome::Pass)?),
     }
+}
+
+/// The working directory: all paths are taken from there.
+fn working_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        let text = "the working directory is gone or cannot be read; change to one that is there";
+        Failure { error: anyhow::Error::new(error).context(text), outcome: Outcome::Usage }
+    })
 }
 
 fn options(flags: Explore) -> Result<Options, Failure> {

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod demo;
 mod demo_store;
+mod dump;
 mod interrupt;
 mod upkeep;
 

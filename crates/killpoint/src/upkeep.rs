@@ -8,6 +8,7 @@ use killpoint_harness::explore::replay::locate_run;
 use killpoint_harness::recover::{RecoverError, interrupted_runs};
 use killpoint_harness::store::{RunFolder, StoreError, read_events};
 use killpoint_model::Outcome;
+use killpoint_model::event::Event;
 use std::io::{Write, stdout};
 use std::path::Path;
 
@@ -83,8 +84,17 @@ pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
     let folder = locate_run(&flags.run, &out)?;
     match read_events(&folder) {
         Ok(events) => {
+            let has_end = matches!(events.last(), Some(Event::RunEnded { .. }));
             println!("{} records, chain whole", events.len());
-            Ok(Outcome::Pass)
+            if has_end {
+                return Ok(Outcome::Pass);
+            }
+            println!(
+                "The log has no end: the run was interrupted (`killpoint resume {}` goes on with \
+                 it), still goes on, or records were cut off.",
+                flags.run
+            );
+            Ok(Outcome::Unknown)
         }
         Err(StoreError::Broken { path, line, problem }) => {
             println!("{}:{line}: {problem}", shown_path(&path));

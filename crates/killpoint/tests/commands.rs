@@ -234,6 +234,9 @@ fn check_resumed(kind: &str, count: usize) {
     let run = place.run();
     let before = fs::read_to_string(run.join("events.jsonl")).unwrap();
     assert!(!before.contains("run-ended"), "the run was to be interrupted");
+    let audit = place.killpoint(&["audit", "verify", run.to_str().unwrap()]);
+    assert_eq!(code(&audit), 3, "{audit:?}");
+    assert!(text(&audit.stdout).contains("The log has no end"), "{audit:?}");
     let output = place.killpoint(&["resume", run.to_str().unwrap()]);
     assert_eq!(code(&output), 1, "{}", text(&output.stderr));
     let log = fs::read_to_string(run.join("events.jsonl")).unwrap();

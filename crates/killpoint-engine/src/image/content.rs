@@ -109,6 +109,20 @@ fn read_up_to(source: &Source, buffer: &mut [u8], offset: u64) -> io::Result<()>
     }
 }
 
+/// Where the first byte at or after an offset stands that is in no hole; none if there is none.
+///
+/// # Errors
+/// What the system says.
+pub fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(data) => Ok(Some(data)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        // A file system that knows of no holes.
+        Err(rustix::io::Errno::INVAL) => Ok((offset < file.metadata()?.len()).then_some(offset)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A sum of block digests, modulo 2^256 by words: changing one block costs one block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum([u64; 4]);
@@ -168,7 +182,8 @@ impl Default for Digests {
 }
 
 impl Content {
-    /// Refers to a real file of `size` bytes; each block is read once for its digest.
+    /// Refers to a real file of `size` bytes; each block that is in no hole is read once for its
+    /// digest.
     ///
     /// # Errors
     /// What the system says when the file is read.
@@ -179,8 +194,14 @@ impl Content {
         }
         let file = File::open(&source.0.0)?;
         let mut bytes = vec![0; BLOCK as usize];
-        for index in 0..size.div_ceil(BLOCK) {
+        let mut index = 0;
+        // Holes are passed over: a file may be far larger than what is in it.
+        while let Some(data) = next_data(&file, index * BLOCK)? {
+            index = index.max(data / BLOCK);
             let offset = index * BLOCK;
+            if offset >= size {
+                break;
+            }
             let wanted = usize::try_from((size - offset).min(BLOCK)).expect("at most a block");
             bytes[wanted..].fill(0);
             file.read_exact_at(&mut bytes[..wanted], offset)?;
@@ -197,6 +218,7 @@ impl Content {
                 };
                 content.set(index, Some(Block(Arc::new(data))));
             }
+            index += 1;
         }
         content.size = size;
         Ok(content)
@@ -218,6 +240,16 @@ impl Content {
     pub fn block(&self, index: u64) -> Option<&Block> {
         let index = usize::try_from(index).ok()?;
         self.chunks.get(index / CHUNK)?.as_ref()?[index % CHUNK].as_ref()
+    }
+
+    /// The indexes of the blocks that are more than zeros, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = u64> {
+        let chunks = self.chunks.iter().enumerate();
+        let there = chunks.filter_map(|(index, chunk)| Some((index, chunk.as_ref()?)));
+        there.flat_map(|(index, chunk)| {
+            let places = (0..CHUNK).filter(|place| chunk[*place].is_some());
+            places.map(move |place| (index * CHUNK + place) as u64)
+        })
     }
 
     fn set(&mut self, number: u64, block: Option<Block>) {
@@ -429,6 +461,25 @@ impl Content {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_file_that_is_mostly_a_hole_costs_only_what_is_in_it() {
+        const SIZE: u64 = 1 << 40;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("sparse");
+        let file = File::create(&path).expect("made");
+        if file.set_len(SIZE).is_err() {
+            return; // a file system with smaller files
+        }
+        file.write_all_at(b"middle", SIZE / 2).expect("written");
+        file.write_all_at(b"end", SIZE - 3).expect("written");
+        let source = Source::open(&path).expect("there");
+        let content = Content::of_file(source, SIZE).expect("read");
+        assert_eq!(content.size(), SIZE);
+        assert_eq!(content.blocks().count(), 2);
+        assert_eq!(content.read(SIZE / 2, 6), b"middle");
+        assert_eq!(content.read(SIZE - 4, 9), b"\0end");
+    }
 
     #[derive(Clone, Debug)]
     enum Step {

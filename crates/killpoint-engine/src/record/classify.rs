@@ -8,7 +8,7 @@ use crate::naming::Label;
 use killpoint_model::operation::{FileId, Name, OperationKind};
 use rustix::fs::{OFlags, Stat};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// What a call turned out to be.
 pub(super) enum Seen {
@@ -592,13 +592,16 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let Some((file, descriptor)) = self.in_state(guest, signed(a[4]))? else {
             return Ok(None);
         };
-        // A mapping that mprotect makes writable later is not followed: the end state then differs,
-        // and the recording says so.
         let access = rustix::fs::fcntl_getfl(&descriptor)? & OFlags::ACCMODE;
-        if access != OFlags::RDWR || signed(a[2]) & libc::PROT_WRITE == 0 {
+        if access != OFlags::RDWR {
             return Ok(None);
         }
         let Some(label) = self.namespace.label(file) else { return Ok(None) };
+        if signed(a[2]) & libc::PROT_WRITE == 0 {
+            let reader = std::fs::File::open(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
+            self.mapped.suspect(file, reader, label.shown.to_string(), guest.thread);
+            return Ok(None);
+        }
         // Not carried: the mapping is followed from now on, before a store can happen.
         self.follow_mapping(file, &descriptor, label.shown.to_string());
         Ok(None)

@@ -340,9 +340,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 effects.push(Effect::Xattr { file, name, value: Some(value) });
             }
             if metadata.is_file() {
-                let bytes = std::fs::read(&path)?;
-                effects.push(Effect::Replace { file, length: bytes.len() as u64 });
-                data.extend_from_slice(&bytes);
+                self.captured_bytes(file, &path, metadata.len(), &mut effects, data)?;
             }
             if metadata.is_dir() {
                 for entry in std::fs::read_dir(&path)? {
@@ -353,6 +351,33 @@ impl<C: FnMut() -> bool> Recorder<C> {
             }
         }
         Ok(effects)
+    }
+
+    /// The contents of a file that came in: whole, or only what is in no hole.
+    fn captured_bytes(
+        &mut self,
+        file: FileId,
+        path: &Path,
+        size: u64,
+        effects: &mut Vec<Effect>,
+        data: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let content = crate::image::Content::of_file(crate::image::Source::open(path)?, size)?;
+        let blocks = size.div_ceil(crate::image::BLOCK);
+        if content.blocks().count() as u64 == blocks {
+            effects.push(Effect::Replace { file, length: size });
+            data.extend_from_slice(&content.read(0, size));
+            return Ok(());
+        }
+        effects.push(Effect::Resize { file, size });
+        for index in content.blocks() {
+            let offset = index * crate::image::BLOCK;
+            let bytes = content.read(offset, crate::image::BLOCK);
+            let length = bytes.len() as u64;
+            effects.push(Effect::Write { file, offset, length, durable: false });
+            data.extend_from_slice(&bytes);
+        }
+        Ok(())
     }
 
     fn xattrs(&mut self, file: FileId, probe: &OwnedFd) -> io::Result<Vec<Effect>> {

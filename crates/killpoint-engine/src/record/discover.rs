@@ -24,6 +24,7 @@ const PATHS_MAX: usize = 100_000;
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Discovered {
     /// Files that it made, changed, renamed or removed.
+    #[serde(with = "crate::any_path")]
     pub written: BTreeSet<PathBuf>,
     /// How it ended.
     pub exit: Exit,

@@ -1,9 +1,11 @@
 //! Files with a writable shared mapping: read anew at every stop, because stores make no call.
 
+use crate::guest::Identity;
 use killpoint_model::operation::{Effect, FileId};
-use std::collections::BTreeMap;
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Stores into files larger than this are not followed; the recording says so.
 pub(super) const MAPPED_BYTES_MAX: u64 = 64 << 20;
@@ -23,10 +25,21 @@ struct Mapped {
     label: String,
 }
 
+/// A file with a shared mapping that is read-only, through a descriptor that can write: `mprotect` may
+/// make it writable, a call so frequent elsewhere that it is not stopped.
+#[derive(Debug)]
+struct Suspect {
+    reader: File,
+    label: String,
+    /// Who mapped it.
+    threads: BTreeSet<Pid>,
+}
+
 /// The files that are mapped, or were: a mapping can outlive its descriptor.
 #[derive(Debug, Default)]
 pub(super) struct MappedFiles {
     files: BTreeMap<FileId, Mapped>,
+    suspects: BTreeMap<FileId, Suspect>,
 }
 
 fn read(file: &File) -> Option<Vec<u8>> {
@@ -46,6 +59,23 @@ fn read(file: &File) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The files that a thread's process has mapped shared and writable, by its table of mappings.
+fn writable_shared(thread: Pid) -> Vec<Identity> {
+    let table = std::fs::read_to_string(format!("/proc/{thread}/maps")).unwrap_or_default();
+    let identity = |line: &str| -> Option<Identity> {
+        let mut fields = line.split_ascii_whitespace();
+        let rights = fields.nth(1)?;
+        if !(rights.contains('w') && rights.ends_with('s')) {
+            return None;
+        }
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        let number = |text| u32::from_str_radix(text, 16).ok();
+        let device = rustix::fs::makedev(number(major)?, number(minor)?);
+        Some((device, fields.next()?.parse().ok()?))
+    };
+    table.lines().filter_map(identity).collect()
+}
+
 impl MappedFiles {
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
@@ -62,6 +92,46 @@ impl MappedFiles {
             let shadow = read(&reader).unwrap_or_default();
             Mapped { reader, shadow, label }
         });
+    }
+
+    /// Looks, from now on, whether a file's read-only mapping was made writable.
+    pub(super) fn suspect(&mut self, file: FileId, reader: File, label: String, thread: Pid) {
+        if self.files.contains_key(&file) {
+            return;
+        }
+        let threads = BTreeSet::new();
+        let suspect = Suspect { reader, label, threads };
+        self.suspects.entry(file).or_insert(suspect).threads.insert(thread);
+    }
+
+    /// Follows the files whose mappings have become writable since the last look. `before` is what
+    /// the recording says is in them: what differs was stored meanwhile.
+    pub(super) fn convict(&mut self, caller: Pid, before: impl Fn(FileId) -> Option<Vec<u8>>) {
+        if self.suspects.is_empty() {
+            return;
+        }
+        let mut threads: BTreeSet<Pid> =
+            self.suspects.values().flat_map(|suspect| &suspect.threads).copied().collect();
+        threads.insert(caller);
+        let writable: BTreeSet<Identity> = threads.into_iter().flat_map(writable_shared).collect();
+        let is_writable = |suspect: &Suspect| {
+            suspect.reader.metadata().is_ok_and(|file| writable.contains(&(file.dev(), file.ino())))
+        };
+        let found: Vec<FileId> = self
+            .suspects
+            .iter()
+            .filter(|(_, suspect)| is_writable(suspect))
+            .map(|(file, _)| *file)
+            .collect();
+        for file in found {
+            let Some(suspect) = self.suspects.remove(&file) else { continue };
+            let shadow = before(file).unwrap_or_default();
+            self.files.entry(file).or_insert(Mapped {
+                reader: suspect.reader,
+                shadow,
+                label: suspect.label,
+            });
+        }
     }
 
     /// The paths of the files that were ever mapped.

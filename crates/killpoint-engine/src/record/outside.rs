@@ -1,11 +1,16 @@
-//! What a target changes for real: outside of its state and of what it sees copy-on-write.
+//! What a target changes outside of its state: for real, where it does not see a copy; and through
+//! symbolic links that stand in the state, copy or not.
 
-use super::Recorder;
+use super::{Recorder, Root};
 use crate::guest::{Identity, Place};
+use crate::image::Image;
+use killpoint_model::operation::FileKind;
 use rustix::fs::{AtFlags, StatxFlags, statx};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Most paths that are named.
@@ -18,6 +23,11 @@ pub(super) struct Outside {
     contained: HashSet<u64>,
     seen: HashSet<Identity>,
     written: BTreeSet<String>,
+    /// The state directories, with what stands before their paths where they are shown.
+    roots: Vec<(PathBuf, String)>,
+    /// Links in the state that lead out of it: where to, and how the link is shown.
+    links: BTreeMap<PathBuf, String>,
+    linked: BTreeSet<(String, String)>,
 }
 
 fn mount_of(file: impl AsFd) -> io::Result<u64> {
@@ -31,6 +41,39 @@ impl Outside {
         Outside { contained: contained.iter().filter_map(open).collect(), ..Outside::default() }
     }
 
+    /// Knows the links that are there at the beginning.
+    pub(super) fn with_links(mut self, image: &Image, paths: &[PathBuf], roots: &[Root]) -> Self {
+        let prefixes = roots.iter().map(|root| root.prefix.clone());
+        self.roots = paths.iter().cloned().zip(prefixes).collect();
+        image.walk(|(root, path), _, inode| {
+            if let FileKind::Symlink(target) = &inode.kind {
+                let prefix = &self.roots[root].1;
+                let shown = killpoint_model::address::escape(path);
+                let shown = if prefix.is_empty() { shown } else { format!("{prefix}/{shown}") };
+                let link = self.roots[root].0.join(OsStr::from_bytes(path));
+                add_link(&mut self.links, &self.roots, &link, shown, target);
+            }
+        });
+        self
+    }
+
+    /// A link was made in the state.
+    pub(super) fn add_link(&mut self, shown: String, target: &[u8]) {
+        let roots = &self.roots;
+        let below = |(root, prefix): &(PathBuf, String)| {
+            let path = shown.strip_prefix(prefix.as_str())?;
+            Some(root.join(path.trim_start_matches('/')))
+        };
+        if let Some(link) = roots.iter().find_map(below) {
+            add_link(&mut self.links, &self.roots, &link, shown, target);
+        }
+    }
+
+    /// What was changed through links.
+    pub(super) fn linked(&self) -> Vec<(String, String)> {
+        self.linked.iter().cloned().collect()
+    }
+
     /// The paths that were changed, in order.
     pub(super) fn into_paths(self) -> Vec<String> {
         self.written.into_iter().collect()
@@ -38,7 +81,8 @@ impl Outside {
 
     /// Notes a change of a file; only the first needs a look at it.
     fn note_file(&mut self, descriptor: impl AsFd, file: Identity) -> io::Result<()> {
-        if self.contained.is_empty() || !self.seen.insert(file) {
+        let is_watched = !self.contained.is_empty() || !self.links.is_empty();
+        if !is_watched || !self.seen.insert(file) {
             return Ok(());
         }
         self.note(descriptor, b"")
@@ -46,6 +90,7 @@ impl Outside {
 
     /// Notes a change of the file, or in the directory, that a descriptor of ours refers to.
     fn note(&mut self, descriptor: impl AsFd, name: &[u8]) -> io::Result<()> {
+        self.note_linked(&descriptor, name)?;
         if self.contained.is_empty() || self.written.len() >= PATHS_MAX {
             return Ok(());
         }
@@ -63,6 +108,50 @@ impl Outside {
             self.written.insert(path.display().to_string());
         }
         Ok(())
+    }
+}
+
+impl Outside {
+    /// Notes a change of something that a link in the state leads to.
+    fn note_linked(&mut self, descriptor: impl AsFd, name: &[u8]) -> io::Result<()> {
+        if self.links.is_empty() || self.linked.len() >= PATHS_MAX {
+            return Ok(());
+        }
+        let descriptor = descriptor.as_fd().as_raw_fd();
+        let mut path = std::fs::read_link(format!("/proc/self/fd/{descriptor}"))?;
+        if !name.is_empty() {
+            path.push(OsStr::from_bytes(name));
+        }
+        // Of the directories above a path, the nearest that a link leads to.
+        let found = path.ancestors().find_map(|above| self.links.get_key_value(above));
+        if let Some((target, link)) = found {
+            self.linked.insert((link.clone(), target.display().to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// Notes where a link leads, if that is out of the state.
+fn add_link(
+    links: &mut BTreeMap<PathBuf, String>,
+    roots: &[(PathBuf, String)],
+    link: &Path,
+    shown: String,
+    target: &[u8],
+) {
+    const LINKS_MAX: usize = 10_000;
+    let beside = link.parent().unwrap_or(link);
+    let target = beside.join(OsStr::from_bytes(target));
+    // What it leads to need not be there yet.
+    let whole = std::fs::canonicalize(&target).or_else(|_| {
+        let above = target.parent().unwrap_or(&target);
+        let above = std::fs::canonicalize(above)?;
+        Ok::<PathBuf, io::Error>(above.join(target.file_name().unwrap_or_default()))
+    });
+    let Ok(target) = whole else { return };
+    let leads_out = !roots.iter().any(|(root, _)| target.starts_with(root));
+    if leads_out && links.len() < LINKS_MAX {
+        links.insert(target, shown);
     }
 }
 

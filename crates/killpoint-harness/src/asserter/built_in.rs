@@ -1,6 +1,8 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
-use super::oracle::{Crash, CrashState, Digest, Follower, Kind, Learner, Litter, Oracle, Present};
+use super::oracle::{
+    Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
+};
 use killpoint_engine::image::{Content, Image, Inode};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
@@ -18,8 +20,6 @@ use std::path::{Path, PathBuf};
 pub struct BuiltIn {
     oracles: Vec<Oracle>,
     digests: Digests,
-    /// Whether the log that was learnt goes on beyond the crashes that are judged.
-    recorded_beyond: bool,
 }
 
 /// Digests of contents by the engine's own, which cost nothing.
@@ -47,7 +47,6 @@ impl BuiltIn {
     pub fn learn(
         recording: &Path,
         initial: &Image,
-        recorded_beyond: bool,
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
         let digests = Digests::default();
@@ -66,7 +65,7 @@ impl BuiltIn {
             )?;
             oracles.push(learner.finish());
         }
-        Ok(BuiltIn { oracles, digests, recorded_beyond })
+        Ok(BuiltIn { oracles, digests })
     }
 
     /// The files that are judged and how: index of the state directory, path, kind.
@@ -76,36 +75,33 @@ impl BuiltIn {
         })
     }
 
-    /// Judges one state.
-    pub fn judge(&self, image: &Image, state: &StateName, place: &mut Place<'_>) -> Judgement {
+    /// Judges one state, and names what is left over in it. `recorded_beyond` says whether the log that was learnt goes on beyond the
+    /// crash and has all that happened.
+    pub fn judge(
+        &self,
+        image: &Image,
+        state: &StateName,
+        recorded_beyond: bool,
+        place: &mut Place<'_>,
+    ) -> (Judgement, Vec<String>) {
         let mut worst = Judgement::held();
+        let mut litter = Vec::new();
         for (root, oracle) in self.oracles.iter().enumerate() {
             let seen = ImageState::new(image, root, &self.digests, place);
             let crash = Crash {
                 at: state.point,
                 power_loss: state.model.is_power_loss(),
                 durable_from: None,
-                recorded_beyond: self.recorded_beyond,
+                recorded_beyond,
             };
             let judged = oracle.judge(&seen, &crash);
+            litter.extend(judged.litter.named.iter().map(|path| path.display().to_string()));
             if judged.judgement.verdict > worst.verdict {
                 worst = judged.judgement;
             }
         }
-        worst
-    }
-
-    /// Judges the end state and returns what is left over in it.
-    pub fn litter(&self, image: &Image, at: u64) -> Vec<Litter> {
-        let mut nowhere = || Err(io::ErrorKind::Unsupported.into());
-        self.oracles
-            .iter()
-            .enumerate()
-            .map(|(root, oracle)| {
-                let seen = ImageState::new(image, root, &self.digests, &mut nowhere);
-                oracle.judge(&seen, &Crash::kill(at)).litter
-            })
-            .collect()
+        litter.truncate(LITTER_NAMED_MAX);
+        (worst, litter)
     }
 }
 
@@ -138,8 +134,7 @@ fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize
                 begin(follower, image, *child, depth + 1);
             }
             FileKind::Regular => {
-                let contents = child_inode.content.read(0, u64::MAX);
-                follower.begin_file(*child, name, contents);
+                follower.begin_file(*child, name, child_inode.content.clone());
             }
             _ => {}
         }
@@ -198,10 +193,7 @@ impl<'a, 'b> ImageState<'a, 'b> {
 }
 
 fn digest_of(content: &Content, digests: &Digests) -> Digest {
-    *digests
-        .borrow_mut()
-        .entry(content.digest())
-        .or_insert_with(|| Digest::of(&content.read(0, u64::MAX)))
+    *digests.borrow_mut().entry(content.digest()).or_insert_with(|| state::digest_of(content))
 }
 
 impl CrashState for ImageState<'_, '_> {

@@ -7,6 +7,11 @@ use super::paths::{self, Store};
 pub(super) const ANY_ORDER: &str = "order the operations so that the state is whole after each of \
                                     them, with one rename or one transaction as the commit";
 
+/// For a command that is not safe to run again.
+pub(super) const RUN_AGAIN: &str = "make the command safe to run again: store its result and the \
+                                    mark that it is stored in one step (one rename, one \
+                                    transaction), so that a second run finds all of it or nothing";
+
 /// SQLite, where a database was overwritten and no journal was seen on disk.
 const SQLITE_NO_JOURNAL: &str = "if this is a SQLite database, set PRAGMA journal_mode=WAL (or \
                                  DELETE): journal_mode=MEMORY and OFF keep no rollback journal on \

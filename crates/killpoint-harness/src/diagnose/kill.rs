@@ -268,6 +268,40 @@ fn replayed(scene: &Scene<'_>) -> Option<Diagnosis> {
     Some(scene.diagnosis(Cause::ReplayedTwice, Some(path.to_owned()), sentence, fix))
 }
 
+/// The command was run again on a state that was well in itself.
+pub(super) fn run_again(scene: &Scene<'_>) -> Diagnosis {
+    let (history, point) = (scene.history, scene.failure.point);
+    let left = match scene.failure.class {
+        Class::Bricked | Class::Hung => {
+            lock_left(scene).or_else(|| temporary_left(scene, point, false))
+        }
+        Class::Extra => temporary_left(scene, point, true),
+        _ => None,
+    };
+    if let Some(found) = left {
+        return found;
+    }
+    let sentence = match last_change_before(scene, point) {
+        Some(done) if history.entry(point).is_some() => format!(
+            "{} had been carried out and {} had not: run again from there, the command does not \
+             come to the end that it comes to undisturbed.",
+            history.text(done),
+            history.text(point)
+        ),
+        Some(done) => format!(
+            "{} had been carried out: run again after that, the command does not come to the end \
+             that it comes to undisturbed.",
+            history.text(done)
+        ),
+        None => format!(
+            "The crash comes before {}, the first change: run again, the command does not come to \
+             the same end even from where it began.",
+            history.text(point)
+        ),
+    };
+    scene.diagnosis(Cause::NotRepeatable, None, sentence, advice::RUN_AGAIN.to_owned())
+}
+
 /// The operation from the point on that most likely marks something as done: the removal or
 /// truncation of a file, else the next change.
 fn marks_done(scene: &Scene<'_>, point: u64) -> Option<u64> {

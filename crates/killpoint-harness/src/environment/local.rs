@@ -1,5 +1,6 @@
 //! This machine: launches targets and judges in arenas of their own.
 
+use super::opened::Opened;
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
@@ -103,6 +104,9 @@ pub struct Trial {
     pub read_after: bool,
     /// Whether a [`JudgeWorker`] reads what was left, so that no stream checker is started for it.
     pub has_reader: bool,
+    /// Whether to copy what was left into the snapshot of the trial's name where the recording does
+    /// not say it and no checker reads it here.
+    pub keep_left: bool,
 }
 
 /// What one run of the target gave.
@@ -120,6 +124,9 @@ pub struct TrialResult {
     pub before: Option<Reading>,
     /// The reading afterwards.
     pub after: Option<Reading>,
+    /// Of what the command changed through links out of the state, what the reading afterwards opened;
+    /// all of it where there was no such reading.
+    pub links_read: Vec<String>,
     /// The end of what the target printed.
     pub output: String,
     /// Remarks of the arena.
@@ -316,6 +323,12 @@ impl Local {
         fs::copy(&journal, arena.in_run(&format!("recordings/{}.journal", trial.name)))?;
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
         let differences = compare::with_reality(&recorded.image.without_nameless(), &paths)?;
+        if trial.keep_left && !differences.is_empty() && self.checker == Checker::BuiltIn {
+            self.copy_left(arena, &trial.name, &paths)?;
+        }
+        let linked: Vec<String> =
+            recorded.ending.linked.iter().map(|(_, path)| path.clone()).collect();
+        let opened = Opened::watch(&linked)?;
         let since = Instant::now();
         // What stores into mappings have left is not in the recording: only here can it be read.
         let elsewhere = trial.has_reader && differences.is_empty();
@@ -327,7 +340,12 @@ impl Local {
             }
             _ => None,
         };
+        let links_read = match after {
+            Some(_) => opened.seen()?,
+            None => linked,
+        };
         Ok(TrialResult {
+            links_read,
             ending: recorded.ending,
             operations: recorded.operations,
             elapsed,
@@ -338,6 +356,21 @@ impl Local {
             notes: arena.notes().to_vec(),
             reading: since.elapsed().max(reading_before),
         })
+    }
+
+    /// Copies what is in the directories of the state now into the folder of the run.
+    fn copy_left(&self, arena: &Arena, name: &str, paths: &[PathBuf]) -> Result<(), Problem> {
+        let mut copies = Vec::new();
+        for index in 0..paths.len() {
+            let copy = arena.in_run(&snapshot_name(name, index));
+            if copy.exists() {
+                fs::remove_dir_all(&copy)?;
+            }
+            fs::create_dir_all(&copy)?;
+            copies.push(copy);
+        }
+        Materialised::create(copies, &Image::scan(paths)?)?;
+        Ok(())
     }
 
     fn read_before(&self, arena: &mut Arena, initial: &Image) -> Result<Reading, Problem> {
@@ -545,8 +578,19 @@ pub struct Question {
     pub again: bool,
     /// Whether to run the target again on the state, and read it then.
     pub rerun: bool,
-    /// The recording of a live kill at the state: what that has left is read in place of the state.
-    pub left_by: Option<String>,
+    /// A live kill at the state: what that has left is read in place of the state.
+    pub left_by: Option<LeftBy>,
+}
+
+/// A live kill that has left something to read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeftBy {
+    /// The name of its recording.
+    pub recording: String,
+    /// Whether its operations came in another order than those of the recording that judges.
+    pub other_order: bool,
+    /// Whether its recording does not say what it left, which is a snapshot of that name instead.
+    pub unseen: bool,
 }
 
 /// What reading a state gave.
@@ -558,6 +602,8 @@ pub struct Answer {
     pub again: Option<Reading>,
     /// The reading after the target was run again.
     pub rerun: Option<Reading>,
+    /// Files that the built-in oracle takes for left over, some of them.
+    pub litter: Vec<String>,
     /// Whether an equal image reads alike, whatever the journal says: the checker did not look at it.
     pub is_of_image: bool,
 }
@@ -626,15 +672,14 @@ impl Local {
         let mut walk = Walk::start(&path, initial.clone(), models.clone())?;
         let mut bench = Bench::new(self, arena, &initial, journal)?;
         if self.checker == Checker::BuiltIn {
-            let built_in =
-                BuiltIn::learn(&path, &initial, true, &mut |image| bench.place(arena, image))?;
+            let built_in = BuiltIn::learn(&path, &initial, &mut |image| bench.place(arena, image))?;
             bench.take_off_if_laid(arena)?;
             bench.built_in = Some(built_in);
         }
         while let Ok(received) = channel.receive::<Question>(None) {
             let Ok(question) = received.expect_message() else { break };
-            let answer = if let Some(name) = &question.left_by {
-                bench.read_left(arena, &initial, name, &question)?
+            let answer = if let Some(left_by) = &question.left_by {
+                bench.read_left(arena, &initial, left_by, &question)?
             } else {
                 if question.state.point < walk.point() {
                     walk = Walk::start(&path, initial.clone(), models.clone())?;
@@ -744,14 +789,16 @@ impl<'a> Bench<'a> {
         question: &Question,
     ) -> Result<Answer, Problem> {
         if let Some(built_in) = self.built_in.take() {
-            let judgement =
-                built_in.judge(image, &question.state, &mut || self.place(arena, image));
+            let beyond = !question.left_by.as_ref().is_some_and(|left_by| left_by.unseen);
+            let (judgement, litter) =
+                built_in.judge(image, &question.state, beyond, &mut || self.place(arena, image));
             self.built_in = Some(built_in);
             self.take_off_if_laid(arena)?;
             return Ok(Answer {
                 reading: Reading::Judged(judgement),
                 again: None,
                 rerun: None,
+                litter,
                 is_of_image: false,
             });
         }
@@ -798,7 +845,7 @@ impl<'a> Bench<'a> {
         }
         let hung = matches!(reading, Reading::Hung(_));
         let is_of_image = !hung && !question.rerun && !self.journal_looked_at(arena)?;
-        Ok(Answer { reading, again, rerun, is_of_image })
+        Ok(Answer { reading, again, rerun, litter: Vec::new(), is_of_image })
     }
 
     /// Whether the checker has looked at the journal in this worker, now or ever; also where that
@@ -814,28 +861,41 @@ impl<'a> Bench<'a> {
         &mut self,
         arena: &mut Arena,
         initial: &Image,
-        name: &str,
+        left_by: &LeftBy,
         question: &Question,
     ) -> Result<Answer, Problem> {
+        let name = &left_by.recording;
         let path = arena.in_run(&format!("recordings/{name}.rec"));
         let none = Models { models: Vec::new(), profile: Profile::Strict };
         let mut walk = Walk::start(&path, initial.clone(), none)?;
         while walk.step()? {}
-        let image = walk.image().without_nameless();
+        let image = match left_by.unseen && self.built_in.is_some() {
+            true => {
+                let copy = |index| arena.in_run(&snapshot_name(name, index));
+                let copies: Vec<PathBuf> = (0..self.local.roots.len()).map(copy).collect();
+                Image::scan(&copies)?
+            }
+            false => walk.image().without_nameless(),
+        };
         if self.built_in.is_some() {
             let answer = self.read(arena, &image, question)?;
             let Reading::Judged(judgement) = &answer.reading else { return Ok(answer) };
-            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) {
+            let held = judgement.verdict == Verdict::Held;
+            let other_order = left_by.other_order && !held;
+            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) && !other_order {
                 return Ok(answer);
             }
-            // Where bytes vary from run to run, the kill's own recording knows the versions.
-            let own = BuiltIn::learn(&path, initial, false, &mut |image| self.place(arena, image))?;
-            let judgement = own.judge(&image, &question.state, &mut || self.place(arena, &image));
+            // Where bytes vary from run to run, or threads came in another order, the kill's own
+            // recording knows the versions.
+            let own = BuiltIn::learn(&path, initial, &mut |image| self.place(arena, image))?;
+            let (judgement, litter) =
+                own.judge(&image, &question.state, false, &mut || self.place(arena, &image));
             self.take_off_if_laid(arena)?;
             return Ok(Answer {
                 reading: Reading::Judged(judgement),
                 again: None,
                 rerun: None,
+                litter,
                 is_of_image: false,
             });
         }

@@ -4,7 +4,7 @@ use super::judging::Judged;
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
 use super::{ExploreError, Options};
-use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose};
+use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun};
 use crate::environment::local::Local;
 use crate::store::StoreError;
 use killpoint_engine::states::StateName;
@@ -27,6 +27,8 @@ pub struct Defect {
     pub diagnosis: Diagnosis,
     /// How the promise is broken.
     pub class: Class,
+    /// Whether it shows only when the command is run again.
+    pub rerun: bool,
     /// The mildest model that shows it.
     pub model: CrashModel,
     /// Every model that shows it.
@@ -45,7 +47,7 @@ pub fn group(
     judged: &[Judged],
 ) -> Result<Vec<Defect>, ExploreError> {
     let history = history(local, recorded, plan)?;
-    let mut defects: BTreeMap<(Class, Cause, String), Defect> = BTreeMap::new();
+    let mut defects: BTreeMap<(bool, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
         let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
@@ -56,11 +58,15 @@ pub fn group(
                 class,
                 files: &[],
             };
-            let diagnosis = diagnose(&history, &failure);
-            let key = (class, diagnosis.cause, diagnosis.group.clone());
+            let diagnosis = match one.rerun {
+                true => diagnose_rerun(&history, &failure),
+                false => diagnose(&history, &failure),
+            };
+            let key = (one.rerun, class, diagnosis.cause, diagnosis.group.clone());
             let defect = defects.entry(key).or_insert_with(|| Defect {
                 diagnosis: diagnosis.clone(),
                 class,
+                rerun: one.rerun,
                 model: name.model,
                 models: BTreeSet::new(),
                 points: BTreeSet::new(),

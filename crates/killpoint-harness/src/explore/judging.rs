@@ -28,6 +28,10 @@ pub struct Judged {
     pub output: String,
     /// The verdict of the second reading, where there was one.
     pub second: Option<Judgement>,
+    /// Whether the verdict is on what the command has left when it was run again.
+    pub rerun: bool,
+    /// Files that are left over in it.
+    pub litter: Vec<String>,
 }
 
 /// What acknowledgements promise under a model.
@@ -73,6 +77,8 @@ pub fn judge_all(
                     Verdict::Violated(_) => judged.output.clone(),
                     _ => String::new(),
                 },
+                rerun: judged.rerun,
+                litter: judged.litter.clone(),
             })?;
             if let Some(second) = &judged.second {
                 tell_second(state, second, journalist)?;
@@ -84,6 +90,7 @@ pub fn judge_all(
         },
     )?;
     tell_points(plan, &judged, journalist)?;
+    tell_litter(&judged, journalist)?;
     Ok(judged)
 }
 
@@ -145,25 +152,32 @@ fn judged_from(
             judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
             output: String::new(),
             second: None,
+            rerun: false,
+            litter: Vec::new(),
         },
-        Ok(answer) => Judged {
-            judgement: judge_answer(answer, state, recorded, options),
-            output: shown_output(&answer.reading),
-            second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
-        },
+        Ok(answer) => {
+            let promise = promise(state.name.model, options);
+            let first =
+                judge(&answer.reading, &recorded.expectation, state.journal_length, promise);
+            let held = first.verdict == Verdict::Held;
+            let judgement = with_rerun(first, answer, recorded.after.as_ref());
+            let rerun = held && judgement.verdict != Verdict::Held;
+            let shown = answer.rerun.as_ref().filter(|_| rerun).unwrap_or(&answer.reading);
+            Judged {
+                judgement,
+                output: shown_output(shown),
+                second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
+                rerun,
+                litter: answer.litter.clone(),
+            }
+        }
     }
 }
 
-/// The verdict on a state: of its first reading, or of running the command again.
-fn judge_answer(
-    answer: &Answer,
-    state: &State,
-    recorded: &Recorded,
-    options: &Options,
-) -> Judgement {
-    let promise = promise(state.name.model, options);
-    let first = judge(&answer.reading, &recorded.expectation, state.journal_length, promise);
-    match (&answer.rerun, &recorded.after) {
+/// The verdict on a state: of its first reading, or of running the command again where that was
+/// done and the first reading held. `after` is the store that the undisturbed command leaves.
+pub fn with_rerun(first: Judgement, answer: &Answer, after: Option<&Store>) -> Judgement {
+    match (&answer.rerun, after) {
         (Some(rerun), Some(after)) if first.verdict == Verdict::Held => judge_rerun(rerun, after),
         _ => first,
     }
@@ -244,6 +258,28 @@ fn tell_points(
         })?;
     }
     Ok(())
+}
+
+/// Litter is a note: only a checker can say whether the program takes it for data.
+fn tell_litter(judged: &[Judged], journalist: &mut Journalist) -> Result<(), ExploreError> {
+    const NAMED_MAX: usize = 8;
+    let names: BTreeSet<&String> = judged.iter().flat_map(|judged| &judged.litter).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let states = judged.iter().filter(|judged| !judged.litter.is_empty()).count();
+    let listed: Vec<&str> = names.iter().take(NAMED_MAX).map(|name| name.as_str()).collect();
+    let more = match names.len() - listed.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    let text = format!(
+        "{states} of {} states have files left over that an undisturbed run clears up: {}{more}; \
+         whether the program minds them only a checker can say",
+        judged.len(),
+        listed.join(", ")
+    );
+    Ok(journalist.tell(Event::Note { text })?)
 }
 
 /// The index of a state, and its answer or why there is none.

@@ -24,8 +24,10 @@ pub struct Options {
     /// Find out which of the steps each finding needs.
     pub shrink: bool,
     /// State directories; none to find out.
+    #[serde(with = "killpoint_engine::any_path")]
     pub state: Vec<PathBuf>,
     /// An ack journal from before, to start from.
+    #[serde(with = "killpoint_engine::any_path")]
     pub journal: Option<PathBuf>,
     /// Intents of a one-shot command, acknowledged by exit status 0.
     pub intents: Vec<String>,
@@ -46,6 +48,7 @@ pub struct Options {
     /// Where random choices come from.
     pub seed: Seed,
     /// Where `.killpoint` lies.
+    #[serde(with = "killpoint_engine::any_path")]
     pub out: PathBuf,
     /// Begin with empty state directories.
     pub from_empty: bool,
@@ -56,8 +59,10 @@ pub struct Options {
     /// Environment variables whose values finding files may keep.
     pub keep_environment: Vec<String>,
     /// Findings that do not fail the run.
+    #[serde(with = "killpoint_engine::any_path")]
     pub baseline: Option<PathBuf>,
     /// Where to write the findings of this run as a baseline.
+    #[serde(with = "killpoint_engine::any_path")]
     pub write_baseline: Option<PathBuf>,
     /// How many runs are kept.
     pub keep: usize,
@@ -81,7 +86,8 @@ pub struct Options {
     pub pin: bool,
     /// Forbid namespaces, as a hardened container does.
     pub redirect: bool,
-    /// The working directory.
+    /// The working directory; empty where it is gone, which no run is begun with.
+    #[serde(with = "killpoint_engine::any_path")]
     pub directory: PathBuf,
     /// The name of the machine that the command sees; none for this one's.
     pub host_name: Option<OsString>,
@@ -104,7 +110,7 @@ impl Options {
 
     /// The defaults for a command, in this process's working directory and environment.
     pub fn new<T: Into<OsString>>(command: impl IntoIterator<Item = T>) -> Self {
-        let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let directory = std::env::current_dir().unwrap_or_default();
         Options {
             command: command.into_iter().map(Into::into).collect(),
             driver: None,

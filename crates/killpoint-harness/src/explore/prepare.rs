@@ -158,6 +158,10 @@ pub struct Prepared {
 /// # Errors
 /// The first thing that is not as it must be.
 pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreError> {
+    if options.directory.as_os_str().is_empty() {
+        let text = "the working directory is gone or cannot be read; change to one that is there";
+        return Err(ExploreError::Usage(text.to_owned()));
+    }
     launch(options)?;
     let journal = starting_journal(options)?;
     let steps = read_steps(options)?;
@@ -176,6 +180,13 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     super::phases::check(options)?;
     super::findings::read_baseline(options)?;
     let paths = state_paths(options)?;
+    if let (Checker::Stream(_), Some(path)) =
+        (&options.checker, paths.iter().find(|path| path.to_str().is_none()))
+    {
+        let problem =
+            "has a path that is not UTF-8, which a stream checker cannot be told: use --check";
+        return Err(ExploreError::State { path: path.clone(), problem: problem.to_owned() });
+    }
     // What cannot be read is said before the run's folder is made.
     let images = scan_states(options, &paths)?;
     let folder = RunFolder::create(&options.out.join("runs"))?;

@@ -7,6 +7,7 @@ use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, Trial, TrialResult};
+use killpoint_engine::compare::Difference;
 use killpoint_engine::record::Mechanism;
 use killpoint_engine::recording::{Ending, Exit, Reader, Record};
 use killpoint_model::Address;
@@ -20,6 +21,8 @@ use std::time::Instant;
 
 /// Operations that the timeline of a report has.
 const TIMELINE_ROWS_MAX: usize = 2_000;
+/// Most files named of which the real end is another than the rebuilt one.
+const DIFFERENCES_NAMED_MAX: usize = 20;
 /// Recordings made to find out which names are the same every time.
 const NAMING_RECORDINGS_MAX: u32 = 4;
 
@@ -50,6 +53,21 @@ pub struct Recorded {
     pub after: Option<Store>,
     /// How the workload ended.
     pub result: TrialResult,
+}
+
+impl Recorded {
+    /// Whether something changed the state that is not in the recording, so that the states at its
+    /// points cannot be rebuilt.
+    pub fn has_unseen_changes(&self) -> bool {
+        unseen_changes(&self.result).next().is_some()
+    }
+}
+
+/// Where the end that the recording says differs from the real one, files apart of which the
+/// recording follows a mapping.
+fn unseen_changes(result: &TrialResult) -> impl Iterator<Item = &Difference> {
+    let mapped = &result.ending.mapped;
+    result.differences.iter().filter(|difference| !mapped.contains(&difference.path))
 }
 
 /// Whether there is something to go on from.
@@ -191,6 +209,7 @@ pub(super) fn record_once(
         read_before: true,
         read_after: true,
         has_reader: false,
+        keep_left: false,
     };
     let result = local.run(&trial)?;
     match workload_failure(local, &result) {
@@ -296,6 +315,7 @@ fn run(
         read_before: read && number == 1,
         read_after: read,
         has_reader: false,
+        keep_left: false,
     };
     let result = match journalist.earlier.recorded(number) {
         Some(digest) => super::resume::load_result(&local.folder, number, digest)?,
@@ -433,17 +453,34 @@ fn note_gaps(
             needed: true,
         }))?;
     }
-    for difference in result.differences.iter().take(20) {
-        if result.ending.mapped.contains(&difference.path) {
-            continue;
-        }
+    for difference in unseen_changes(result).take(DIFFERENCES_NAMED_MAX) {
         journalist.tell(Event::NotCovered(NotCovered {
             file: difference.path.clone(),
             reason: format!(
-                "the end state rebuilt from the recording differs from the real one: it {}",
+                "something changes it that makes no call the recording has: at the end it {}; \
+                 crash points are judged by live kills, what lies between them is not covered",
                 difference.what
             ),
-            needed: true,
+            needed: false,
+        }))?;
+    }
+    // Recordings that nobody reads afterwards cannot say more.
+    let says = local.checker == Checker::BuiltIn || result.after.is_some();
+    for (link, path) in result.ending.linked.iter().filter(|_| says) {
+        let read = result.links_read.contains(path);
+        let (why, needed) = match (&local.checker, read) {
+            (Checker::BuiltIn, _) => {
+                ("whether the next start needs it only a checker can say", true)
+            }
+            (_, true) => ("the checker opens it", true),
+            (_, false) => ("the checker does not open it", false),
+        };
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: link.clone(),
+            reason: format!(
+                "leads to {path}, which the command changes and which is no part of the state; {why}"
+            ),
+            needed,
         }))?;
     }
     for path in &result.ending.outside_writes {

@@ -53,6 +53,8 @@ pub fn explore(
     if options.recovery_depth == 0 || !options.models.contains(&CrashModel::Kill) {
         return Ok(());
     }
+    // Of a recovery, what would be run again is the checker, and not the command.
+    let options = &Options { idempotent: false, ..options.clone() };
     let since = Instant::now();
     let held: Vec<usize> = plan
         .states
@@ -153,6 +155,7 @@ impl Stage<'_> {
             read_before: false,
             read_after: false,
             has_reader: false,
+            keep_left: false,
         };
         let result = inner.run(&trial)?;
         self.recoveries += 1;
@@ -302,6 +305,7 @@ impl Stage<'_> {
             replay: format!("killpoint replay {}/{number}", self.local.folder.id()),
             output: judged.output.clone(),
             files: Vec::new(),
+            rerun: judged.rerun,
         };
         RunFile::of(self.options, self.local, self.recorded).write(&self.local.folder)?;
         let addresses: Vec<_> =

@@ -1,7 +1,7 @@
 //! Replay: one finding again, from what the folder of its run holds.
 
 use super::findings::Defect;
-use super::judging::promise;
+use super::judging::{promise, with_rerun};
 use super::pinned::Pinned;
 use super::plan::Plan;
 use super::prepare::ExploreError;
@@ -32,7 +32,9 @@ pub struct RunFile {
     pub version: u32,
     command: Vec<OsString>,
     driver: Option<String>,
+    #[serde(with = "killpoint_engine::any_path")]
     directory: PathBuf,
+    #[serde(with = "killpoint_engine::any_path")]
     roots: Vec<(PathBuf, String)>,
     checker: Checker,
     intents_start: u64,
@@ -45,6 +47,10 @@ pub struct RunFile {
     roles: Roles,
     initial: Option<Store>,
     kept: Option<Store>,
+    /// The store after the undisturbed command, for findings about running it again.
+    after: Option<Store>,
+    /// Whether the recording does not say all that happens to the state.
+    unseen: bool,
     has_journal: bool,
     models: Vec<CrashModel>,
     profile: Profile,
@@ -82,6 +88,8 @@ impl RunFile {
                 Expectation::Between { kept } => kept.clone(),
                 _ => None,
             },
+            after: recorded.after.clone(),
+            unseen: recorded.has_unseen_changes(),
             has_journal: matches!(recorded.expectation, Expectation::Journal(_)),
             models: options.models.clone(),
             profile: options.profile,
@@ -252,6 +260,8 @@ fn once(
                 all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
+                after: run.after.as_ref().filter(|_| file.finding.rerun),
+                unseen: run.unseen,
             };
             let name = format!("replay-{}-{attempt}", std::process::id());
             let strike = strike(&name, at, &file.state, &expected, reader)?;
@@ -271,15 +281,16 @@ fn once(
             let last_process_id = super::recordings::read_ending(local, recording)?.last_process_id;
             let inner = Local { snapshot, last_process_id, ..local.clone() };
             let journal_length = file.journal_length;
-            let reading = Reader::new(&inner, recording, models).read(&Question {
+            let answer = Reader::new(&inner, recording, models).read(&Question {
                 state: file.state.clone(),
                 journal_length,
                 again: false,
-                rerun: false,
+                rerun: file.finding.rerun,
                 left_by: None,
             })?;
             let promise = promise(file.state.model, options);
-            judge(&reading, &expectation, journal_length, promise)
+            let first = judge(&answer.reading, &expectation, journal_length, promise);
+            with_rerun(first, &answer, run.after.as_ref())
         }
     };
     Ok(match judgement.verdict == wanted {

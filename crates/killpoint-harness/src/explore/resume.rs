@@ -38,7 +38,9 @@ pub struct SetupFile {
     version: u32,
     killpoint: String,
     options: Options,
+    #[serde(with = "killpoint_engine::any_path")]
     roots: Vec<(PathBuf, String)>,
+    #[serde(with = "killpoint_engine::any_path")]
     real_roots: Vec<PathBuf>,
     journal: Vec<u8>,
     intents_start: u64,
@@ -205,7 +207,8 @@ impl Earlier {
         let (mut judged, mut rest) = (Vec::new(), Vec::new());
         let mut events = std::mem::take(&mut self.0).into_iter().peekable();
         while let Some(event) = events.next() {
-            let Event::Judged { trial, state, judgement, output, .. } = &event else {
+            let Event::Judged { trial, state, judgement, output, rerun, litter, .. } = &event
+            else {
                 rest.push(event);
                 continue;
             };
@@ -213,7 +216,13 @@ impl Earlier {
             if plan.states.get(index).is_none_or(|planned| planned.digest != *state) {
                 return Err(format!("state {trial} of the log is not the one of the plan"));
             }
-            let one = Judged { judgement: judgement.clone(), output: output.clone(), second: None };
+            let one = Judged {
+                judgement: judgement.clone(),
+                output: output.clone(),
+                second: None,
+                rerun: *rerun,
+                litter: litter.clone(),
+            };
             let mut told = vec![event];
             while events.peek().is_some_and(belongs) {
                 told.extend(events.next());

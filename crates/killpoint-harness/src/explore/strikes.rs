@@ -3,7 +3,7 @@
 
 use super::aftermath::Aftermath;
 use super::findings::{self, Defect};
-use super::judging::{Judged, promise};
+use super::judging::{Judged, promise, with_rerun};
 use super::plan::Plan;
 use super::recordings::Recorded;
 use super::replay::{FindingFile, RunFile};
@@ -11,7 +11,7 @@ use super::{ExploreError, Journalist, Options, Progress, Watch, shrink, unknown}
 use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
-use crate::environment::local::{JudgeWorker, Local, LocalError, Question, Trial};
+use crate::environment::local::{Answer, JudgeWorker, LeftBy, Local, LocalError, Question, Trial};
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{Models, StateName, Variant};
 use killpoint_model::event::Event;
@@ -49,6 +49,21 @@ pub struct Expected<'a> {
     pub initial: Option<&'a crate::asserter::history::Store>,
     /// What readings are held against.
     pub expectation: &'a Expectation,
+    /// The store after the undisturbed workload, where the command is to be run again on what the
+    /// kill leaves.
+    pub after: Option<&'a crate::asserter::history::Store>,
+    /// Whether the recording does not say all that happens to the state, so that what a kill
+    /// leaves is taken as it is.
+    pub unseen: bool,
+}
+
+/// How what a live run did before a strike compares with what the recording did before the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The same calls in the same order.
+    Same,
+    /// Calls of the recording in another order: threads or processes race.
+    Other,
 }
 
 /// A worker, other than those that have judged, that reads what live kills left and judges again.
@@ -72,7 +87,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the worker fails; the next state gets a new one.
-    pub fn read(&mut self, question: &Question) -> Result<Reading, LocalError> {
+    pub fn read(&mut self, question: &Question) -> Result<Answer, LocalError> {
         let mut worker = match self.worker.take() {
             Some(worker) => worker,
             None => self.local.judge_worker(self.recording, &self.models)?,
@@ -80,7 +95,7 @@ impl<'a> Reader<'a> {
         worker.ask(question)?;
         let answer = worker.answer(self.local.checker_timeout * 4 + Duration::from_secs(60))?;
         self.worker = Some(worker);
-        Ok(answer.reading)
+        Ok(answer)
     }
 }
 
@@ -101,8 +116,10 @@ pub fn strike(
         stable: Some(expected.stable.clone()),
         strike: Some(at.clone()),
         read_before: false,
-        read_after: true,
+        // A checker changes what it reads; what the command is run again on must be untouched.
+        read_after: expected.after.is_none(),
         has_reader: true,
+        keep_left: expected.unseen,
     };
     let result = local.run(&trial)?;
     let strike = |exact, judgement| Strike { exact, judgement };
@@ -115,32 +132,42 @@ pub fn strike(
     // After it stand a write that was let in part of the way, and what survivors did.
     let length = usize::try_from(result.ending.struck_after.unwrap_or(0)).unwrap_or(usize::MAX);
     let before = &addresses[..length.min(addresses.len())];
-    if let Err(why) = same_history(before, expected) {
-        let text = format!("{} operations came before {}, and {why}", before.len(), at.address);
-        return Ok(strike(Err((Reason::Diverged, text)), nothing));
-    }
+    let order = match same_history(before, expected) {
+        Ok(order) => order,
+        Err(why) => {
+            let text = format!("{} operations came before {}, and {why}", before.len(), at.address);
+            return Ok(strike(Err((Reason::Diverged, text)), nothing));
+        }
+    };
     let unexpected = result
         .differences
         .iter()
         .find(|difference| !result.ending.mapped.contains(&difference.path));
-    if let Some(difference) = unexpected {
+    if let Some(difference) = unexpected.filter(|_| !expected.unseen) {
         let text = format!(
             "the killed state is not the one that its own log says: {} {}",
             difference.path, difference.what
         );
         return Ok(strike(Err((Reason::Diverged, text)), nothing));
     }
-    let reading = match result.after {
-        Some(reading) => reading,
-        None => reader.read(&Question {
-            state: state.clone(),
-            journal_length: u64::MAX,
-            again: false,
-            rerun: false,
-            left_by: Some(name.to_owned()),
-        })?,
+    let judgement = match result.after {
+        Some(reading) => judge_live(local, name, &reading, expected),
+        None => {
+            let answer = reader.read(&Question {
+                state: state.clone(),
+                journal_length: u64::MAX,
+                again: false,
+                rerun: expected.after.is_some(),
+                left_by: Some(LeftBy {
+                    recording: name.to_owned(),
+                    other_order: order == Order::Other,
+                    unseen: expected.unseen && !result.differences.is_empty(),
+                }),
+            })?;
+            let first = judge_live(local, name, &answer.reading, expected);
+            with_rerun(first, &answer, expected.after)
+        }
     };
-    let judgement = judge_live(local, name, &reading, expected);
     Ok(strike(Ok(()), judgement))
 }
 
@@ -168,14 +195,14 @@ fn judge_live(local: &Local, name: &str, reading: &Reading, expected: &Expected<
 
 /// Whether what a live run did before the strike is what the recording did before the point or,
 /// where threads or processes race, other operations of the recording: another interleaving of them.
-fn same_history(live: &[Address], expected: &Expected<'_>) -> Result<(), String> {
+fn same_history(live: &[Address], expected: &Expected<'_>) -> Result<Order, String> {
     // Stores into a mapping make no call; at which stop they are seen is a matter of chance.
     let calls = |addresses: &'_ [Address]| -> Vec<Address> {
         addresses.iter().filter(|a| super::recordings::is_call(a)).cloned().collect()
     };
     let live = calls(live);
     if live == calls(expected.before) {
-        return Ok(());
+        return Ok(Order::Same);
     }
     if !expected.races {
         return Err("they are not those of the recording, in its order".to_owned());
@@ -183,7 +210,7 @@ fn same_history(live: &[Address], expected: &Expected<'_>) -> Result<(), String>
     let all: BTreeSet<&Address> = expected.all.iter().collect();
     match live.iter().find(|address| !all.contains(address)) {
         Some(foreign) => Err(format!("the recording has no {foreign}")),
-        None => Ok(()),
+        None => Ok(Order::Other),
     }
 }
 
@@ -197,6 +224,8 @@ pub(super) fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
         stable: &recorded.stable,
         initial: recorded.initial.as_ref(),
         expectation: &recorded.expectation,
+        after: None,
+        unseen: recorded.has_unseen_changes(),
     }
 }
 
@@ -283,7 +312,7 @@ pub fn confirm(
         let mut finding = finding(number, &defect, plan, judged, confirmed, local);
         let Aftermath { files, copy } = Aftermath::of(local, recorded, plan, judged, &defect)?;
         finding.files = files;
-        if let Some(copy) = copy {
+        if let Some(copy) = copy.filter(|_| !finding.rerun) {
             finding.class = Class::RecoverableByHand;
             finding.detail = format!("{} {}", finding.detail, copy.sentence());
         }
@@ -352,6 +381,7 @@ impl Stage<'_, '_> {
         at: &StrikeAt,
         state: &StateName,
         wanted: &Verdict,
+        rerun: bool,
     ) -> Result<bool, ExploreError> {
         let mut last = (Reason::NotFired, String::new());
         for attempt in 1..=RETRIES_MAX {
@@ -366,13 +396,9 @@ impl Stage<'_, '_> {
             self.journalist.sync()?;
             self.number += 1;
             let name = format!("strike-{}", self.number);
-            let strike = strike(
-                &name,
-                at.clone(),
-                state,
-                &expected(self.recorded, state.point),
-                &mut self.reader,
-            )?;
+            let after = self.recorded.after.as_ref().filter(|_| rerun);
+            let expected = Expected { after, ..expected(self.recorded, state.point) };
+            let strike = strike(&name, at.clone(), state, &expected, &mut self.reader)?;
             let _ = std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.rec")));
             let _ =
                 std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.journal")));
@@ -387,6 +413,10 @@ impl Stage<'_, '_> {
                         ),
                     };
                     (agreed, (!agreed).then_some(Reason::Diverged), detail)
+                }
+                Err((_, detail)) if self.recorded.unstable.contains(&at.address) => {
+                    let text = format!("not every recording has this address: {detail}");
+                    (false, Some(Reason::Diverged), text)
                 }
                 Err((reason, detail)) => (false, Some(reason), detail),
             };
@@ -420,8 +450,10 @@ impl Stage<'_, '_> {
         for _ in 0..self.options.confirmations {
             confirmation.tries += 1;
             let hit = match &live {
-                Some(at) => self.strike(at, name, &judged[*index].judgement.verdict)?,
-                None => self.judge_again(*index, name, &judged[*index].judgement)?,
+                Some(at) => {
+                    self.strike(at, name, &judged[*index].judgement.verdict, defect.rerun)?
+                }
+                None => self.judge_again(*index, name, &judged[*index])?,
             };
             confirmation.hits += u32::from(hit);
         }
@@ -434,18 +466,20 @@ impl Stage<'_, '_> {
         &mut self,
         index: usize,
         name: &StateName,
-        first: &Judgement,
+        first: &Judged,
     ) -> Result<bool, ExploreError> {
         let journal_length = self.plan.states[index].journal_length;
-        let reading = self.reader.read(&Question {
+        let answer = self.reader.read(&Question {
             state: name.clone(),
             journal_length,
             again: false,
-            rerun: false,
+            rerun: first.rerun,
             left_by: None,
         })?;
         let promise = promise(name.model, self.options);
-        let again = judge(&reading, &self.recorded.expectation, journal_length, promise);
+        let again = judge(&answer.reading, &self.recorded.expectation, journal_length, promise);
+        let again = with_rerun(again, &answer, self.recorded.after.as_ref());
+        let first = &first.judgement;
         let agreed = again.verdict == first.verdict;
         if !agreed {
             let text = format!(
@@ -461,7 +495,7 @@ impl Stage<'_, '_> {
         let address = findings::address_at(self.plan, point);
         let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
         let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
-        self.strike(&at, &state, &Verdict::Held)?;
+        self.strike(&at, &state, &Verdict::Held, self.options.idempotent)?;
         self.progress();
         Ok(())
     }
@@ -502,6 +536,7 @@ fn finding(
         replay: format!("killpoint replay {}/{number}", local.folder.id()),
         output: example.output.clone(),
         files: Vec::new(),
+        rerun: defect.rerun,
     }
 }
 

@@ -1,5 +1,6 @@
-//! Strikes that leave survivors: with the scopes `process` and `tree` others go on writing after the
-//! kill, so no state can be rebuilt; each point is judged by a live kill.
+//! Points of which no state can be rebuilt, each judged by a live kill: with the scopes `process` and
+//! `tree` others go on writing after the kill; and where something changed the state that is not in
+//! the recording, only the real state shows it.
 
 use super::findings::{address_at, held_neighbours, shown_at};
 use super::plan::Plan;
@@ -22,7 +23,16 @@ use std::time::Instant;
 /// Most live kills of a run; points beyond are sampled, and the report says so.
 pub const STRIKES_MAX: usize = 500;
 
-/// Strikes every point of the recording live and judges what the survivors made of it.
+/// Why states cannot be rebuilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Others go on after the kill.
+    Survivors,
+    /// The end that the recording says is not the real one.
+    UnseenChanges,
+}
+
+/// Strikes every point of the recording live and judges what is then there.
 ///
 /// # Errors
 /// If a worker fails or the log cannot be written.
@@ -31,6 +41,7 @@ pub fn explore(
     local: &Local,
     recorded: &Recorded,
     plan: &Plan,
+    why: Why,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<(), ExploreError> {
@@ -48,6 +59,8 @@ pub fn explore(
             at: vec![(CrashModel::Kill, vec![point])],
             judgement: judgement.clone(),
             output: String::new(),
+            rerun: false,
+            litter: Vec::new(),
         })?;
         judged.insert(point, judgement);
         let done = done as u64 + 1;
@@ -61,7 +74,11 @@ pub fn explore(
         violated: count(|verdict| matches!(verdict, Verdict::Violated(_))),
         unknown: count(|verdict| matches!(verdict, Verdict::Unknown(_))),
     })?;
-    tell_findings(options, local, recorded, plan, &judged, journalist)
+    let variant = match why {
+        Why::Survivors => format!("scope {}: the others went on", options.scope.name()),
+        Why::UnseenChanges => "as a live kill left it".to_owned(),
+    };
+    tell_findings(options, local, recorded, plan, &judged, &variant, journalist)
 }
 
 fn points(
@@ -80,7 +97,7 @@ fn points(
         .collect();
     if all.len() > STRIKES_MAX {
         let text = format!(
-            "{STRIKES_MAX} of {} points were struck, chosen by the seed: with survivors each costs a run",
+            "{STRIKES_MAX} of {} points were struck, chosen by the seed: judged live, each costs a run",
             all.len()
         );
         journalist.tell(Event::Note { text })?;
@@ -132,6 +149,7 @@ fn tell_findings(
     recorded: &Recorded,
     plan: &Plan,
     judged: &BTreeMap<u64, Judgement>,
+    variant: &str,
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     let known = findings::read_baseline(options)?;
@@ -166,7 +184,7 @@ fn tell_findings(
             points_of: judged.len() as u64,
             phases: plan.phases_of(&points),
             detail: judged[&point].detail.clone(),
-            variant: format!("scope {}: the others went on", options.scope.name()),
+            variant: variant.to_owned(),
             confirmed: Confirmation { hits: 1, tries: 1 },
             confirmed_live: true,
             cause: diagnosis.sentence,
@@ -177,6 +195,7 @@ fn tell_findings(
             replay: format!("killpoint replay {}/{number}", local.folder.id()),
             output: String::new(),
             files: Vec::new(),
+            rerun: false,
         };
         let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
         FindingFile::of_state(&finding, &state, 0, &recorded.addresses).write(&local.folder)?;

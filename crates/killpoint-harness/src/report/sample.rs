@@ -166,6 +166,8 @@ fn judged(worst: &Judgement) -> Vec<Event> {
         at,
         judgement: judgement.clone(),
         output: String::new(),
+        rerun: false,
+        litter: Vec::new(),
     };
     vec![
         judge(1, vec![(CrashModel::Kill, held)], &Judgement::held()),
@@ -310,6 +312,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         replay: format!("killpoint replay 7f3a/{number}"),
         output: String::new(),
         files: Vec::new(),
+        rerun: false,
     }
 }
 
@@ -334,6 +337,7 @@ fn lost() -> Finding {
                 .map(str::to_owned)
                 .to_vec(),
         }],
+        rerun: false,
         ..finding(2, "write(notes.json)#2", 4, CrashModel::Kill, Class::Lost)
     }
 }
@@ -362,6 +366,7 @@ fn torn() -> Finding {
             .map(str::to_owned)
             .to_vec(),
         }],
+        rerun: false,
         ..finding(3, "write(objects/<new1>)#2", 14, CrashModel::TornWrite, Class::Torn)
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const HARNESS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("asserter", &[]),
+    ("collector", &[]),
     ("store", &[]),
     ("diagnose", &[]),
     ("difference", &[]),
@@ -173,8 +174,13 @@ fn exploring_knows_of_reports_only_that_they_are_written() {
 }
 
 #[test]
-fn the_modules_of_the_engine_form_no_cycle() {
-    let mut graph = graph("killpoint-engine");
+fn the_modules_of_the_model_and_of_the_engine_form_no_cycle() {
+    for name in ["killpoint-model", "killpoint-engine"] {
+        check_acyclic(graph(name));
+    }
+}
+
+fn check_acyclic(mut graph: BTreeMap<String, BTreeSet<String>>) {
     while let Some(leaf) =
         graph.iter().find(|(_, imports)| imports.is_empty()).map(|(name, _)| name.clone())
     {

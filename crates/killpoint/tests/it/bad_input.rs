@@ -1,8 +1,11 @@
 //! Bad usage and bad input: a clear error that names what is wrong and what to do, exit code 2, and nothing touched.
 
 use crate::support::{World, guests_directory, is_root, stderr, stdout};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Runs a command that must be refused, and returns what it said.
@@ -227,6 +230,37 @@ fn numbers_that_make_no_sense_are_refused() {
         let mut command = world.explore();
         refused(&world, with_true(command.args([flag, value])), &[flag]);
     }
+}
+
+#[test]
+fn a_replay_of_no_times_is_refused() {
+    let world = World::new();
+    refused(&world, world.killpoint().args(["replay", "7f3a/1", "--times", "0"]), &["--times"]);
+}
+
+#[test]
+fn a_working_directory_that_is_gone_is_named() {
+    let world = World::new();
+    for words in ["explore -- true", "demo", "report 7f3a", "recover"] {
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && exec \"$0\" {words}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_killpoint"));
+        command.current_dir(world.path()).env("HOME", world.path());
+        let root = PathBuf::from("/.killpoint");
+        let was_there = root.exists();
+        refused(&world, &mut command, &["working directory", "gone"]);
+        assert_eq!(was_there, root.exists(), "{words}");
+    }
+}
+
+#[test]
+fn a_stream_checker_cannot_be_told_a_path_that_is_no_text() {
+    let world = World::new();
+    let strange = world.join(OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&strange).expect("made");
+    let mut command = world.killpoint();
+    command.args(["explore", "--check-stream", "cat", "--state"]).arg(strange);
+    refused(&world, with_true(&mut command), &["UTF-8", "--check"]);
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod architecture;
 mod bad_input;
 mod cases;
 mod containment;
+#[cfg(feature = "dumps")]
+mod dumps;
 mod guests;
 mod log;
 mod phases;

@@ -1,8 +1,11 @@
 //! A run that could prove nothing says so, and a judge that fails never says "held".
 
-use crate::support::{World, explored, guests_directory};
-use killpoint_model::verdict::Reason;
+use crate::support::{World, explored, guests_directory, succeed};
+use killpoint_model::verdict::{Class, Reason};
 use killpoint_model::{CrashModel, Outcome};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 
 #[test]
 fn a_command_that_writes_nothing_is_vacuous() {
@@ -106,6 +109,176 @@ fn the_same_command_twice_gives_the_same_findings_and_counts() {
         };
         assert_eq!(run(), run(), "{name}");
     }
+}
+
+#[test]
+fn a_command_that_is_not_safe_to_run_again_is_caught_and_replays() {
+    let world = World::new();
+    let work = r#"cd "$KILLPOINT_STATE"; n=$(cat n 2>/dev/null || echo 0); echo $((n+1)) >n.tmp && mv n.tmp n; echo x >done"#;
+    let check = r#"cd "$KILLPOINT_STATE"; echo "{\"n\": $(cat n 2>/dev/null || echo 0)}""#;
+    let mut command = world.explore_json();
+    command.args(["--idempotent", "--check", check, "--", "sh", "-c", work]);
+    let explored = explored(&mut command);
+    explored.expect(Outcome::Violated);
+    let report = &explored.report;
+    assert_eq!(report.findings.len(), 1, "{}", explored.summary());
+    assert!(report.unknown.is_empty(), "{}", explored.summary());
+    let finding = &report.findings[0];
+    assert_eq!(finding.class, Class::Wrong, "{}", explored.summary());
+    assert_eq!((finding.confirmed.hits, finding.confirmed.tries), (1, 1), "{}", explored.summary());
+    assert!(finding.rerun && finding.confirmed_live);
+    assert!(finding.cause.contains("rename(n.tmp, n)#1"), "{}", explored.summary());
+    assert!(finding.cause.contains("run again"), "{}", explored.summary());
+    let mut replay = world.killpoint();
+    let run = format!("{}/1", world.only_run().display());
+    replay.args(["replay", &run, "--times", "3"]);
+    assert!(succeed(&mut replay).contains("hit 3 of 3"));
+}
+
+#[test]
+fn threads_in_another_order_do_not_make_the_built_in_oracle_unknown() {
+    for name in ["threads", "parallel"] {
+        let guest = ::guests::Guest::named(name).expect("a row");
+        for _ in 0..3 {
+            let world = World::new();
+            let mut command = world.explore_json();
+            command.args(["--", "env", "--unset=KILLPOINT_JOURNAL"]);
+            command.args(guest.work_command(&guests_directory()));
+            let explored = explored(&mut command);
+            assert!(explored.report.live.tries > 0, "{}", explored.summary());
+            explored.expect(Outcome::Pass);
+        }
+    }
+}
+
+/// Stores through a mapping that nobody sees: it is writable only between two calls on the state.
+const UNSEEN: &str = r#"
+import ctypes, json, mmap, os
+state = os.environ["KILLPOINT_STATE"]
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+with open(state + "/mapped", "wb") as file:
+    file.write(bytes(4096))
+file = os.open(state + "/mapped", os.O_RDWR)
+at = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, file, 0)
+assert libc.mprotect(at, 4096, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+ctypes.memset(at, 65, 100)
+assert libc.munmap(at, 4096) == 0
+os.close(file)
+with open(state + "/notes.json", "w") as file:
+    json.dump({"note": "new"}, file)
+"#;
+
+#[test]
+fn where_the_recording_does_not_say_all_that_happens_live_kills_judge() {
+    let check = r#"python3 -c 'import json, os; print(json.dumps(json.load(open(os.environ["KILLPOINT_STATE"] + "/notes.json"))))'"#;
+    for flags in [&["--check", check][..], &[]] {
+        let world = World::new();
+        std::fs::write(world.state().join("notes.json"), r#"{"note": "old"}"#).expect("written");
+        let mut command = world.explore_json();
+        command.args(flags).args(["--", "python3", "-c", UNSEEN]);
+        let explored = explored(&mut command);
+        explored.expect(Outcome::Violated);
+        let report = &explored.report;
+        let gap = report.not_covered.iter().find(|gap| gap.file == "mapped");
+        assert!(gap.is_some_and(|gap| !gap.needed), "{}", explored.summary());
+        assert_eq!(u64::from(report.live.hits), report.points, "{}", explored.summary());
+        let finding = report.findings.iter().find(|finding| finding.shown.contains("notes.json"));
+        let finding = finding.unwrap_or_else(|| panic!("{}", explored.summary()));
+        assert!(finding.confirmed_live && finding.confirmed.hits == 1, "{}", explored.summary());
+        let run = format!("{}/{}", world.only_run().display(), finding.number);
+        assert!(succeed(world.killpoint().args(["replay", &run])).contains("hit 1 of 1"));
+    }
+}
+
+#[test]
+fn a_mapping_that_is_made_writable_later_is_followed() {
+    let world = World::new();
+    let script = UNSEEN.replace("assert libc.munmap(at, 4096) == 0\n", "");
+    let mut command = world.explore_json();
+    command.args(["--check", "echo {}", "--", "python3", "-c", &script]);
+    let explored = explored(&mut command);
+    let report = &explored.report;
+    let gap = report.not_covered.iter().find(|gap| gap.file == "mapped");
+    let gap = gap.unwrap_or_else(|| panic!("{}", explored.summary()));
+    assert!(gap.reason.contains("writable shared mapping"), "{}", explored.summary());
+    let stored = report.timeline.iter().find(|point| point.row.call == "mapped");
+    assert!(stored.is_some(), "{}", explored.summary());
+    assert!(!gap.reason.contains("differs"), "{}", explored.summary());
+}
+
+#[test]
+fn a_read_only_shared_mapping_costs_no_verdict() {
+    let world = World::new();
+    let script = UNSEEN
+        .lines()
+        .filter(|line| !line.starts_with("assert libc.m") && !line.starts_with("ctypes.memset"));
+    let script: Vec<&str> = script.collect();
+    let mut command = world.explore_json();
+    command.args(["--check", "echo {}", "--", "python3", "-c", &script.join("\n")]);
+    explored(&mut command).expect_silence();
+}
+
+#[test]
+fn what_a_link_in_the_state_leads_to_is_named_and_counts_where_recovery_opens_it() {
+    let script = r#"echo new >"$KILLPOINT_STATE/link" && echo x >"$KILLPOINT_STATE/x""#;
+    let reads = r#"cat "$KILLPOINT_STATE/link" >/dev/null; echo {}"#;
+    for (flags, needed) in
+        [(&["--check", reads][..], true), (&["--check", "echo {}"], false), (&[], true)]
+    {
+        let world = World::new();
+        std::fs::write(world.join("outside"), "old").expect("written");
+        std::os::unix::fs::symlink("../outside", world.state().join("link")).expect("made");
+        let mut command = world.explore_json();
+        let explored = explored(command.args(flags).args(["--", "sh", "-c", script]));
+        let gaps = &explored.report.not_covered;
+        let gap = gaps.iter().find(|gap| gap.file == "link");
+        let gap = gap.unwrap_or_else(|| panic!("{}", explored.summary()));
+        assert_eq!(gap.needed, needed, "{}", explored.summary());
+        assert!(gap.reason.contains("/outside"), "{}", explored.summary());
+        if !needed {
+            explored.expect(Outcome::Pass);
+        }
+    }
+}
+
+#[test]
+fn a_large_sparse_file_costs_only_what_is_in_it() {
+    let world = World::new();
+    let file = std::fs::File::create(world.state().join("image")).expect("made");
+    file.set_len(10 << 30).expect("a sparse file");
+    std::fs::write(world.state().join("notes.json"), "[0]").expect("written");
+    let script = r#"cd "$KILLPOINT_STATE"; echo '[1]' >new && mv new notes.json"#;
+    let limited = |command: &mut Command, flags: &[&str]| {
+        // One process may hold far less than the file is long.
+        let line = r#"ulimit -v 4000000; exec "$0" "$@""#;
+        let arguments: Vec<_> = command.get_args().map(OsStr::to_owned).collect();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).arg(command.get_program()).args(arguments).args(flags);
+        shell.current_dir(world.path()).args(["--", "sh", "-c", script]);
+        explored(&mut shell)
+    };
+    for flags in [&["--check", "echo {}"][..], &[]] {
+        limited(&mut world.explore_json(), flags).expect(Outcome::Pass);
+    }
+}
+
+#[test]
+fn a_state_directory_may_have_any_name_that_linux_allows() {
+    let world = World::new();
+    let strange = world.join(OsStr::from_bytes(b"state-\xff\xfe"));
+    std::fs::create_dir(&strange).expect("made");
+    let guest = guests_directory().join("save-in-place");
+    let mut command = world.killpoint();
+    command.args(["explore", "--format", "json", "--out"]).arg(world.out());
+    command.arg("--state").arg(&strange);
+    command.args(["--check", &format!("{} check", guest.display()), "--"]).arg(&guest);
+    explored(&mut command).expect(Outcome::Violated);
+    let run = format!("{}/1", world.only_run().display());
+    assert!(succeed(world.killpoint().args(["replay", &run])).contains("hit 1 of 1"));
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 use super::learner::{Learner, Moment, Version};
 use super::sqlite;
+use super::state::{HELD_BYTES_MAX, digest_of};
+use killpoint_engine::image::Content;
 use killpoint_model::operation::Name;
 use killpoint_model::{Effect, FileId, FileKind, Operation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,16 +44,20 @@ pub struct Follower {
     /// States in which this holds of every database.
     all: Vec<u64>,
     last: u64,
+    /// While names are exchanged: the file that is pushed out of its place.
+    displaced: Option<FileId>,
 }
 
 #[derive(Default)]
 struct Node {
     names: Vec<Name>,
     is_directory: bool,
-    contents: Vec<u8>,
+    contents: Content,
     appended: bool,
     /// Changed since its last version.
     is_changed: bool,
+    /// Changed since it came to stand under the names that it has.
+    is_changed_here: bool,
 }
 
 impl Follower {
@@ -65,6 +71,7 @@ impl Follower {
             candidates: BTreeMap::new(),
             all: Vec::new(),
             last: 0,
+            displaced: None,
         }
     }
 
@@ -75,7 +82,7 @@ impl Follower {
     }
 
     /// A regular file that is there at the beginning; once for each of its names.
-    pub fn begin_file(&mut self, file: FileId, name: Name, contents: Vec<u8>) {
+    pub fn begin_file(&mut self, file: FileId, name: Name, contents: Content) {
         let paths: Vec<_> = self.path(&name).into_iter().collect();
         let node = self.nodes.entry(file).or_default();
         node.names.push(name);
@@ -98,7 +105,7 @@ impl Follower {
             let (own, rest) = bytes.split_at(length.min(bytes.len()));
             bytes = rest;
             self.note_commit(effect, at);
-            self.effect(effect, at, own, length);
+            self.effect(effect, at, own, length as u64);
         }
     }
 
@@ -132,7 +139,7 @@ impl Follower {
         Followed { learner: self.learner, committed_states }
     }
 
-    fn effect(&mut self, effect: &Effect, at: u64, bytes: &[u8], length: usize) {
+    fn effect(&mut self, effect: &Effect, at: u64, bytes: &[u8], length: u64) {
         match effect {
             Effect::Create { file, name, kind, .. } => {
                 let node = Node {
@@ -146,39 +153,33 @@ impl Follower {
                 }
             }
             Effect::Write { file, offset, .. } => {
-                let offset = usize::try_from(*offset).unwrap_or(usize::MAX);
-                if offset == 0 {
+                if *offset == 0 {
                     self.supersede(*file, at);
                 }
-                self.write(*file, offset, bytes, length);
+                self.write(*file, *offset, bytes, length);
             }
             Effect::Resize { file, size } => {
                 if *size == 0 {
                     self.supersede(*file, at);
                 }
-                let size = usize::try_from(*size).unwrap_or(usize::MAX);
                 self.change(*file, |node| {
-                    node.appended &= node.contents.len() == size;
-                    node.contents.resize(size, 0);
+                    node.appended &= node.contents.size() == *size;
+                    node.contents.resize(*size);
                 });
             }
             Effect::Zero { file, offset, length } => {
-                let start = usize::try_from(*offset).unwrap_or(usize::MAX);
-                let end = usize::try_from(offset.saturating_add(*length)).unwrap_or(usize::MAX);
                 self.change(*file, |node| {
                     node.appended = false;
-                    let end = end.min(node.contents.len());
-                    if let Some(range) = node.contents.get_mut(start..end) {
-                        range.fill(0);
-                    }
+                    node.contents.zero(*offset, *length);
                 });
             }
             Effect::Replace { file, .. } => {
                 self.supersede(*file, at);
                 self.change(*file, |node| {
-                    node.appended &= bytes.starts_with(&node.contents);
-                    node.contents = bytes.to_vec();
-                    node.contents.resize(length, 0);
+                    let kept = node.contents.size() <= bytes.len() as u64;
+                    node.appended &= kept && bytes.starts_with(&node.contents.read(0, u64::MAX));
+                    node.contents = Content::of_bytes(bytes);
+                    node.contents.resize(length);
                 });
             }
             Effect::Link { file, name } => {
@@ -201,12 +202,21 @@ impl Follower {
                 });
             }
             Effect::Exchange { first, second } => {
+                let is_new =
+                    |file: &FileId| self.nodes.get(file).is_some_and(|node| node.is_changed_here);
+                // The file that was written for the exchange pushes out the other.
+                self.displaced = match (is_new(&first.1), is_new(&second.1)) {
+                    (true, false) => Some(second.1),
+                    (false, true) => Some(first.1),
+                    _ => None,
+                };
                 self.rename(&[first.1, second.1], at, |this| {
                     this.remove_name(first.1, &first.0);
                     this.remove_name(second.1, &second.0);
                     this.add_name(first.1, &second.0);
                     this.add_name(second.1, &first.0);
                 });
+                self.displaced = None;
             }
             Effect::Synced { file, range: None, .. } => {
                 let paths = self.paths(*file);
@@ -223,25 +233,26 @@ impl Follower {
     fn change(&mut self, file: FileId, change: impl FnOnce(&mut Node)) {
         if let Some(node) = self.nodes.get_mut(&file) {
             node.is_changed = true;
+            node.is_changed_here = true;
             change(node);
         }
     }
 
-    fn write(&mut self, file: FileId, offset: usize, bytes: &[u8], length: usize) {
+    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8], length: u64) {
         self.change(file, |node| {
-            node.appended &= offset == node.contents.len();
+            node.appended &= offset == node.contents.size();
             let Some(end) = offset.checked_add(length) else { return };
-            if node.contents.len() < end {
-                node.contents.resize(end, 0);
+            if node.contents.size() < end {
+                node.contents.resize(end);
             }
-            node.contents[offset..offset + bytes.len()].copy_from_slice(bytes);
+            node.contents.write(offset, bytes);
         });
     }
 
     /// What stood in the file was complete, as something new begins with operation `at`.
     fn supersede(&mut self, file: FileId, at: u64) {
         let node = self.nodes.get(&file);
-        if node.is_some_and(|node| node.is_changed && !node.contents.is_empty()) {
+        if node.is_some_and(|node| node.is_changed && node.contents.size() > 0) {
             let paths = self.paths(file);
             self.tell(file, paths, at.saturating_sub(1), Moment::Superseded);
         }
@@ -253,10 +264,19 @@ impl Follower {
         };
         let appended = node.appended;
         node.is_changed &= paths.is_empty();
-        let contents: Arc<[u8]> = Arc::from(node.contents.as_slice());
+        if paths.is_empty() {
+            return;
+        }
+        let length = node.contents.size();
+        let is_held = length <= HELD_BYTES_MAX;
+        let contents: Arc<[u8]> = match is_held {
+            true => node.contents.read(0, u64::MAX).into(),
+            false => Arc::from([]),
+        };
+        let oversized = (!is_held).then(|| (digest_of(&node.contents), length));
         for path in paths {
             let contents = Arc::clone(&contents);
-            self.learner.version(Version { path, at, moment, contents, appended });
+            self.learner.version(Version { path, at, moment, contents, oversized, appended });
         }
     }
 
@@ -278,7 +298,12 @@ impl Follower {
         }
         for (path, file) in after {
             if before.get(&path) != Some(&file) {
-                self.tell(file, vec![path], at, Moment::Placed);
+                let is_displaced = self.displaced == Some(file);
+                let moment = if is_displaced { Moment::Displaced } else { Moment::Placed };
+                self.tell(file, vec![path], at, moment);
+                if let Some(node) = self.nodes.get_mut(&file) {
+                    node.is_changed_here = false;
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::append_only::{self, Tail};
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::sqlite::Reading;
-use super::state::{CrashState, Present};
+use super::state::{CrashState, HELD_BYTES_MAX, Present};
 use super::subject::{Kind, Match, Subject, What};
 use super::{Crash, Oracle};
 use killpoint_model::{Class, Judgement, Reason, Verdict};
@@ -188,6 +188,9 @@ impl Case<'_> {
     }
 
     fn append_only(&self, present: Present) -> io::Result<Judgement> {
+        if present.length > HELD_BYTES_MAX {
+            return Ok(self.opaque(present));
+        }
         let contents = self.state.read(&self.subject.path)?;
         let (kept, first) = match &self.subject.entries[self.floor].what {
             What::File { length, whole, .. } => {
@@ -288,14 +291,24 @@ impl Case<'_> {
     }
 
     /// A file of no known format. One thing can be said without understanding it: it is empty where
-    /// each version that the program ever completed had content, and nothing in the state holds a
-    /// copy of one. Files that are not data by their names are left out.
+    /// each version that the program ever completed had content, the program carries most of it from
+    /// one version to the next or takes no care of any file, and nothing in the state holds a copy of one. Files that are not data
+    /// by their names are left out.
     fn opaque(&self, present: Present) -> Judgement {
         let never_empty = self.subject.entries.iter().all(|entry| match &entry.what {
             What::File { length, .. } => *length > 0,
             What::Absent | What::Database(_) => true,
         });
         if present.length == 0 && never_empty && !self.floor_is_blank() && !self.is_scratch() {
+            if self.subject.is_given_up {
+                let detail = format!(
+                    "{} is empty; undisturbed the program, too, keeps little of what stood there, and \
+                     it renames other files into place: whether this one is missed only a checker \
+                     can say.",
+                    self.name()
+                );
+                return Judgement::unknown(Reason::NoOracle, detail);
+            }
             return self.lost("is empty");
         }
         let detail = format!(

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// was cut off may then be `unknown` where it would have been `torn`.
 const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// The unit in which two versions of a file that nothing here understands are compared.
+const PIECE_BYTES: usize = 16;
+
 /// When a file was complete in the program's own eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -24,6 +27,8 @@ pub enum Moment {
     Closed,
     /// It was renamed or linked to this path.
     Placed,
+    /// It was exchanged with a file that was written for that, and so pushed to this path.
+    Displaced,
     /// It was synced.
     Synced,
     /// The program began to write it anew from its start, removed it or moved it away. Counts for
@@ -42,8 +47,10 @@ pub struct Version {
     pub at: u64,
     /// Why it counts.
     pub moment: Moment,
-    /// All of its bytes.
+    /// All of its bytes; none where it is oversized.
     pub contents: Arc<[u8]>,
+    /// Of a file that is too large to be held in memory, its digest and its size in bytes.
+    pub oversized: Option<(Digest, u64)>,
     /// Whether since the beginning, or since its creation, bytes were only ever appended to this
     /// inode: nothing overwritten, cut off, preallocated or changed through a mapping.
     pub appended: bool,
@@ -65,6 +72,11 @@ struct History {
     seen: Vec<(u64, Option<Seen>)>,
     dumps: Vec<Entry>,
     is_database: bool,
+    /// The beginning of the last version that had any bytes.
+    last: Vec<u8>,
+    /// Whether each version after the first has kept less than half of the one before; none while
+    /// there was only one.
+    is_given_up: Option<bool>,
 }
 
 /// Gathers versions. Tell it everything in the order of the recording, then `finish`.
@@ -89,18 +101,28 @@ impl Learner {
 
     /// A file was complete.
     pub fn version(&mut self, version: Version) {
-        let Version { path, at, moment, contents, appended } = version;
-        let digest = Digest::of(&contents);
+        let Version { path, at, moment, contents, oversized, appended } = version;
+        let (digest, length) =
+            oversized.unwrap_or_else(|| (Digest::of(&contents), contents.len() as u64));
         let is_database = contents.starts_with(sqlite::MAGIC);
-        let document = self.read_document(&path, digest, &contents);
-        let length = contents.len() as u64;
+        let document = match oversized {
+            Some(_) => None,
+            None => self.read_document(&path, digest, &contents),
+        };
         let is_compared = appended || document.is_some_and(|(format, _)| !format.shows_its_end());
         let history = self.histories.entry(path).or_default();
         history.is_database |= is_database;
+        if document.is_none() && !is_database && length > 0 {
+            history.carry(&contents, appended);
+        }
         let last = history.seen.last().and_then(|(_, seen)| seen.as_ref());
         let contents = match last.filter(|last| last.digest == digest) {
             Some(last) => last.contents.clone(),
-            None if is_compared && !is_database && self.kept_bytes + length <= KEPT_BYTES_MAX => {
+            None if is_compared
+                && !is_database
+                && oversized.is_none()
+                && self.kept_bytes + length <= KEPT_BYTES_MAX =>
+            {
                 self.kept_bytes += length;
                 Some(contents)
             }
@@ -184,16 +206,21 @@ impl Learner {
         // Even undisturbed the database ended like this: not ours to judge.
         self.not_understood.append(&mut self.broken);
         let databases = self.databases();
+        let places = |history: &History| {
+            history.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0)
+        };
+        // Who renames new files into place elsewhere may mean what it writes over here.
+        let is_careful = self.histories.values().any(places);
         let belongs = |path: &Path| sqlite::owner(path).is_some_and(|it| databases.contains(&it));
         let mut known = BTreeSet::new();
         let mut subjects = Vec::new();
         for (path, history) in self.histories {
             let is_companion = belongs(&path);
-            if is_companion || history.is_lasting() {
+            if is_companion || history.is_lasting() || history.is_spare() {
                 known.insert(path.clone());
             }
             if !is_companion && history.is_lasting() {
-                subjects.push(history.into_subject(path));
+                subjects.push(history.into_subject(path, is_careful));
             }
         }
         Oracle {
@@ -212,15 +239,38 @@ impl History {
         self.seen.iter().filter_map(|(_, seen)| seen.as_ref())
     }
 
+    /// Notes how much of the last version is in the next.
+    fn carry(&mut self, contents: &[u8], appended: bool) {
+        const COMPARED_BYTES_MAX: usize = 1 << 20;
+        let contents = &contents[..contents.len().min(COMPARED_BYTES_MAX)];
+        if !self.last.is_empty() && contents != self.last {
+            let is_given_up = !appended && !keeps_half(&self.last, contents);
+            self.is_given_up = Some(is_given_up && self.is_given_up.unwrap_or(true));
+        }
+        self.last = contents.to_vec();
+    }
+
+    /// Whether what stands here at last was pushed here by an exchange of names: the version before
+    /// the one that counts, kept as a spare and written over for the next exchange.
+    fn is_spare(&self) -> bool {
+        let arrival = |seen: &&Seen| matches!(seen.moment, Moment::Placed | Moment::Displaced);
+        let last = self.versions().filter(arrival).last();
+        last.is_some_and(|seen| seen.moment == Moment::Displaced)
+    }
+
     /// Whether anybody reads this path: it was there at the beginning or at the end, or was put in
-    /// place whole. All else are temporary files.
+    /// place whole. All else are temporary files and spares.
     fn is_lasting(&self) -> bool {
+        if self.is_spare() {
+            return false;
+        }
         self.versions()
             .any(|seen| matches!(seen.moment, Moment::Begin | Moment::Placed | Moment::End))
     }
 
-    fn into_subject(self, path: PathBuf) -> Subject {
+    fn into_subject(self, path: PathBuf, is_careful: bool) -> Subject {
         let kind = self.kind(&path);
+        let is_given_up = is_careful && self.is_given_up == Some(true);
         let appended = self.versions().all(|seen| seen.appended);
         let placed = match kind {
             Kind::Document(format) => {
@@ -257,7 +307,7 @@ impl History {
         }
         entries.extend(self.dumps);
         entries.sort_by_key(|entry| entry.at);
-        Subject { path, kind, entries, wholes, appended, placed }
+        Subject { path, kind, entries, wholes, appended, placed, is_given_up }
     }
 
     fn kind(&self, path: &Path) -> Kind {
@@ -343,6 +393,19 @@ impl Seen {
             Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
         }
     }
+}
+
+/// Whether at least half of the bytes of one version stand in another, wherever there, in pieces of
+/// [`PIECE_BYTES`].
+fn keeps_half(old: &[u8], new: &[u8]) -> bool {
+    let length = PIECE_BYTES.min(old.len());
+    let pieces: Vec<&[u8]> = old.chunks_exact(length).collect();
+    let mut missing: BTreeSet<&[u8]> = pieces.iter().copied().collect();
+    for window in new.windows(length) {
+        missing.remove(window);
+    }
+    let kept = pieces.iter().filter(|piece| !missing.contains(*piece)).count();
+    2 * kept >= pieces.len()
 }
 
 /// Keeps the bytes that crash states will be compared with.

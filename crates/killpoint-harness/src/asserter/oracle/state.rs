@@ -1,5 +1,6 @@
 //! Crash states as the oracle sees them: a listing with digests, and contents on demand.
 
+use killpoint_engine::image::Content;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -20,6 +21,17 @@ impl Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+/// A file larger than this is not held in memory: it is known by its digest.
+pub const HELD_BYTES_MAX: u64 = 1 << 30;
+
+/// The digest of contents. Of those that are too large to be held it is made from the image's own.
+pub fn digest_of(content: &Content) -> Digest {
+    match content.size() > HELD_BYTES_MAX {
+        true => Digest::of(&content.digest()),
+        false => Digest::of(&content.read(0, u64::MAX)),
     }
 }
 

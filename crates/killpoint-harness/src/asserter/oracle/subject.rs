@@ -80,6 +80,9 @@ pub(super) struct Subject {
     pub(super) wholes: Vec<Arc<[u8]>>,
     /// Whether its bytes were only ever appended to.
     pub(super) appended: bool,
+    /// Whether the program keeps less than half of each version in the next, and renames new versions
+    /// of other files into place: what it empties it was about to throw away, perhaps knowingly.
+    pub(super) is_given_up: bool,
     /// Contents that were put in place whole: of a document those that cannot be read, of a database
     /// all.
     pub(super) placed: Vec<Digest>,

@@ -1,8 +1,14 @@
 //! Documents in the course of whole programs.
 
 use super::world::{MemoryState, World, letter};
-use crate::asserter::oracle::{Crash, Kind};
-use killpoint_model::{Judgement, Verdict};
+use crate::asserter::oracle::state::{HELD_BYTES_MAX, digest_of};
+use crate::asserter::oracle::{Crash, CrashState, Follower, Kind, Present};
+use killpoint_engine::image::Content;
+use killpoint_model::operation::Name;
+use killpoint_model::{FileId, Judgement, Verdict};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 
 const OLD: &str = "{\"notes\": [1]}";
 const NEW: (&str, &str) = ("{\"notes\": [1,", " 2]}");
@@ -167,6 +173,73 @@ fn temporary_files_are_litter_and_are_not_judged() {
     assert_eq!(judged.judgement, Judgement::held());
     assert_eq!((judged.litter.count, judged.litter.named.len()), (1, 1));
     assert_eq!(world.learn().judge(&world.state(6), &Crash::kill(6)).litter.count, 0);
+}
+
+#[test]
+fn a_file_that_is_written_over_with_other_contents_may_be_meant_to() {
+    const KEPT: &str = "the first of the tasks\nthe second of the tasks\nthe third of the tasks\n";
+    let changed = KEPT.replace("second", "latest");
+    // What the program keeps from one version to the next is missed.
+    let mut world = World::with(&[("pending.data", KEPT), ("index", "DIRC-1")]);
+    world.replace("index", "DIRC", "-2").overwrite("pending.data", &changed[..30], &changed[30..]);
+    check(&world, "......L?.");
+    // What it throws away by itself may be missed or not, if it is careful with others...
+    let mut world = World::with(&[("COMMIT_EDITMSG", "the first message\n"), ("index", "DIRC-1")]);
+    world.replace("index", "DIRC", "-2").overwrite("COMMIT_EDITMSG", "another", " text\n");
+    check(&world, "......??.");
+    // ...and is missed if nothing shows that it knows another way.
+    let mut world = World::with(&[("message", "the first message\n")]);
+    world.overwrite("message", "another", " text\n");
+    check(&world, ".L?.");
+}
+
+#[test]
+fn what_an_exchange_pushes_out_of_its_place_is_a_spare() {
+    let mut world = World::with(&[("a.json", OLD), ("old", "[0]")]);
+    for contents in [NEW, ("[2,", "3]"), ("[4,", "5]")] {
+        world.overwrite("old", contents.0, contents.1).sync("old").exchange("old", "a.json");
+    }
+    check(&world, &".".repeat(16));
+    // The real file is judged all the same.
+    world.overwrite("a.json", "[6,", "7]");
+    check(&world, &(".".repeat(16) + "LT."));
+}
+
+/// A state of which nothing may be read.
+struct Listed(BTreeMap<PathBuf, Present>);
+
+impl CrashState for Listed {
+    fn files(&self) -> &BTreeMap<PathBuf, Present> {
+        &self.0
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        panic!("{} was read", path.display())
+    }
+
+    fn directory(&self) -> io::Result<PathBuf> {
+        panic!("the state was made real")
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_to_be_held_is_known_by_its_digest() {
+    let (root, file) = (FileId(1), FileId(2));
+    let mut contents = Content::of_bytes(b"[0]");
+    contents.resize(HELD_BYTES_MAX + 1);
+    let mut follower = Follower::new(root);
+    let name = Name { directory: root, bytes: b"large.json".to_vec() };
+    follower.begin_file(file, name, contents.clone());
+    let oracle = follower.finish().learner.finish();
+    let kinds: Vec<Kind> = oracle.subjects().map(|it| it.1).collect();
+    assert_eq!(kinds, [Kind::Opaque]);
+    let present =
+        |contents: &Content| Present { digest: digest_of(contents), length: contents.size() };
+    let changed = Content::of_bytes(b"[1]");
+    for (contents, expect) in [(&contents, '.'), (&changed, '?')] {
+        let state = Listed(BTreeMap::from([(PathBuf::from("large.json"), present(contents))]));
+        assert_eq!(letter(&oracle.judge(&state, &Crash::kill(1))), expect);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::asserter::oracle::{
     Crash, CrashState, Digest, Follower, Judged, Learner, Oracle, Present,
 };
+use killpoint_engine::image::Content;
 use killpoint_model::operation::{Attributes, Name};
 use killpoint_model::{Address, Class, Effect, FileId, FileKind, Operation, Reason, Verdict};
 use std::cell::OnceCell;
@@ -119,6 +120,15 @@ impl World {
         self.push(effect, b"")
     }
 
+    /// Exchanges two names in one step.
+    pub(super) fn exchange(&mut self, first: &str, second: &str) -> &mut World {
+        let effect = Effect::Exchange {
+            first: (World::name(first), self.file(first)),
+            second: (World::name(second), self.file(second)),
+        };
+        self.push(effect, b"")
+    }
+
     pub(super) fn close(&mut self, name: &str) -> &mut World {
         self.closed.push((self.file(name), self.ordinal()));
         self
@@ -152,7 +162,7 @@ impl World {
         let mut follower = Follower::new(ROOT);
         for (name, file) in &self.begin.names {
             let contents = self.begin.contents[file].clone();
-            follower.begin_file(*file, World::name(name), contents);
+            follower.begin_file(*file, World::name(name), Content::of_bytes(&contents));
         }
         for (operation, bytes) in &self.operations {
             follower.operation(operation, bytes);
@@ -230,6 +240,10 @@ fn apply(disk: &mut Disk, effect: &Effect, bytes: &[u8]) {
                 disk.names.remove(&text(from));
             }
             disk.names.extend(to.iter().map(|to| (text(to), *file)));
+        }
+        Effect::Exchange { first, second } => {
+            disk.names.insert(text(&first.0), second.1);
+            disk.names.insert(text(&second.0), first.1);
         }
         Effect::Synced { .. } => {}
         other => unreachable!("no test makes {other:?}"),

@@ -1,0 +1,156 @@
+//! Minidumps of processes, written from outside by `minidump-writer`.
+//!
+//! [`write`] looks at a process that runs and lets it go on, or ends it once everything has been read from it:
+//! the writer itself continues what it has stopped, so a signal after the dump would come too late.
+//! [`Watch`] follows a tree by ptrace, without intercepting its calls, and takes a dump where a thread is about to
+//! receive a signal that ends its process.
+
+mod watch;
+
+pub use watch::{Caught, Watch};
+
+use crash_context::CrashContext;
+use minidump_writer::CrashContextExt;
+use minidump_writer::minidump_writer::MinidumpWriterConfig;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Largest dump, but for its threads' stacks beyond which they are cut.
+const DUMP_BYTES_MAX: u64 = 16 << 20;
+/// How long the writer waits for the process to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// The last stream for which the writer reads the process (`HandleDataStream`).
+const LAST_STREAM_READ: u32 = 12;
+/// Bytes of an entry in a dump's directory of streams: type, size, position.
+const ENTRY_BYTES: usize = 12;
+
+/// What becomes of the process once its dump is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It goes on.
+    GoOn,
+    /// It is killed before it can execute one more instruction.
+    Kill,
+}
+
+/// Why there is no dump.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    /// The process is not there or may not be looked at.
+    #[error("cannot look at process {pid}")]
+    Process {
+        /// Its number.
+        pid: i32,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the dump {path}")]
+    File {
+        /// The dump.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The writer failed.
+    #[error("cannot dump process {pid}: {problem}")]
+    Writer {
+        /// Its number.
+        pid: i32,
+        /// What the writer says.
+        problem: String,
+    },
+    /// The writer could not stop any thread, because something else traces the process.
+    #[error("the dump of process {pid} has no threads: another process traces it")]
+    NoThreads {
+        /// Its number.
+        pid: i32,
+    },
+}
+
+/// Writes a dump of a process; the size of it, in bytes.
+///
+/// # Errors
+/// If the process cannot be looked at, or the file cannot be written. With [`Afterwards::Kill`] the process may
+/// still be alive then.
+pub fn write(pid: i32, path: &Path, afterwards: Afterwards) -> Result<u64, DumpError> {
+    write_with(pid, pid, None, path, afterwards)
+}
+
+fn write_with(
+    pid: i32,
+    thread: i32,
+    context: Option<CrashContext>,
+    path: &Path,
+    afterwards: Afterwards,
+) -> Result<u64, DumpError> {
+    let no_process = |source: io::Error| DumpError::Process { pid, source };
+    let handle = Pid::from_raw(pid).ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
+    let handle = pidfd_open(handle, PidfdFlags::empty()).map_err(|e| no_process(e.into()))?;
+    let no_file = |source| DumpError::File { path: path.to_owned(), source };
+    let file = File::create_new(path).map_err(no_file)?;
+    let mut output = Output { file, kill: (afterwards == Afterwards::Kill).then_some(handle) };
+    let mut config = MinidumpWriterConfig::new(pid, thread);
+    config.set_minidump_size_limit(DUMP_BYTES_MAX).stop_timeout(STOP_TIMEOUT);
+    if let Some(inner) = context {
+        config.set_crash_context(CrashContextExt { inner });
+    }
+    let written = config.write(&mut output).map_err(|error| {
+        let _ = std::fs::remove_file(path);
+        DumpError::Writer { pid, problem: error.to_string() }
+    })?;
+    if thread_count(&written) == 0 {
+        let _ = std::fs::remove_file(path);
+        return Err(DumpError::NoThreads { pid });
+    }
+    output.file.sync_all().map_err(no_file)?;
+    Ok(written.len() as u64)
+}
+
+/// How many threads a dump has: the first number of its `ThreadListStream` (type 3), by the format's own directory.
+fn thread_count(dump: &[u8]) -> u32 {
+    const THREAD_LIST: u32 = 3;
+    let number = |at: usize| {
+        let bytes = dump.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().expect("four bytes")))
+    };
+    let find = || {
+        let (streams, directory) = (number(8)?, number(12)? as usize);
+        (0..streams as usize)
+            .map(|index| directory + index * ENTRY_BYTES)
+            .find(|entry| number(*entry) == Some(THREAD_LIST))
+            .and_then(|entry| number(number(entry + 8)? as usize))
+    };
+    find().unwrap_or(0)
+}
+
+/// The file of a dump. Kills the process as soon as everything has been read from it.
+struct Output {
+    file: File,
+    kill: Option<OwnedFd>,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_last_entry =
+            bytes.len() == ENTRY_BYTES && bytes[..4] == LAST_STREAM_READ.to_le_bytes();
+        if is_last_entry && let Some(process) = self.kill.take() {
+            let _ = pidfd_send_signal(process, Signal::KILL);
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Output {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}

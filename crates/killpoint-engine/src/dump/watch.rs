@@ -1,0 +1,198 @@
+//! Follows a process tree by ptrace for signals that end a process, and nothing else.
+//!
+//! The caller must be a process of its own, not the parent of what it watches: the tree's real parent then still
+//! learns how each process ended. When the watching process ends, the tree goes on untraced.
+
+use super::{Afterwards, DumpError, write_with};
+use crash_context::CrashContext;
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// `PTRACE_EVENT_STOP`: how a seized thread reports its start, group stops and interrupts.
+const EVENT_STOP: i32 = 128;
+/// Most dumps of one watch: a program that crashes in a loop must not fill the disk.
+const DUMPS_MAX: u32 = 100;
+
+/// A process that was about to die by a signal.
+#[derive(Debug)]
+pub struct Caught {
+    /// Its number.
+    pub pid: i32,
+    /// The thread that the signal is for.
+    pub thread: i32,
+    /// The signal.
+    pub signal: i32,
+    /// The dump, or why there is none.
+    pub dump: Result<PathBuf, DumpError>,
+}
+
+/// Watches a tree.
+#[derive(Debug)]
+pub struct Watch {
+    directory: PathBuf,
+    dumps: u32,
+}
+
+impl Watch {
+    /// A watch that writes its dumps into a directory.
+    pub fn new(directory: &Path) -> Self {
+        Watch { directory: directory.to_owned(), dumps: 0 }
+    }
+
+    /// Watches a process and all that it begets until nobody of it is left. `found` is told of every process that
+    /// is about to die by SIGSEGV, SIGABRT and their kin; whether it then dies is its own affair: it may have a
+    /// handler.
+    ///
+    /// # Errors
+    /// If the process cannot be traced: it is not there, another traces it, or Yama forbids it.
+    pub fn run(&mut self, process: i32, mut found: impl FnMut(Caught)) -> io::Result<()> {
+        let options = Options::PTRACE_O_TRACEFORK
+            | Options::PTRACE_O_TRACEVFORK
+            | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEEXEC;
+        for thread in threads(Pid::from_raw(process))? {
+            ptrace::seize(thread, options)?;
+        }
+        loop {
+            match waitpid(None, Some(WaitPidFlag::__WALL)) {
+                Ok(status) => self.handle(status, &mut found),
+                Err(Errno::EINTR) => {}
+                Err(_) => return Ok(()), // ECHILD: nobody is left
+            }
+        }
+    }
+
+    fn handle(&mut self, status: WaitStatus, found: &mut impl FnMut(Caught)) {
+        match status {
+            WaitStatus::PtraceEvent(thread, signal, EVENT_STOP) if is_group_stop(signal) => {
+                listen(thread);
+            }
+            WaitStatus::PtraceEvent(thread, ..) => {
+                let _ = ptrace::cont(thread, None);
+            }
+            WaitStatus::Stopped(thread, signal) if ends_process(signal) => {
+                self.caught(thread, signal, found);
+            }
+            WaitStatus::Stopped(thread, signal) => {
+                let _ = ptrace::cont(thread, signal);
+            }
+            _ => {}
+        }
+    }
+
+    fn caught(&mut self, thread: Pid, signal: Signal, found: &mut impl FnMut(Caught)) {
+        let process = crate::guest::thread_group(thread).unwrap_or(thread);
+        if self.dumps >= DUMPS_MAX {
+            let _ = ptrace::cont(thread, signal);
+            return;
+        }
+        self.dumps += 1;
+        let context = context_of(process, thread);
+        let was_sent = context.as_ref().is_ok_and(|context| context.siginfo.ssi_code <= 0);
+        let_go(process, thread);
+        let path = self.directory.join(format!("{process}-{}.dmp", self.dumps));
+        let dump = context
+            .map_err(|errno| DumpError::Process { pid: process.as_raw(), source: errno.into() })
+            .and_then(|context| {
+                let (pid, thread) = (process.as_raw(), thread.as_raw());
+                write_with(pid, thread, Some(context), &path, Afterwards::GoOn).map(|_| path)
+            });
+        found(Caught {
+            pid: process.as_raw(),
+            thread: thread.as_raw(),
+            signal: signal as i32,
+            dump,
+        });
+        if was_sent {
+            // The signal was taken away with the trace; a fault comes again by itself.
+            let _ = nix::sys::signal::kill(process, signal);
+        }
+        let _ = nix::sys::signal::kill(process, Signal::SIGCONT);
+    }
+}
+
+/// Gives up tracing a process, stopped as it is: the writer traces it itself.
+fn let_go(process: Pid, crashed: Pid) {
+    let others = threads(process).unwrap_or_default();
+    for thread in others.into_iter().filter(|thread| *thread != crashed) {
+        if ptrace::interrupt(thread).is_err() {
+            continue;
+        }
+        let pending = match waitpid(thread, Some(WaitPidFlag::__WALL)) {
+            Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
+            _ => None,
+        };
+        let _ = ptrace::detach(thread, pending);
+    }
+    let _ = ptrace::detach(crashed, Signal::SIGSTOP);
+}
+
+/// Signals whose default is to end a process with a core, and that mean a defect of it.
+fn ends_process(signal: Signal) -> bool {
+    matches!(
+        signal,
+        Signal::SIGSEGV
+            | Signal::SIGABRT
+            | Signal::SIGBUS
+            | Signal::SIGFPE
+            | Signal::SIGILL
+            | Signal::SIGSYS
+    )
+}
+
+fn is_group_stop(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGSTOP | Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU)
+}
+
+fn threads(process: Pid) -> io::Result<Vec<Pid>> {
+    let mut threads = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let name = entry?.file_name();
+        if let Some(number) = name.to_str().and_then(|name| name.parse().ok()) {
+            threads.push(Pid::from_raw(number));
+        }
+    }
+    Ok(threads)
+}
+
+/// Registers and signal of a thread that is stopped before a signal is delivered to it.
+#[expect(
+    unsafe_code,
+    reason = "the context has private fields, and nix does not read all of a siginfo"
+)]
+fn context_of(process: Pid, thread: Pid) -> nix::Result<CrashContext> {
+    let registers = ptrace::getregs(thread)?;
+    let info = ptrace::getsiginfo(thread)?;
+    // SAFETY: plain numbers and pointers that nobody follows; all zero is a value of each.
+    let mut context: CrashContext = unsafe { std::mem::zeroed() };
+    let r = &registers;
+    // In the order of `REG_R8` to `REG_CR2` of <sys/ucontext.h>.
+    let segments = (r.cs & 0xffff) | (r.gs & 0xffff) << 16 | (r.fs & 0xffff) << 32;
+    let general = [
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx,
+        r.rax, r.rcx, r.rsp, r.rip, r.eflags, segments,
+    ];
+    for (place, value) in context.context.uc_mcontext.gregs.iter_mut().zip(general) {
+        *place = value.cast_signed();
+    }
+    context.siginfo.ssi_signo = info.si_signo.cast_unsigned();
+    context.siginfo.ssi_code = info.si_code;
+    if info.si_code > 0 {
+        // SAFETY: a positive code is the kernel's own, and all signals that are watched for are of faults.
+        context.siginfo.ssi_addr = unsafe { info.si_addr() } as u64;
+    }
+    context.pid = process.as_raw();
+    context.tid = thread.as_raw();
+    Ok(context)
+}
+
+#[expect(unsafe_code, reason = "nix has no PTRACE_LISTEN")]
+fn listen(thread: Pid) {
+    // SAFETY: PTRACE_LISTEN takes no memory.
+    unsafe { libc::ptrace(libc::PTRACE_LISTEN, thread.as_raw(), 0, 0) };
+}
