@@ -281,6 +281,13 @@ pub const GUESTS: &[Guest] = &[
     rust("transfer", "notes both balances, then saves them", Held).power_loss(Held),
     rust("transfer-two-saves", "saves one balance after the other", Violated(&[Lost, Torn, Wrong])),
 
+    // Drafts.
+    rust("drafts", "shows a draft again until what was drafted is saved", Held).with(&["careful"]),
+    Guest { name: "drafts-forgotten", program: Program::Binary("drafts"), arguments: &["forgets"],
+        about: "never shows a draft again", ..DEFAULT },
+    Guest { name: "drafts-stale", program: Program::Binary("drafts"), arguments: &["stale"],
+        about: "shows a draft over what was saved after it", kill: Violated(&[Wrong]), ..DEFAULT },
+
     // A workload of steps.
     rust("steps", "compacts in place once something was deleted", Violated(&[Unopenable])),
 

@@ -74,6 +74,9 @@ pub enum Event {
         operations: u64,
         /// Acknowledgements in it.
         acknowledged: u64,
+        /// Drafts in its journal.
+        #[serde(default)]
+        drafts: u64,
         /// Calls that were looked at and lay outside the state.
         outside: u64,
         /// BLAKE3 of the recording file, hexadecimal.

@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::crash_model::{CrashModel, Profile};
 use crate::phase::Phase;
-use crate::verdict::Class;
+use crate::verdict::{Class, Judgement};
 use serde::{Deserialize, Serialize};
 
 /// How often a live kill showed the finding again.
@@ -26,6 +26,30 @@ pub struct FileChange {
     pub size_after: Option<u64>,
     /// A bounded comparison, as text or as hexadecimal, one line an entry; ` `, `-` or `+` first.
     pub difference: Vec<String>,
+}
+
+/// Drafts, unsaved work that promises nothing: how many there were, and how many came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drafts {
+    /// Drafts in the journal; for a finding those that were open at its crash.
+    pub seen: u64,
+    /// Drafts that were open at crashes, over all crash states.
+    pub open: u64,
+    /// Those of them that the reopened store showed again.
+    pub restored: u64,
+}
+
+impl Drafts {
+    /// Whether there were none.
+    pub fn is_none(&self) -> bool {
+        self.seen == 0
+    }
+
+    /// Those of one crash state.
+    pub fn at_crash(judgement: &Judgement) -> Self {
+        let open = judgement.drafts_open;
+        Drafts { seen: open, open, restored: judgement.drafts_restored }
+    }
 }
 
 /// What is left of a workload of steps when all that a finding does not need is taken out.
@@ -87,6 +111,9 @@ pub struct Finding {
     pub holds_before: Option<Address>,
     /// The nearest point after it that holds.
     pub holds_after: Option<Address>,
+    /// The drafts that were open at the crash.
+    #[serde(default, skip_serializing_if = "Drafts::is_none")]
+    pub drafts: Drafts,
     /// The steps that it needs, where the workload is a list of steps and was shrunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shrunk: Option<Shrunk>,

@@ -5,7 +5,7 @@
 
 use crate::crash_model::CrashModel;
 use crate::event::{Event, TimelineRow};
-pub use crate::finding::{Confirmation, FileChange, Finding, NotCovered, Setting, Shrunk};
+pub use crate::finding::{Confirmation, Drafts, FileChange, Finding, NotCovered, Setting, Shrunk};
 use crate::verdict::{Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,6 +64,9 @@ pub struct Report {
     pub recordings: u32,
     /// Operations acknowledged in the first recording.
     pub acknowledged: u64,
+    /// Drafts in the first recording, and how often they came back after crashes.
+    #[serde(default, skip_serializing_if = "Drafts::is_none")]
+    pub drafts: Drafts,
     /// Addresses that not every recording had: never promised.
     pub unstable: u64,
     /// Crash points: entries of in-state calls.
@@ -126,6 +129,7 @@ impl Report {
             operations: 0,
             recordings: 0,
             acknowledged: 0,
+            drafts: Drafts::default(),
             unstable: 0,
             points: 0,
             states: 0,
@@ -165,11 +169,12 @@ impl Report {
                 self.job_url.clone_from(job_url);
                 self.setting = Some((**setting).clone());
             }
-            Event::Recorded { operations, acknowledged, .. } => {
+            Event::Recorded { operations, acknowledged, drafts, .. } => {
                 self.recordings += 1;
                 if self.recordings == 1 {
                     self.operations = *operations;
                     self.acknowledged = *acknowledged;
+                    self.drafts.seen = *drafts;
                 }
             }
             Event::Timeline { rows, omitted } => {
@@ -196,6 +201,8 @@ impl Report {
             }
             Event::Judged { at, judgement, .. } => {
                 self.states += 1;
+                self.drafts.open += judgement.drafts_open;
+                self.drafts.restored += judgement.drafts_restored;
                 if let Verdict::Unknown(reason) = &judgement.verdict {
                     self.count_unknown(*reason, &judgement.detail);
                 }

@@ -117,12 +117,25 @@ pub struct Judgement {
     /// How many bytes of acknowledged values are gone.
     #[serde(default)]
     pub bytes_lost: u64,
+    /// How many keys had a draft, unsaved work.
+    #[serde(default)]
+    pub drafts_open: u64,
+    /// How many of them show it again.
+    #[serde(default)]
+    pub drafts_restored: u64,
 }
 
 impl Judgement {
     /// Every promise was kept.
     pub fn held() -> Self {
-        Judgement { verdict: Verdict::Held, detail: String::new(), keys_lost: 0, bytes_lost: 0 }
+        Judgement {
+            verdict: Verdict::Held,
+            detail: String::new(),
+            keys_lost: 0,
+            bytes_lost: 0,
+            drafts_open: 0,
+            drafts_restored: 0,
+        }
     }
 
     /// It cannot be said.

@@ -122,6 +122,9 @@ fn comparable(run: &Path) -> Value {
     for name in ["started", "seconds"] {
         report.as_object_mut().unwrap().remove(name);
     }
+    // On a busy machine a time-out follows from how long the control's reading took.
+    let notes = report["notes"].as_array_mut().expect("a list");
+    notes.retain(|note| !note.as_str().unwrap().starts_with("time-outs: "));
     report
 }
 

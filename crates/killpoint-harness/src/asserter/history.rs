@@ -5,6 +5,7 @@
 //! `docs/ack-journal.md`. A key that is only set and deleted is judged by itself, without a search; sums, lists
 //! and transactions are searched for a serial order, within a bound.
 
+mod drafts;
 mod finding;
 mod list;
 mod problem;
@@ -18,6 +19,7 @@ pub use records::Promise;
 pub use store::{Store, StoreError, check_store, parse_store};
 
 use super::journal::{Journal, Pending, at_length};
+use drafts::Drafts;
 use finding::{Due, Finding, Symptom};
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use problem::{Bend, Problem, elements_of};
@@ -53,6 +55,7 @@ pub struct History {
     start: u64,
     initial: Store,
     records: Records,
+    drafts: Drafts,
     pending: Vec<(u64, Pending)>,
 }
 
@@ -100,7 +103,8 @@ impl History {
             }
         }
         let pending = journal.pending_by_length().to_vec();
-        Ok(History { start, initial, records, pending })
+        let drafts = Drafts::new(journal, start, are_decided);
+        Ok(History { start, initial, records, drafts, pending })
     }
 
     /// What was acknowledged, failed and undecided at this length. Equal bytes on disk with equal
@@ -125,6 +129,8 @@ impl History {
             };
             match finding {
                 Ok(None) => continue,
+                // Behind a draft nobody sees what was saved.
+                Ok(Some(_)) if self.shows_draft(&key.name, store, moment) => {}
                 Ok(Some(finding)) => findings.push(finding),
                 Err(_) => too_concurrent.push(key.name.as_str()),
             }
@@ -141,7 +147,7 @@ impl History {
                 Err(_) => too_concurrent.extend(names()),
             }
         }
-        self.judge_unnamed(store, &mut findings);
+        self.judge_unnamed(store, moment, &mut findings);
         if findings.is_empty() && !too_concurrent.is_empty() {
             return Judgement::unknown(Reason::TooConcurrent, too_much(&too_concurrent));
         }
@@ -150,12 +156,35 @@ impl History {
                 finding.blame_power_loss();
             }
         }
-        finding::judgement(&findings)
+        let open: Vec<&str> = self.drafts.open(moment.upto).collect();
+        let restored = open.iter().filter(|key| self.shows_draft(key, store, moment)).count();
+        Judgement {
+            drafts_open: open.len() as u64,
+            drafts_restored: restored as u64,
+            ..finding::judgement(&findings)
+        }
+    }
+
+    /// Whether a key shows a draft that no promised operation has replaced.
+    fn shows_draft(&self, key: &str, store: &Store, moment: Moment) -> bool {
+        let promised = self.records.by_name.get(key).and_then(|index| {
+            let key = &self.records.keys[*index];
+            key.last_required(moment).map(|last| self.records.acts[key.acts[last]].intent)
+        });
+        let shown = store.get(key);
+        shown.is_some_and(|shown| self.drafts.shows(key, shown, moment.upto, promised.unwrap_or(0)))
     }
 
     /// Keys that no line of the journal names stay as they were.
-    fn judge_unnamed<'a>(&'a self, store: &'a Store, findings: &mut Vec<Finding<'a>>) {
-        let is_named = |key: &String| self.records.by_name.contains_key(key);
+    fn judge_unnamed<'a>(
+        &'a self,
+        store: &'a Store,
+        moment: Moment,
+        findings: &mut Vec<Finding<'a>>,
+    ) {
+        let is_named = |key: &String| {
+            self.records.by_name.contains_key(key) || self.shows_draft(key, store, moment)
+        };
         let unnamed = self.initial.iter().filter(|(key, _)| !is_named(key));
         findings.extend(unnamed.filter_map(|(key, value)| changed(key, value, store.get(key))));
         for (key, shown) in store {

@@ -126,6 +126,12 @@ impl Journal {
         &self.lines
     }
 
+    /// How many lines since this length of the journal are drafts.
+    pub fn drafts(&self, since: u64) -> u64 {
+        let lines = self.lines.iter().filter(|line| line.start >= since);
+        lines.filter(|line| matches!(line.entry, Entry::Draft { .. })).count() as u64
+    }
+
     /// The operations, by their first intent.
     pub fn operations(&self) -> &[Operation] {
         &self.operations
@@ -217,7 +223,8 @@ impl Reader {
                 self.acknowledge(names, *is_durable, end)?
             }
             Entry::Fail { ids } => self.fail(ids, end)?,
-            Entry::Draft { .. } | Entry::Restart { .. } => false,
+            Entry::Draft { .. } => true,
+            Entry::Restart { .. } => false,
         };
         if matters {
             let before = self.journal.pending.last().map_or([0; 32], |(_, pending)| pending.0);

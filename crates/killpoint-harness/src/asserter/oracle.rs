@@ -175,5 +175,6 @@ fn worst(files: &[(PathBuf, Judgement)]) -> Judgement {
         detail,
         keys_lost: alike.iter().map(|judgement| judgement.keys_lost).sum(),
         bytes_lost: alike.iter().map(|judgement| judgement.bytes_lost).sum(),
+        ..Judgement::held()
     }
 }

@@ -327,13 +327,17 @@ fn run(
     };
     let path = local.folder.join(&format!("recordings/{number}.rec"));
     let digest = fs::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
-    let acknowledged = read_journal(local, &number.to_string()).map_or(0, |journal| {
-        journal.acknowledged(u64::MAX) - journal.acknowledged(local.intents_start)
-    });
+    let start = local.intents_start;
+    let (acknowledged, drafts) =
+        read_journal(local, &number.to_string()).map_or((0, 0), |journal| {
+            let acknowledged = journal.acknowledged(u64::MAX) - journal.acknowledged(start);
+            (acknowledged, journal.drafts(start))
+        });
     journalist.tell(Event::Recorded {
         recording: number,
         operations: result.operations,
         acknowledged,
+        drafts,
         outside: result.ending.outside,
         digest: digest.unwrap_or_default(),
     })?;

@@ -14,7 +14,7 @@ use killpoint_engine::materialise::Materialised;
 use killpoint_engine::recording::Exit;
 use killpoint_engine::states::{StateName, Walk};
 use killpoint_model::event::Event;
-use killpoint_model::report::{Confirmation, Finding};
+use killpoint_model::report::{Confirmation, Drafts, Finding};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Verdict};
 use killpoint_model::{CrashModel, Phase};
@@ -301,6 +301,7 @@ impl Stage<'_> {
                 .to_owned(),
             holds_before: None,
             holds_after: None,
+            drafts: Drafts::at_crash(&judged.judgement),
             shrunk: None,
             replay: format!("killpoint replay {}/{number}", self.local.folder.id()),
             output: judged.output.clone(),

@@ -15,7 +15,7 @@ use crate::environment::local::{Answer, JudgeWorker, LeftBy, Local, LocalError, 
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{Models, StateName, Variant};
 use killpoint_model::event::Event;
-use killpoint_model::report::{Confirmation, Finding};
+use killpoint_model::report::{Confirmation, Drafts, Finding};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use killpoint_model::{Address, CrashModel};
@@ -532,6 +532,7 @@ fn finding(
         fix: defect.diagnosis.fix.clone(),
         holds_before,
         holds_after,
+        drafts: Drafts::at_crash(&example.judgement),
         shrunk: None,
         replay: format!("killpoint replay {}/{number}", local.folder.id()),
         output: example.output.clone(),

@@ -14,7 +14,7 @@ use killpoint_engine::record::StrikeAt;
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
-use killpoint_model::report::{Confirmation, Finding};
+use killpoint_model::report::{Confirmation, Drafts, Finding};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,6 +191,7 @@ fn tell_findings(
             fix: diagnosis.fix,
             holds_before,
             holds_after,
+            drafts: Drafts::at_crash(&judged[&point]),
             shrunk: None,
             replay: format!("killpoint replay {}/{number}", local.folder.id()),
             output: String::new(),

@@ -233,6 +233,9 @@ impl Console<'_> {
         if !finding.variant.is_empty() {
             self.paragraph(&format!("State: {}.", finding.variant.trim_end_matches('.')));
         }
+        if let Some(text) = words::drafts_of(finding) {
+            self.paragraph(&format!("{text}."));
+        }
         let others: Vec<_> =
             finding.models.iter().copied().filter(|model| *model != finding.model).collect();
         if !others.is_empty() {
@@ -306,6 +309,9 @@ impl Console<'_> {
 
     /// Bounds and notes: what stands beside every verdict, `pass` above all.
     fn remarks(&mut self, report: &Report) {
+        if let Some(text) = words::drafts(report) {
+            self.labelled("drafts", INDENT + 1, &text);
+        }
         for (label, list) in [("bound", &report.bounds), ("note", &report.notes)] {
             for text in list.iter().take(LINES_OF_LIST_MAX) {
                 self.labelled(label, INDENT, &words::visible(text));

@@ -126,6 +126,7 @@ fn description(finding: &Finding) -> String {
     if !finding.fix.is_empty() {
         lines.push(format!("fix: {}", finding.fix));
     }
+    lines.extend(words::drafts_of(finding));
     lines.extend(words::steps(finding).map(|(needed, steps)| format!("{needed}: {steps}")));
     lines.extend(
         words::neighbours(finding)

@@ -2,7 +2,7 @@
 
 use killpoint_model::event::{Event, PlannedCount, TimelineRow};
 use killpoint_model::report::{
-    Confirmation, FileChange, Finding, NotCovered, Report, Setting, Shrunk, TimelinePoint,
+    Confirmation, Drafts, FileChange, Finding, NotCovered, Report, Setting, Shrunk, TimelinePoint,
 };
 use killpoint_model::{
     Address, Class, CrashModel, Judgement, Outcome, Phase, Profile, Reason, Verdict,
@@ -133,6 +133,7 @@ fn recorded(recording: u32) -> Event {
         recording,
         operations: 22,
         acknowledged: 6,
+        drafts: 2,
         outside: 131,
         digest: "00".to_owned(),
     }
@@ -308,6 +309,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         fix: String::new(),
         holds_before: None,
         holds_after: None,
+        drafts: Drafts { seen: 1, open: 1, restored: u64::from(number % 2) },
         shrunk: (number == 2).then(shrunk),
         replay: format!("killpoint replay 7f3a/{number}"),
         output: String::new(),

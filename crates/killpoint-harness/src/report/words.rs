@@ -1,6 +1,6 @@
 //! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
 
-use killpoint_model::report::{Confirmation, Finding, Report};
+use killpoint_model::report::{Confirmation, Drafts, Finding, Report};
 use killpoint_model::{CrashModel, OperationKind, Outcome, Phase};
 
 /// A number with thousands separators: `88,895`.
@@ -124,6 +124,26 @@ pub fn phases(finding: &Finding) -> String {
             format!(" during {}", series(&names))
         }
     }
+}
+
+/// What became of drafts in a run, `3 seen; restored 4 of 9 times that one was open at a crash`.
+pub fn drafts(report: &Report) -> Option<String> {
+    let Drafts { seen, open, restored } = report.drafts;
+    (seen > 0).then(|| {
+        format!(
+            "{} seen; restored {} of {} times that one was open at a crash (nothing is promised about \
+             them)",
+            thousands(seen),
+            thousands(restored),
+            thousands(open)
+        )
+    })
+}
+
+/// What became of drafts at the crash of a finding; nothing where there were none.
+pub fn drafts_of(finding: &Finding) -> Option<String> {
+    let Drafts { open, restored, .. } = finding.drafts;
+    (open > 0).then(|| format!("{} of {} restored", thousands(restored), count(open, "draft")))
 }
 
 /// How much of the workload a finding needs: `2 of 20 steps`, and those steps.

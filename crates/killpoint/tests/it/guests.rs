@@ -24,7 +24,7 @@ rows! {
     append_log append_log_ack_first append_log_no_recovery acked_not_durable acked_durable
     torn_value two_files leftover_key counter counter_replayed queue queue_replayed lock_waits
     pid_file pid_lock transfer transfer_two_saves
-    steps sqlite_wal sqlite_memory_journal
+    drafts drafts_forgotten drafts_stale steps sqlite_wal sqlite_memory_journal
     notes_in_place notes_atomic notes_sqlite notes_queue notes_race
     shell_tree processes parallel threads tasks daemon late_writer two_writers outside_daemon
     start_in_place server server_careless never_quiet

@@ -5,6 +5,7 @@ mod bad_input;
 mod cases;
 mod containment;
 #[cfg(feature = "dumps")]
+mod drafts;
 mod dumps;
 mod guests;
 mod log;

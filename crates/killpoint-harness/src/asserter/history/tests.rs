@@ -38,6 +38,56 @@ fn kill(lines: &str, initial: Json, shown: Json, expect: &str) {
 }
 
 #[test]
+fn a_draft_may_be_shown_until_what_was_intended_after_it_is_promised() {
+    let none = || json!({});
+    let d = || json!({"k": "d"});
+    kill("D k d", none(), none(), "held");
+    kill("D k d", none(), d(), "held");
+    kill("D k d|D k e", none(), d(), "held");
+    kill("D k d", none(), json!({"k": "x"}), "extra");
+    kill("D k d", none(), json!({"j": "d"}), "extra");
+    kill("D k d", json!({"k": "0"}), d(), "held");
+    kill("D k d", json!({"k": "0"}), none(), "lost");
+    kill("I k 1|A k|D k d", none(), d(), "held");
+    kill("I k 1|A k|D k d", none(), json!({"k": "1"}), "held");
+    kill("I k 1|A k|D k d", none(), none(), "lost");
+    kill("D k d|I k 1", none(), d(), "held");
+    kill("D k d|I k 1|A k", none(), d(), "wrong");
+    kill("D k d|I #1 k = 1|A #1", none(), d(), "wrong");
+    kill("D k d|I k 1|A k|D k e", none(), json!({"k": "e"}), "held");
+    check("D k d|I k 1|A k", none(), d(), POWER_LOSS, "held");
+    check("D k d|I k 1|A! k", none(), d(), POWER_LOSS, "wrong");
+}
+
+#[test]
+fn a_draft_is_open_until_it_is_being_saved_and_restored_where_it_is_shown() {
+    let counted = |lines: &str, shown: Json| {
+        let judgement = judge(lines, json!({}), shown, Promise::Kill);
+        (judgement.drafts_open, judgement.drafts_restored)
+    };
+    assert_eq!(counted("D k d", json!({"k": "d"})), (1, 1));
+    assert_eq!(counted("D k d|D k e", json!({"k": "d"})), (1, 1));
+    assert_eq!(counted("D k d|D j e", json!({"j": "e"})), (2, 1));
+    assert_eq!(counted("D k d", json!({})), (1, 0));
+    assert_eq!(counted("D k d|I k d", json!({"k": "d"})), (0, 0));
+    assert_eq!(counted("D k d|I k 1|A k", json!({"k": "1"})), (0, 0));
+}
+
+#[test]
+fn a_draft_before_the_start_is_over_once_what_came_after_it_was_promised() {
+    let text = "D k d\nI k 1\nA k\nD j e\n";
+    let journal = Journal::parse(text.as_bytes()).expect("a journal");
+    let start = text.len() as u64;
+    let history = History::new(&journal, start, store(json!({"k": "1"}))).expect("fits");
+    let verdict = |shown| history.judge(&store(shown), start, Promise::Kill).verdict;
+    assert_eq!(verdict(json!({"k": "1", "j": "e"})), Verdict::Held);
+    assert_ne!(verdict(json!({"k": "d"})), Verdict::Held);
+    let history = History::after_crash(&journal, start, store(json!({"k": "1"}))).expect("fits");
+    let judgement = history.judge(&store(json!({"k": "1", "j": "e"})), start, Promise::Kill);
+    assert_ne!(judgement.verdict, Verdict::Held, "the first reading did not show it");
+}
+
+#[test]
 fn the_short_form_allows_the_last_acknowledged_value_or_a_later_one() {
     let none = || json!({});
     kill("", none(), none(), "held");

@@ -135,6 +135,7 @@ fn facts(finding: &Finding) -> Markup {
         ul.facts {
             li { "Shown by " (chips(&finding.models)) }
             @if is_renamed { li { "In this run " code { (visible(&finding.shown)) } } }
+            @if let Some(text) = words::drafts_of(finding) { li { (text) } }
             @if !finding.variant.is_empty() { li { "State: " (visible(&finding.variant)) } }
             li {
                 (if finding.class == Class::SloMissed {

@@ -234,6 +234,9 @@ pub fn setting(report: &Report) -> Markup {
                 @for (name, value) in setting_rows(setting) {
                     div { dt { (name) } dd { (value) } }
                 }
+                @if let Some(text) = words::drafts(report) {
+                    div { dt { "drafts" } dd { (text) } }
+                }
                 @if let Some(driver) = &setting.driver {
                     div { dt { "driver" } dd { code { (visible(driver)) } } }
                 }
