@@ -254,7 +254,7 @@ pub const GUESTS: &[Guest] = &[
         .power_loss(Violated(&[AckedNotDurable])),
     rust("multi-save", "several documents, saved atomically several times", Held)
         .power_loss(Held).with_built_in_oracle(),
-    rust("exchange", "saves by RENAME_EXCHANGE", Held).power_loss(Held),
+    rust("exchange", "saves by RENAME_EXCHANGE", Held).power_loss(Held).with_built_in_oracle(),
     rust("unnamed-file", "saves by O_TMPFILE and linkat", Held).power_loss(Held),
     rust("copied-file", "saves by copy_file_range, sendfile and rename", Held).power_loss(Held),
 

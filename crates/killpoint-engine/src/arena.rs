@@ -9,6 +9,7 @@
 mod channel;
 mod mounts;
 pub mod process_ids;
+mod sockets;
 mod watchdog;
 
 pub use channel::{Channel, ChannelError, Received};
@@ -168,6 +169,10 @@ fn worker(
     mut channel: Channel,
     body: impl FnOnce(&mut Arena, &mut Channel),
 ) -> i32 {
+    let sockets = match plan.containment {
+        Containment::Redirect => Vec::new(),
+        Containment::Namespaces { .. } => sockets::bound_below(&plan.views),
+    };
     match cut_off(plan, harness, &channel) {
         Err(text) => {
             let _ = channel.send(&Err::<(), _>(text));
@@ -187,7 +192,7 @@ fn worker(
                 }
             }
         }
-        Ok(None) => inside(plan, &mut channel, body),
+        Ok(None) => inside(plan, &sockets, &mut channel, body),
     }
 }
 
@@ -227,8 +232,13 @@ fn cut_off(plan: &Plan, harness: Pid, channel: &Channel) -> Result<Option<Pid>, 
 }
 
 /// The worker itself.
-fn inside(plan: &Plan, channel: &mut Channel, body: impl FnOnce(&mut Arena, &mut Channel)) -> i32 {
-    match Arena::set_up(plan) {
+fn inside(
+    plan: &Plan,
+    sockets: &[PathBuf],
+    channel: &mut Channel,
+    body: impl FnOnce(&mut Arena, &mut Channel),
+) -> i32 {
+    match Arena::set_up(plan, sockets) {
         Ok(mut arena) => {
             if channel.send(&Ok::<(), String>(())).is_ok() {
                 body(&mut arena, channel);

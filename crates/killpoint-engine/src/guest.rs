@@ -219,11 +219,67 @@ impl Guest {
     }
 }
 
+/// What a descriptor of a thread refers to.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    file: OwnedFd,
+    /// Where its flags and position stand, if `file` is not the target's own open file.
+    table: Option<(Pid, i32)>,
+}
+
+impl Copied {
+    /// The file. Where it is not the target's own open file it is opened O_PATH.
+    pub(crate) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// The file alone.
+    pub(crate) fn into_file(self) -> OwnedFd {
+        self.file
+    }
+
+    /// The target's own open file, on which calls can be done for it; none where there is no copy.
+    pub(crate) fn shared(&self) -> Option<&OwnedFd> {
+        self.table.is_none().then_some(&self.file)
+    }
+
+    /// The flags of the target's open file.
+    pub(crate) fn flags(&self) -> io::Result<OFlags> {
+        match self.table {
+            None => Ok(rustix::fs::fcntl_getfl(&self.file)?),
+            Some(table) => {
+                let bits = u32::from_str_radix(&information(table, "flags:")?, 8);
+                Ok(OFlags::from_bits_retain(bits.map_err(io::Error::other)?))
+            }
+        }
+    }
+
+    /// The position of the target's open file, in bytes.
+    pub(crate) fn position(&self) -> io::Result<u64> {
+        match self.table {
+            None => Ok(rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Current(0))?),
+            Some(table) => information(table, "pos:")?.parse().map_err(io::Error::other),
+        }
+    }
+}
+
+/// A field of what `/proc` says of a descriptor.
+fn information((thread, descriptor): (Pid, i32), field: &str) -> io::Result<String> {
+    let text = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{descriptor}"))?;
+    let found = text.lines().find_map(|line| line.strip_prefix(field));
+    found.map(|value| value.trim().to_owned()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// Copies descriptors of threads. A copy shares the target's open file, so it must be dropped
 /// before anybody looks at the target's locks.
+///
+/// The default settings of containers forbid `pidfd_getfd`. There the file is opened O_PATH by its link
+/// in `/proc`, and flags and position are read there, too.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
     handles: BTreeMap<Pid, OwnedFd>,
+    /// Whether copies were refused and links were not.
+    by_link: bool,
 }
 
 impl Descriptors {
@@ -231,7 +287,24 @@ impl Descriptors {
     ///
     /// # Errors
     /// EBADF if there is no such descriptor, EPERM if the thread may not be looked at.
-    pub(crate) fn copy(&mut self, thread: Pid, descriptor: i32) -> io::Result<OwnedFd> {
+    pub(crate) fn copy(&mut self, thread: Pid, descriptor: i32) -> io::Result<Copied> {
+        if self.by_link {
+            return linked(thread, descriptor);
+        }
+        match self.share(thread, descriptor) {
+            Ok(file) => Ok(Copied { file, table: None }),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                // The call may be forbidden, or the thread may not be looked at: then the link cannot
+                // be followed either.
+                let held = linked(thread, descriptor).map_err(|_| error)?;
+                self.by_link = true;
+                Ok(held)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn share(&mut self, thread: Pid, descriptor: i32) -> io::Result<OwnedFd> {
         if let Some(handle) = self.handles.get(&thread) {
             match copy(handle, descriptor) {
                 // The number was given to a new thread before we heard that the old one ended.
@@ -249,6 +322,17 @@ impl Descriptors {
     pub(crate) fn forget(&mut self, thread: Pid) {
         self.handles.remove(&thread);
     }
+}
+
+fn linked(thread: Pid, descriptor: i32) -> io::Result<Copied> {
+    let link = format!("/proc/{thread}/fd/{descriptor}");
+    let file = rustix::fs::open(link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let file = file.map_err(|error| match error {
+        rustix::io::Errno::NOENT => io::Error::from_raw_os_error(libc::EBADF),
+        rustix::io::Errno::ACCESS => io::Error::from_raw_os_error(libc::EPERM),
+        error => error.into(),
+    })?;
+    Ok(Copied { file, table: Some((thread, descriptor)) })
 }
 
 fn copy(handle: &OwnedFd, descriptor: i32) -> io::Result<OwnedFd> {

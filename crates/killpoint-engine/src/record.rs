@@ -537,10 +537,10 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
     fn held(&self) -> Option<Held<'_>> {
         match &self.pending.as_ref()?.pending.action {
             Action::Write { descriptor, is_plain, .. } => {
-                Some(Held { descriptor, is_plain: *is_plain })
+                Some(Held { descriptor: descriptor.shared()?, is_plain: *is_plain })
             }
             Action::Sync { descriptor, .. } => {
-                Some(Held { descriptor: descriptor.as_ref()?, is_plain: true })
+                Some(Held { descriptor: descriptor.as_ref()?.shared()?, is_plain: true })
             }
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! What a worker mounts, once it has namespaces of its own.
 
+use super::sockets::Sockets;
 use super::{ArenaError, Containment, Plan, fail, open_directory, process_ids, through};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
@@ -17,6 +18,7 @@ pub struct Arena {
     /// The path of the scratch space as the target sees it.
     scratch_path: PathBuf,
     views: Vec<View>,
+    sockets: Sockets,
     notes: Vec<String>,
 }
 
@@ -27,7 +29,8 @@ struct View {
 }
 
 impl Arena {
-    pub(super) fn set_up(plan: &Plan) -> Result<Self, ArenaError> {
+    /// `sockets` are those that somebody listens at below the views.
+    pub(super) fn set_up(plan: &Plan, sockets: &[PathBuf]) -> Result<Self, ArenaError> {
         let run = open_directory(&plan.run).map_err(fail("open the folder of the run"))?;
         let contained = plan.containment != Containment::Redirect;
         let mut notes = Vec::new();
@@ -64,6 +67,7 @@ impl Arena {
             scratch,
             scratch_path: plan.scratch.clone(),
             views: Vec::new(),
+            sockets: Sockets::open(sockets),
             notes,
         };
         if contained {
@@ -120,7 +124,13 @@ impl Arena {
         let layer = self.in_scratch(&format!("views/{index}"));
         let mounted = fs::create_dir_all(&layer).and_then(|()| self.overlay(&path, &layer, &path));
         match mounted {
-            Ok(()) => self.views.push(View { path, layer }),
+            Ok(()) => {
+                if let Err(error) = self.sockets.show_below(&path) {
+                    self.notes
+                        .push(format!("sockets in {} cannot be reached: {error}", path.display()));
+                }
+                self.views.push(View { path, layer });
+            }
             Err(error) => self.notes.push(format!(
                 "{} is not copy-on-write ({error}): what the target writes there, outside its \
                  state, stays",
@@ -199,6 +209,8 @@ impl Arena {
         for view in &self.views {
             empty_directory(&view.layer)?;
             self.overlay(&view.path, &view.layer, &view.path)?;
+            // Where that fails it has failed, and been noted, before.
+            let _ = self.sockets.show_below(&view.path);
         }
         self.show_scratch()
     }

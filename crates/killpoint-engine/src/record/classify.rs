@@ -2,7 +2,7 @@
 
 use super::Recorder;
 use crate::filter::{FICLONE, FICLONERANGE};
-use crate::guest::{Guest, Place, identity};
+use crate::guest::{Copied, Guest, Place, identity};
 use crate::intercept::Call;
 use crate::naming::Label;
 use killpoint_model::operation::{FileId, Name, OperationKind};
@@ -44,7 +44,7 @@ pub(super) enum At {
 pub(super) enum Action {
     Write {
         file: FileId,
-        descriptor: OwnedFd,
+        descriptor: Copied,
         /// As in [`crate::intercept::Held`].
         is_plain: bool,
         at: At,
@@ -62,14 +62,14 @@ pub(super) enum Action {
     },
     Fallocate {
         file: FileId,
-        descriptor: OwnedFd,
+        descriptor: Copied,
         mode: i32,
         offset: u64,
         length: u64,
     },
     Replace {
         file: FileId,
-        descriptor: OwnedFd,
+        descriptor: Copied,
     },
     Rename {
         from: Option<(Name, FileId)>,
@@ -97,7 +97,7 @@ pub(super) enum Action {
     Sync {
         file: FileId,
         /// None for msync.
-        descriptor: Option<OwnedFd>,
+        descriptor: Option<Copied>,
         data_only: bool,
         range: Option<(u64, u64)>,
     },
@@ -284,7 +284,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 }
             }
             _ => match self.in_state(guest, directory)? {
-                Some(found) => found,
+                Some((file, descriptor)) => (file, descriptor.into_file()),
                 None => return Ok(None),
             },
         };
@@ -304,15 +304,15 @@ impl<C: FnMut() -> bool> Recorder<C> {
 
     /// The file of the state that a descriptor of the target refers to, and a copy of it. Only
     /// regular files and directories: a call on a FIFO or socket may wait for ever.
-    fn in_state(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(FileId, OwnedFd)>> {
+    fn in_state(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(FileId, Copied)>> {
         let found = self.file_of(guest, descriptor)?;
         Ok(found.and_then(|(stat, copy)| Some((*self.identities.get(&identity(&stat))?, copy))))
     }
 
     /// The regular file or directory that a descriptor of the target refers to, and a copy of it.
-    fn file_of(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(Stat, OwnedFd)>> {
+    fn file_of(&mut self, guest: Guest, descriptor: i32) -> io::Result<Option<(Stat, Copied)>> {
         let copy = self.descriptors.copy(guest.thread, descriptor)?;
-        let stat = rustix::fs::fstat(&copy)?;
+        let stat = rustix::fs::fstat(copy.file())?;
         let kind = stat.st_mode & libc::S_IFMT;
         let counts = kind == libc::S_IFREG || kind == libc::S_IFDIR;
         Ok(counts.then_some((stat, copy)))
@@ -346,10 +346,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
         };
         let identity = identity(&stat);
         let Some(file) = self.identities.get(&identity).copied() else {
-            self.note_outside_file(&descriptor, identity);
+            self.note_outside_file(descriptor.file(), identity);
             return Ok(None);
         };
-        let status = rustix::fs::fcntl_getfl(&descriptor)?;
+        let status = descriptor.flags()?;
         let append = status.contains(OFlags::APPEND) || flags & libc::RWF_APPEND != 0;
         let at = match at {
             // With O_APPEND the kernel ignores the offset and leaves the descriptor's alone.
@@ -592,18 +592,19 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let Some((file, descriptor)) = self.in_state(guest, signed(a[4]))? else {
             return Ok(None);
         };
-        let access = rustix::fs::fcntl_getfl(&descriptor)? & OFlags::ACCMODE;
+        let access = descriptor.flags()? & OFlags::ACCMODE;
         if access != OFlags::RDWR {
             return Ok(None);
         }
         let Some(label) = self.namespace.label(file) else { return Ok(None) };
         if signed(a[2]) & libc::PROT_WRITE == 0 {
-            let reader = std::fs::File::open(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
+            let reader =
+                std::fs::File::open(format!("/proc/self/fd/{}", descriptor.file().as_raw_fd()))?;
             self.mapped.suspect(file, reader, label.shown.to_string(), guest.thread);
             return Ok(None);
         }
         // Not carried: the mapping is followed from now on, before a store can happen.
-        self.follow_mapping(file, &descriptor, label.shown.to_string());
+        self.follow_mapping(file, descriptor.file(), label.shown.to_string());
         Ok(None)
     }
 
@@ -615,11 +616,21 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let table = std::fs::read_to_string(format!("/proc/{}/maps", guest.thread))?;
         for line in table.lines() {
             let Some((start, end, offset, link)) = mapping(line) else { continue };
+            let named = super::mapped::identity_in(line);
             if !(start..end).contains(&a[0]) {
                 continue;
             }
-            let probe = std::fs::File::open(format!("/proc/{}/map_files/{link}", guest.thread))?;
-            let Some(file) = self.known(&probe)? else { return Ok(None) };
+            // The table's device is not always that of the file; the link is not for everybody.
+            let file = match named.and_then(|named| self.identities.get(&named).copied()) {
+                Some(file) => Some(file),
+                None => {
+                    match std::fs::File::open(format!("/proc/{}/map_files/{link}", guest.thread)) {
+                        Ok(probe) => self.known(&probe)?,
+                        Err(_) => None,
+                    }
+                }
+            };
+            let Some(file) = file else { return Ok(None) };
             let from = offset + (a[0] - start);
             let range = Some((from, a[1].min(end - a[0])));
             let action = Action::Sync { file, descriptor: None, data_only: true, range };

@@ -5,7 +5,6 @@ use super::classify::{Action, At, Pending};
 use crate::guest::{Guest, Identity, Place, identity};
 use crate::image::{attributes_of, kind_of, read_inode, read_xattrs};
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name};
-use rustix::fs::SeekFrom;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -48,12 +47,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     return Ok(vec![Effect::Nothing]);
                 }
                 let offset = match at {
-                    At::Current => {
-                        rustix::fs::seek(&descriptor, SeekFrom::Current(0))?.saturating_sub(length)
-                    }
+                    At::Current => descriptor.position()?.saturating_sub(length),
                     At::Offset(offset) => offset,
                     At::Pointer(address) => guest.read_u64(address)?.saturating_sub(length),
-                    At::End => rustix::fs::fstat(&descriptor)?
+                    At::End => rustix::fs::fstat(descriptor.file())?
                         .st_size
                         .unsigned_abs()
                         .saturating_sub(length),
@@ -61,7 +58,15 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 match written.filter(|_| !self.mapped.follows(file)) {
                     Some(written) => data.extend_from_slice(written),
                     None => {
-                        self.read_back(guest, file, &descriptor, offset, length, buffer, data)?;
+                        self.read_back(
+                            guest,
+                            file,
+                            descriptor.file(),
+                            offset,
+                            length,
+                            buffer,
+                            data,
+                        )?;
                     }
                 }
                 self.mapped.refresh(file);
@@ -74,9 +79,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 Effect::Resize { file, size }
             }
             Action::Fallocate { file, descriptor, mode, offset, length } => {
-                return self.fallocated(file, &descriptor, mode, offset, length, data);
+                return self.fallocated(file, descriptor.file(), mode, offset, length, data);
             }
-            Action::Replace { file, descriptor } => self.replaced(file, &descriptor, data)?,
+            Action::Replace { file, descriptor } => self.replaced(file, descriptor.file(), data)?,
             Action::Rename { from, to, exchange } => {
                 return self.renamed(from, to, exchange, data);
             }
@@ -209,7 +214,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
 
     fn temporary(&mut self, guest: Guest, result: i64) -> io::Result<Vec<Effect>> {
         let descriptor = i32::try_from(result).map_err(io::Error::other)?;
-        let copy = self.descriptors.copy(guest.thread, descriptor)?;
+        let copy = self.descriptors.copy(guest.thread, descriptor)?.into_file();
         let stat = rustix::fs::fstat(&copy)?;
         let file = self.new_file(identity(&stat));
         self.temporaries.insert(file);

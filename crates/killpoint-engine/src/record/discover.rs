@@ -84,7 +84,7 @@ impl<C: FnMut() -> bool> Scout<C> {
     }
 
     fn descriptor(&mut self, guest: Guest, number: u64) -> io::Result<()> {
-        let copy = self.descriptors.copy(guest.thread, number as u32 as i32)?;
+        let copy = self.descriptors.copy(guest.thread, number as u32 as i32)?.into_file();
         let stat = rustix::fs::fstat(&copy)?;
         let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
         if regular && self.seen.insert(identity(&stat)) {

@@ -62,18 +62,20 @@ fn read(file: &File) -> Option<Vec<u8>> {
 /// The files that a thread's process has mapped shared and writable, by its table of mappings.
 fn writable_shared(thread: Pid) -> Vec<Identity> {
     let table = std::fs::read_to_string(format!("/proc/{thread}/maps")).unwrap_or_default();
-    let identity = |line: &str| -> Option<Identity> {
-        let mut fields = line.split_ascii_whitespace();
-        let rights = fields.nth(1)?;
-        if !(rights.contains('w') && rights.ends_with('s')) {
-            return None;
-        }
-        let (major, minor) = fields.nth(1)?.split_once(':')?;
-        let number = |text| u32::from_str_radix(text, 16).ok();
-        let device = rustix::fs::makedev(number(major)?, number(minor)?);
-        Some((device, fields.next()?.parse().ok()?))
+    let is_writable = |line: &&str| {
+        let rights = line.split_ascii_whitespace().nth(1).unwrap_or_default();
+        rights.contains('w') && rights.ends_with('s')
     };
-    table.lines().filter_map(identity).collect()
+    table.lines().filter(is_writable).filter_map(identity_in).collect()
+}
+
+/// Device and inode in a line of `/proc/PID/maps`.
+pub(super) fn identity_in(line: &str) -> Option<Identity> {
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let number = |text| u32::from_str_radix(text, 16).ok();
+    let device = rustix::fs::makedev(number(major)?, number(minor)?);
+    Some((device, fields.next()?.parse().ok()?))
 }
 
 impl MappedFiles {

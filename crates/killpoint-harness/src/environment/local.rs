@@ -1,5 +1,6 @@
 //! This machine: launches targets and judges in arenas of their own.
 
+use super::home;
 use super::opened::Opened;
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
@@ -238,7 +239,7 @@ impl Local {
     ) -> Result<Discovered, Problem> {
         fs::write(arena.in_scratch("journal"), b"")?;
         self.write_steps(arena)?;
-        let seen = self.surroundings(arena);
+        let seen = self.surroundings(arena)?;
         let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
         let error = output.try_clone()?;
         let mut launch = self.resolved_launch(&seen);
@@ -284,7 +285,7 @@ impl Local {
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
         self.write_steps(arena)?;
-        let seen = self.surroundings(arena);
+        let seen = self.surroundings(arena)?;
         let (mut drain, output) = Drain::pipe(TARGET_OUTPUT_MAX)?;
         let error = output.try_clone()?;
         let mut contained = arena.contained();
@@ -378,7 +379,7 @@ impl Local {
         let name = if arena.keeps_paths() { "before" } else { "live" };
         let mounted = self.mount_copy(arena, name, initial)?;
         fs::write(arena.in_scratch("journal"), &self.journal)?;
-        let seen = self.surroundings(arena);
+        let seen = self.surroundings(arena)?;
         let reading = self.read_here(&seen, || Ok(()))?;
         if arena.keeps_paths() {
             for root in mounted.iter().rev() {
@@ -461,18 +462,29 @@ impl Local {
         }
     }
 
-    fn surroundings(&self, arena: &Arena) -> Surroundings {
+    fn surroundings(&self, arena: &Arena) -> io::Result<Surroundings> {
         let state = match self.roots.is_empty() {
             true => arena.shown(""),
             false => self.seen_root(arena, "live", 0),
         };
-        Surroundings {
+        let environment = match arena.keeps_paths() {
+            true => self.launch.environment.clone(),
+            false => {
+                let copy = |(index, root): (usize, &Root)| {
+                    (root.path.clone(), arena.shown(&format!("live/{index}")))
+                };
+                let copies: Vec<(PathBuf, PathBuf)> =
+                    self.roots.iter().enumerate().map(copy).collect();
+                home::redirected(&self.launch.environment, &copies, &arena.shown("home"))?
+            }
+        };
+        Ok(Surroundings {
             state,
             journal: arena.shown("journal"),
             directory: self.launch.directory.clone(),
-            environment: self.launch.environment.clone(),
+            environment,
             timeout: self.checker_timeout,
-        }
+        })
     }
 
     fn resolved_launch(&self, seen: &Surroundings) -> Launch {
@@ -497,6 +509,7 @@ impl Local {
     /// A program that is told where its state, its journal and its steps are.
     fn resolved(&self, launch: &Launch, seen: &Surroundings) -> Launch {
         let mut launch = launch.clone();
+        launch.environment.clone_from(&seen.environment);
         launch.environment.push(("KILLPOINT_STATE".into(), seen.state.clone().into()));
         launch.environment.push(("KILLPOINT_JOURNAL".into(), seen.journal.clone().into()));
         if self.steps.is_some() {
@@ -810,7 +823,7 @@ impl<'a> Bench<'a> {
         self.lay_over(arena)?;
         // Anew for each state, so that the ids never run out and begin again from the lowest.
         let _ = process_ids::start_above(self.last_process_id);
-        let seen = self.local.surroundings(arena);
+        let seen = self.local.surroundings(arena)?;
         let reading = match &mut self.stream {
             Some(stream) => stream.read(&seen),
             None => {

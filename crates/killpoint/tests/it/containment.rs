@@ -1,7 +1,7 @@
 //! `kill -9` of the tool, at any moment: nothing runs on, nothing stays mounted, nothing real has changed, and what was
 //! found until then can be read.
 
-use crate::support::{ALL_MODELS, World, guests_directory, is_root, stderr, stdout};
+use crate::support::{ALL_MODELS, World, explored, guests_directory, is_root, stderr, stdout};
 use killpoint_model::seed::{Generator, Seed};
 use std::collections::BTreeMap;
 use std::fs;
@@ -211,4 +211,77 @@ fn can_be_reported_on(site: &Site, at: &str) {
     let result = report["result"].as_str().expect("a result");
     assert!(result == "interrupted" || result == "violated", "{at}: {result}");
     assert!(run.join("report.html").exists(), "{at}");
+}
+
+/// What a container that is started with default settings lets a program do: an imitation.
+fn in_default_container(program: &str) -> Option<Command> {
+    if !is_root() {
+        println!("skipped: only root can imitate a container");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/default_container.py"));
+    command.arg(program);
+    Some(command)
+}
+
+#[test]
+fn a_container_with_default_settings_can_run_the_demo_and_says_what_is_weaker() {
+    let world = World::new();
+    let Some(mut command) = in_default_container(env!("CARGO_BIN_EXE_killpoint")) else { return };
+    let output = command.arg("demo").current_dir(world.path()).output().expect("python3 starts");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("no namespaces"), "{}", stdout(&output));
+    let Some(mut command) = in_default_container(env!("CARGO_BIN_EXE_killpoint")) else { return };
+    let output = command.arg("doctor").current_dir(world.path()).output().expect("python3 starts");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("NO   pidfd_getfd"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_container_with_default_settings_keeps_a_home_that_holds_the_state() {
+    let script = r#"d="$HOME/.app"; echo '[1]' >"$d/new" && : >"$d/notes.json" && cat "$d/new" >"$d/notes.json""#;
+    let world = World::new();
+    let home = world.join("home");
+    fs::create_dir_all(home.join(".app")).expect("made");
+    fs::write(home.join(".app/notes.json"), "[0]").expect("written");
+    let Some(mut command) = in_default_container(env!("CARGO_BIN_EXE_killpoint")) else { return };
+    command.current_dir(world.path()).env("HOME", &home);
+    command.args(["explore", "--out", "out", "--format", "json", "--state", "home/.app"]);
+    let explored = explored(command.args(["--", "sh", "-c", script]));
+    explored.expect(killpoint_model::Outcome::Violated);
+    assert_eq!(fs::read(home.join(".app/notes.json")).expect("there"), b"[0]");
+    assert!(!home.join(".app/new").exists(), "{}", explored.summary());
+}
+
+#[test]
+fn a_container_with_default_settings_gives_the_same_findings() {
+    for (name, model) in [("save-in-place", "kill"), ("exchange", ALL_MODELS), ("threads", "kill")]
+    {
+        let guest = guests_directory().join(name);
+        let mut found = Vec::new();
+        for contained in [false, true] {
+            let world = World::new();
+            let mut command = match contained {
+                false => Command::new(env!("CARGO_BIN_EXE_killpoint")),
+                true => match in_default_container(env!("CARGO_BIN_EXE_killpoint")) {
+                    Some(command) => command,
+                    None => return,
+                },
+            };
+            command.current_dir(world.path()).args(["explore", "--state", "state", "--out", "out"]);
+            command.args(["--format", "json", "--model", model, "--profile", "strict"]);
+            command.args(["--check", &format!("{} check", guest.display()), "--"]).arg(&guest);
+            let explored = explored(&mut command);
+            let report = &explored.report;
+            let findings: Vec<_> = report
+                .findings
+                .iter()
+                .map(|finding| (finding.key(), finding.points, finding.confirmed.hits))
+                .collect();
+            assert!(report.unknown.is_empty(), "{}", explored.summary());
+            found.push((report.points, findings, report.result));
+        }
+        assert_eq!(found[0], found[1], "{name}");
+    }
 }

@@ -130,8 +130,8 @@ struct Daemon {
 
 impl Daemon {
     fn start(world: &World, guest: &Guest, client: &mut Command) -> Daemon {
-        // A socket cannot be reached through a copy-on-write view, which /tmp is.
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        // Below /tmp, which is seen copy-on-write: it must be reached there, too.
+        let directory = tempfile::tempdir_in("/tmp").expect("a directory");
         let socket = directory.path().join("socket");
         client.env("GUEST_SOCKET", &socket);
         let words = guest.work_command(&guests_directory());
