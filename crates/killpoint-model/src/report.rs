@@ -3,12 +3,13 @@
 //! A report is a pure fold over the events of a run ([`Report::from_events`]), so the live outputs
 //! and the ones regenerated from the event log have the same bytes.
 
+use crate::address::Address;
 use crate::crash_model::CrashModel;
 use crate::event::{Event, TimelineRow};
 pub use crate::finding::{Confirmation, Drafts, FileChange, Finding, NotCovered, Setting, Shrunk};
 use crate::verdict::{Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of `report.json` and of the finding file.
 pub const REPORT_VERSION: u32 = 2;
@@ -158,6 +159,52 @@ impl Report {
         report
     }
 
+    /// The report of a run's log, whole or cut off. In one without an end, the trials that were
+    /// planned and have no outcome are unknown: they were interrupted.
+    pub fn of_log(events: &[Event]) -> Self {
+        let mut report = Report::from_events(events);
+        if !events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {
+            report.count_interrupted(events);
+        }
+        report
+    }
+
+    fn count_interrupted(&mut self, events: &[Event]) {
+        let mut open: Vec<(&Address, u32)> = Vec::new();
+        let mut planned: BTreeMap<CrashModel, u64> = BTreeMap::new();
+        let mut judged: BTreeMap<CrashModel, BTreeSet<u64>> = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Planned { models, .. } => {
+                    planned.extend(models.iter().map(|(model, count)| (*model, count.points)));
+                }
+                Event::Judged { at, .. } => {
+                    for (model, points) in at {
+                        judged.entry(*model).or_default().extend(points);
+                    }
+                }
+                Event::StrikePlanned { address, attempt } => open.push((address, *attempt)),
+                Event::Struck { address, attempt, .. } => {
+                    open.retain(|planned| *planned != (address, *attempt));
+                }
+                _ => {}
+            }
+        }
+        let not_judged = planned.iter().map(|(model, points)| {
+            points.saturating_sub(judged.get(model).map_or(0, |done| done.len() as u64))
+        });
+        let count = not_judged.sum::<u64>() + open.len() as u64;
+        if count > 0 {
+            self.unknown.push(UnknownCount {
+                reason: Reason::Interrupted,
+                detail: "planned, and without an outcome when the run was interrupted: \
+                         `killpoint resume` goes on with it"
+                    .to_owned(),
+                count,
+            });
+        }
+    }
+
     /// Adds one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
@@ -277,5 +324,60 @@ impl Report {
             Some(count) => count.count += 1,
             None => self.unknown.push(UnknownCount { reason, detail: detail.to_owned(), count: 1 }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::PlannedCount;
+    use crate::verdict::Judgement;
+
+    fn log() -> Vec<Event> {
+        let counts = PlannedCount { points: 5, states: 5 };
+        let address: Address = "write(a)#1".parse().expect("an address");
+        vec![
+            Event::Planned {
+                points: 5,
+                unstable: 0,
+                models: vec![(CrashModel::Kill, counts)],
+                bounds: Vec::new(),
+            },
+            Event::Judged {
+                trial: 1,
+                state: String::new(),
+                at: vec![(CrashModel::Kill, vec![1, 2, 4])],
+                judgement: Judgement::held(),
+                output: String::new(),
+                litter: Default::default(),
+                rerun: false,
+            },
+            Event::StrikePlanned { address: address.clone(), attempt: 1 },
+            Event::Struck {
+                address: address.clone(),
+                attempt: 1,
+                agreed: true,
+                reason: None,
+                detail: String::new(),
+            },
+            Event::StrikePlanned { address, attempt: 2 },
+        ]
+    }
+
+    #[test]
+    fn trials_without_an_outcome_are_unknown_in_a_log_that_has_no_end() {
+        let report = Report::of_log(&log());
+        let [unknown] = report.unknown.as_slice() else { panic!("{:?}", report.unknown) };
+        // Two points were not judged, and one strike met its end with the run.
+        assert_eq!((unknown.reason, unknown.count), (Reason::Interrupted, 3));
+        assert_eq!(report.result, Outcome::Interrupted);
+    }
+
+    #[test]
+    fn a_log_that_has_an_end_was_not_interrupted() {
+        let mut events = log();
+        events.push(Event::RunEnded { result: Outcome::Pass, explanation: String::new() });
+        assert!(Report::of_log(&events).unknown.is_empty());
+        assert_eq!(Report::of_log(&events), Report::from_events(&events));
     }
 }

@@ -260,7 +260,7 @@ fn run_report(flags: &Report) -> Result<Outcome, Failure> {
         let error = anyhow!("the event log of run {} has no events", folder.id());
         return Err(Failure { error, outcome: Outcome::Usage });
     }
-    let report = Findings::from_events(&events);
+    let report = Findings::of_log(&events);
     killpoint_harness::report::write_all(&folder, &report)?;
     print_report(&report, &folder, flags.format);
     Ok(report.result)

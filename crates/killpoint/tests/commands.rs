@@ -260,6 +260,29 @@ fn check_resumed(kind: &str, count: usize) {
 }
 
 #[test]
+fn what_a_killed_run_had_planned_is_unknown_as_interrupted_until_it_is_resumed() {
+    let place = Place::new();
+    let mut child = place.explore(&["--jobs", "1"], "sleep 0.05");
+    place.wait_for_events("judged", 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = place.run();
+    let reasons = |arguments: &[&str], expected: i32| {
+        let output = place.killpoint(arguments);
+        assert_eq!(code(&output), expected, "{output:?}");
+        let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        let unknown = report["unknown"].as_array().unwrap().iter();
+        unknown.map(|one| (one["reason"].to_string(), one["count"].as_u64())).collect::<Vec<_>>()
+    };
+    let path = run.to_str().unwrap();
+    let interrupted = reasons(&["report", path, "--format", "json"], 130);
+    let [(reason, Some(count))] = interrupted.as_slice() else { panic!("{interrupted:?}") };
+    assert!(reason == "\"interrupted\"" && *count > 0, "{interrupted:?}");
+    assert_eq!(reasons(&["resume", path, "--format", "json"], 1), []);
+    assert_eq!(reasons(&["report", path, "--format", "json"], 1), []);
+}
+
+#[test]
 fn a_run_killed_while_it_judges_is_resumed_to_the_same_report() {
     check_resumed("judged", 4);
 }

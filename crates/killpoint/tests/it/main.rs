@@ -4,8 +4,8 @@ mod architecture;
 mod bad_input;
 mod cases;
 mod containment;
-#[cfg(feature = "dumps")]
 mod drafts;
+#[cfg(feature = "dumps")]
 mod dumps;
 mod guests;
 mod log;
