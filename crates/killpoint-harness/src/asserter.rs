@@ -3,5 +3,6 @@
 pub mod built_in;
 pub mod checker;
 pub mod history;
+pub mod invariants;
 pub mod journal;
 pub mod oracle;

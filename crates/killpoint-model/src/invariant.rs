@@ -12,6 +12,10 @@ fn usual_timeout() -> Span {
     USUAL_TIMEOUT
 }
 
+fn is_exactly_once(semantics: &Semantics) -> bool {
+    *semantics == Semantics::ExactlyOnce
+}
+
 fn yes() -> bool {
     true
 }
@@ -86,6 +90,9 @@ invariants! {
         /// A reading that takes longer hangs.
         #[serde(default = "usual_timeout")]
         timeout: Span,
+        /// Whether operations may be missing, or additions and elements be there twice.
+        #[serde(default, skip_serializing_if = "is_exactly_once")]
+        semantics: Semantics,
     }
     /// An SQLite database is sound.
     Sqlite "sqlite" {

@@ -212,7 +212,8 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    fn is_found_in(&self, text: &str) -> bool {
+    /// Whether it is found in a text.
+    pub fn is_found_in(&self, text: &str) -> bool {
         text.contains(&self.literal) && self.regex.is_match(text)
     }
 }

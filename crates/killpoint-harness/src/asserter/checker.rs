@@ -6,6 +6,7 @@
 use super::history::{History, Promise, Store, StoreError, judge_again, parse_store};
 use killpoint_engine::recording::Exit;
 use killpoint_engine::spawn::{self, Launch};
+use killpoint_model::invariant::Semantics;
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -201,6 +202,17 @@ pub fn judge(
     upto: u64,
     promise: Promise,
 ) -> Judgement {
+    judge_under(reading, expectation, upto, promise, Semantics::ExactlyOnce)
+}
+
+/// [`judge`] where operations may be missing, or be there twice.
+pub fn judge_under(
+    reading: &Reading,
+    expectation: &Expectation,
+    upto: u64,
+    promise: Promise,
+    semantics: Semantics,
+) -> Judgement {
     let text = match reading {
         Reading::Judged(judgement) => return judgement.clone(),
         Reading::Refused { how, said } => {
@@ -228,7 +240,7 @@ pub fn judge(
             Err(error) => Judgement::unknown(Reason::JudgeFailed, error.to_string()),
         },
         Expectation::Journal(history) => match parse_store(text) {
-            Ok(store) => history.judge(&store, upto, promise),
+            Ok(store) => history.judge_under(&store, upto, promise, semantics),
             Err(error) => Judgement::unknown(
                 Reason::JudgeFailed,
                 format!("the checker exited with status 0 and printed no store: {error}"),

@@ -21,6 +21,7 @@ pub use store::{Store, StoreError, check_store, parse_store};
 use super::journal::{Journal, Pending, at_length};
 use drafts::Drafts;
 use finding::{Due, Finding, Symptom};
+use killpoint_model::invariant::Semantics;
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use problem::{Bend, Problem, elements_of};
 use records::{Kind, Moment, Records};
@@ -116,6 +117,24 @@ impl History {
     /// Judges a store that was read after a crash at which the journal was `upto` bytes long. Only lines
     /// that end by then count.
     pub fn judge(&self, store: &Store, upto: u64, promise: Promise) -> Judgement {
+        self.judge_under(store, upto, promise, Semantics::ExactlyOnce)
+    }
+
+    /// [`History::judge`] for operations that may be missing, acknowledged or not (at most once), or
+    /// of which additions and elements may be there twice (at least once): each by itself, and
+    /// transactions whole.
+    pub fn judge_under(
+        &self,
+        store: &Store,
+        upto: u64,
+        promise: Promise,
+        semantics: Semantics,
+    ) -> Judgement {
+        let bend = match semantics {
+            Semantics::ExactlyOnce => Bend::Not,
+            Semantics::AtMostOnce => Bend::Missing,
+            Semantics::AtLeastOnce => Bend::Twice,
+        };
         let moment = Moment { upto: upto.max(self.start), promise };
         let problem = Problem { records: &self.records, initial: &self.initial, store, moment };
         let mut findings = Vec::new();
@@ -131,7 +150,12 @@ impl History {
                 Ok(None) => continue,
                 // Behind a draft nobody sees what was saved.
                 Ok(Some(_)) if self.shows_draft(&key.name, store, moment) => {}
-                Ok(Some(finding)) => findings.push(finding),
+                Ok(Some(finding)) if bend == Bend::Not => findings.push(finding),
+                Ok(Some(finding)) => match problem.is_legal(&key.acts, &[index], bend) {
+                    Ok(true) => continue,
+                    Ok(false) => findings.push(finding),
+                    Err(_) => too_concurrent.push(key.name.as_str()),
+                },
                 Err(_) => too_concurrent.push(key.name.as_str()),
             }
             is_good[index] = false;
@@ -141,7 +165,7 @@ impl History {
                 continue;
             }
             let names = || group.keys.iter().map(|key| self.records.keys[*key].name.as_str());
-            match problem.is_legal(&group.acts, &group.keys, Bend::Not) {
+            match problem.is_legal(&group.acts, &group.keys, bend) {
                 Ok(true) => {}
                 Ok(false) => findings.push(mixed(names(), &self.records.keys[group.keys[0]].name)),
                 Err(_) => too_concurrent.extend(names()),

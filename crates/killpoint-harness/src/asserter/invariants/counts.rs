@@ -1,0 +1,186 @@
+//! Things that are counted: lists of numbered things, checkpoints, files that are left over.
+
+use super::Ended;
+use super::command::{How, shown};
+use killpoint_model::invariant::Semantics;
+use killpoint_model::verdict::{Class, Judgement, Reason};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Most names of a state directory that are kept.
+const NAMES_MAX: usize = 100_000;
+/// How many names a sentence shows.
+const SHOWN_MAX: usize = 3;
+
+/// The names of the files below a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// Paths from the directory on; of names that are not UTF-8 a likeness.
+    pub paths: BTreeSet<String>,
+    /// Whether there were more than are kept.
+    pub is_cut: bool,
+}
+
+impl Names {
+    /// Lists everything below a directory that is no directory itself.
+    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+        let mut names = Names::default();
+        let mut open = vec![directory.to_owned()];
+        while let Some(next) = open.pop() {
+            for entry in fs::read_dir(&next)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    open.push(entry.path());
+                    continue;
+                }
+                if names.paths.len() == NAMES_MAX {
+                    names.is_cut = true;
+                    return Ok(names);
+                }
+                let path = entry.path();
+                let path = path.strip_prefix(directory).unwrap_or(&path);
+                names.paths.insert(path.to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether nothing is left over that the control did not leave.
+    pub(super) fn judge(&self, allow: &[String], control: Option<&Names>) -> Judgement {
+        let Some(control) = control else {
+            let detail = "The control was not read: what it leaves is not known.";
+            return Judgement::unknown(Reason::JudgeFailed, detail);
+        };
+        if self.is_cut || control.is_cut {
+            let detail = format!("There are more than {NAMES_MAX} files.");
+            return Judgement::unknown(Reason::JudgeFailed, detail);
+        }
+        let is_allowed = |path: &str| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            allow.iter().any(|pattern| fits(pattern, name) || fits(pattern, path))
+        };
+        let left: Vec<&str> = self
+            .paths
+            .difference(&control.paths)
+            .map(String::as_str)
+            .filter(|path| !is_allowed(path))
+            .collect();
+        match left.len() {
+            0 => Judgement::held(),
+            _ => Judgement::violated(Class::Extra, format!("Left over: {}.", named(&left))),
+        }
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for anything but a slash.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
+    for part in between {
+        let Some(at) = rest.find(part) else { return false };
+        if rest[..at].contains('/') {
+            return false;
+        }
+        rest = &rest[at + part.len()..];
+    }
+    rest.strip_suffix(last).is_some_and(|rest| !rest.contains('/'))
+}
+
+/// Whether the sequences of checkpoints never go back.
+pub(super) fn judge_checkpoints(sequences: &[u64]) -> Judgement {
+    match sequences.windows(2).find(|pair| pair[1] < pair[0]) {
+        None => Judgement::held(),
+        Some(pair) => {
+            let detail = format!("The checkpoints went back from {} to {}.", pair[0], pair[1]);
+            Judgement::violated(Class::Lost, detail)
+        }
+    }
+}
+
+/// Whether each thing is there as often as it may be.
+pub(super) fn judge_lists(
+    listed: &Ended,
+    expected: Option<&Ended>,
+    semantics: Semantics,
+) -> Judgement {
+    let listed = match lines(listed) {
+        Ok(lines) => lines,
+        Err(judgement) => return judgement,
+    };
+    let expected = match expected.map(lines).transpose() {
+        Ok(expected) => expected,
+        Err(judgement) => return judgement,
+    };
+    if let Some(expected) = &expected {
+        let missing: Vec<&str> =
+            expected.keys().filter(|name| !listed.contains_key(*name)).copied().collect();
+        if !missing.is_empty() && semantics != Semantics::AtMostOnce {
+            let detail = format!("Missing: {}.", named(&missing));
+            let lost = Judgement::violated(Class::Lost, detail);
+            return Judgement { keys_lost: missing.len() as u64, ..lost };
+        }
+    }
+    let doubles: Vec<&str> =
+        listed.iter().filter(|(_, count)| **count > 1).map(|(name, _)| *name).collect();
+    if !doubles.is_empty() && semantics != Semantics::AtLeastOnce {
+        let detail = format!("There more than once: {}.", named(&doubles));
+        return Judgement::violated(Class::Duplicated, detail);
+    }
+    if let Some(expected) = &expected {
+        let extra: Vec<&str> =
+            listed.keys().filter(|name| !expected.contains_key(*name)).copied().collect();
+        if !extra.is_empty() {
+            let detail = format!("There, and nobody expects it: {}.", named(&extra));
+            return Judgement::violated(Class::Extra, detail);
+        }
+    }
+    Judgement::held()
+}
+
+/// The lines that a command printed, with how often each is there.
+fn lines(ended: &Ended) -> Result<BTreeMap<&str, u64>, Judgement> {
+    let problem = ended.problem().or_else(|| match ended.how {
+        How::Exited(0) => None,
+        _ => Some(format!("the command that lists did not end well{}", ended.saying())),
+    });
+    if let Some(problem) = problem {
+        return Err(Judgement::unknown(Reason::JudgeFailed, super::sentence(&problem)));
+    }
+    let mut counts = BTreeMap::new();
+    for line in ended.output.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        *counts.entry(line).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+/// The first of some names, and how many more there are.
+fn named(names: &[&str]) -> String {
+    let mut text: Vec<String> = names.iter().take(SHOWN_MAX).map(|name| shown(name)).collect();
+    if names.len() > SHOWN_MAX {
+        text.push(format!("and {} more", names.len() - SHOWN_MAX));
+    }
+    text.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_star_stands_for_anything_within_a_name() {
+        for (pattern, name) in
+            [("*.tmp", "a.tmp"), ("a*b*c", "axbbc"), ("*", "x"), ("a", "a"), ("d/*.x", "d/y.x")]
+        {
+            assert!(fits(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("*.tmp", "a.tmp2"), ("a", "ab"), ("*.x", "d/y.x"), ("a*a", "a")] {
+            assert!(!fits(pattern, name), "{pattern} {name}");
+        }
+    }
+}

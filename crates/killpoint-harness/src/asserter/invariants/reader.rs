@@ -1,0 +1,120 @@
+//! Takes readings of a target.
+
+use super::{Answered, Database, Ended, File, Names, Reading, command};
+use crate::asserter::checker;
+use killpoint_model::invariant::Invariant;
+use killpoint_model::selector::Pattern;
+use killpoint_model::span::Span;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Tries to read a store between two acknowledgements.
+const STORE_TRIES_MAX: u32 = 5;
+
+/// Where and how a target is read.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The first state directory.
+    pub state: PathBuf,
+    /// The ack journal.
+    pub journal: PathBuf,
+    /// The working directory of commands.
+    pub directory: PathBuf,
+    /// The environment of commands, without KILLPOINT_STATE and KILLPOINT_JOURNAL.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Whether the target runs.
+    pub is_live: bool,
+}
+
+/// What others have collected from the target.
+pub struct Told<'a> {
+    /// The sequences of its checkpoints, in the order in which they were told.
+    pub checkpoints: &'a [u64],
+    /// Values by name, for expressions.
+    pub values: &'a serde_json::Value,
+    /// Whether a line of its output matches; only lines since the last strike count.
+    pub has_line: &'a dyn Fn(&Pattern) -> bool,
+}
+
+impl Reader {
+    /// Takes the reading for an invariant. Probes are asked again and again until they answer or
+    /// their time is over.
+    pub fn read(&self, invariant: &Invariant, told: &Told<'_>) -> Reading {
+        match invariant {
+            Invariant::AckedIsDurable(asked) => self.store(asked.check.as_deref(), asked.timeout),
+            Invariant::Sqlite(asked) => {
+                match Database::read(&self.state.join(&asked.file), asked, self.is_live) {
+                    Ok(database) => Reading::Database(database),
+                    Err(problem) => Reading::Failed(problem),
+                }
+            }
+            Invariant::File(asked) => match File::read(&self.state.join(&asked.path), asked) {
+                Ok(file) => Reading::File(file),
+                Err(error) => Reading::Failed(format!("cannot read {}: {error}", asked.path)),
+            },
+            Invariant::ProbeAnswers(asked) => {
+                Reading::Probe(Answered::wait(&asked.by, asked.timeout, told, &self.directory))
+            }
+            Invariant::RecoveryShown(asked) => {
+                Reading::Probe(Answered::wait(&asked.by, asked.timeout, told, &self.directory))
+            }
+            Invariant::CommandEnds(asked) => match asked.run.split_first() {
+                Some((program, arguments)) => {
+                    let mut command = self.command(program);
+                    command.args(arguments);
+                    Reading::Command(command::run(command, asked.timeout.duration()))
+                }
+                None => Reading::Failed("the command is empty".to_owned()),
+            },
+            Invariant::Expression(_) => Reading::Values(told.values.clone()),
+            Invariant::MonotonicCheckpoints(_) => Reading::Checkpoints(told.checkpoints.to_vec()),
+            Invariant::ExactlyOnce(asked) => Reading::Lists {
+                // The one that has to be there first: what arrives meanwhile is none too few.
+                expected: asked.expected.as_ref().map(|line| self.shell(line, asked.timeout)),
+                listed: self.shell(&asked.list, asked.timeout),
+            },
+            Invariant::NoLitter(_) => match Names::read(&self.state) {
+                Ok(names) => Reading::Names(names),
+                Err(error) => {
+                    Reading::Failed(format!("cannot list {}: {error}", self.state.display()))
+                }
+            },
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("KILLPOINT_STATE", &self.state)
+            .env("KILLPOINT_JOURNAL", &self.journal)
+            .current_dir(&self.directory);
+        command
+    }
+
+    fn shell(&self, line: &str, timeout: Span) -> Ended {
+        let mut command = self.command("/bin/sh");
+        command.args(["-c", line]);
+        command::run(command, timeout.duration())
+    }
+
+    fn store(&self, check: Option<&str>, timeout: Span) -> Reading {
+        let Some(check) = check else {
+            let problem = "a running target needs a checker: give acked-is-durable a `check`";
+            return Reading::Failed(problem.to_owned());
+        };
+        let length = || fs::metadata(&self.journal).map_or(0, |metadata| metadata.len());
+        let mut reading = checker::Reading::NotRun("it was not read".to_owned());
+        for _ in 0..STORE_TRIES_MAX {
+            let before = length();
+            reading = self.shell(check, timeout).into_store(timeout.duration());
+            if length() == before {
+                return Reading::Store { reading, upto: Some(before) };
+            }
+        }
+        Reading::Store { reading, upto: None }
+    }
+}
