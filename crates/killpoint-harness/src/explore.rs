@@ -30,7 +30,7 @@ pub use options::Options;
 pub use prepare::ExploreError;
 
 use crate::asserter::checker::{Expectation, judge};
-use crate::environment::local::Local;
+use crate::environment::local::{Judges, Local, Subject};
 use crate::store::{EventLog, RunFolder};
 use judging::Judged;
 use killpoint_engine::record::Scope;
@@ -200,7 +200,8 @@ fn run(
     watch: Watch<'_>,
 ) -> Result<Reached, ExploreError> {
     let since = Instant::now();
-    let recorded = match recordings::record(options, local, journalist, watch)? {
+    let mut judges = Judges::new(local);
+    let recorded = match recordings::record(options, local, &mut judges, journalist, watch)? {
         recordings::Control::Held(recorded) => *recorded,
         recordings::Control::Failed(why) => return Ok(Reached::Baseline(why)),
         recordings::Control::Unknown(reason, why) => {
@@ -213,6 +214,9 @@ fn run(
     let since = Instant::now();
     let live = judged_live(options, &recorded, journalist)?;
     let options = &with_models_that_apply(options, live, journalist)?;
+    judges.begin(Subject::of(&recorded.name, plan::models(options), local))?;
+    // They learn the recording while the states are planned.
+    judges.have(options.jobs_in(local.containment))?;
     let plan = plan::plan(options, local, &recorded, journalist)?;
     if plan.points == 0 {
         let text = "the command changed nothing in its state: there is no point to strike at";
@@ -226,16 +230,18 @@ fn run(
         )));
     }
     if let Some(why) = live {
-        survivors::explore(options, local, &recorded, &plan, why, journalist, watch)?;
+        survivors::explore(options, local, &mut judges, &recorded, &plan, why, journalist, watch)?;
         journalist.stage("judged", since)?;
         return Ok(Reached::End);
     }
-    let judged = judging::judge_all(options, local, &recorded, &plan, journalist, watch)?;
+    let judged =
+        judging::judge_all(options, local, &mut judges, &recorded, &plan, journalist, watch)?;
     journalist.stage("judged", since)?;
     let since = Instant::now();
     let defects = findings::group(local, &recorded, &plan, &judged)?;
-    let findings =
-        strikes::confirm(options, local, &recorded, &plan, &judged, defects, journalist, watch)?;
+    let sight =
+        strikes::Sight { options, local, recorded: &recorded, plan: &plan, judged: &judged };
+    let findings = strikes::confirm(sight, judges, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;
     if options.recovery_depth > 0 && options.phases.contains(&Phase::Recovery) {
         let since = Instant::now();

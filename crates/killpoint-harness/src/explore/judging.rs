@@ -6,18 +6,15 @@ use super::resume::SECOND_CHECK_NOTE;
 use super::{ExploreError, Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
-use crate::environment::local::{Answer, JudgeWorker, Local, LocalError, Question};
-use crate::interrupt::NOTICE_INTERVAL;
+use crate::environment::local::{Answer, Judges, Local, LocalError, Question};
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Answers that are not awaited longer than this many checker time-outs.
-const PATIENCE: u32 = 6;
+/// How far ahead a state is looked for whose image nobody reads at the moment.
+const LOOK_AHEAD_STATES_MAX: usize = 64;
 
 /// A judged state.
 #[derive(Clone, Debug)]
@@ -32,6 +29,8 @@ pub struct Judged {
     pub rerun: bool,
     /// Files that are left over in it.
     pub litter: Vec<String>,
+    /// The place of the judge who read it, if that was in this process.
+    pub by: Option<usize>,
 }
 
 /// What acknowledgements promise under a model.
@@ -49,6 +48,7 @@ pub fn promise(model: CrashModel, options: &Options) -> Promise {
 pub fn judge_all(
     options: &Options,
     local: &Local,
+    judges: &mut Judges,
     recorded: &Recorded,
     plan: &Plan,
     journalist: &mut Journalist,
@@ -58,14 +58,9 @@ pub fn judge_all(
     let total = plan.states.len() as u64;
     let earlier = journalist.judged_earlier(plan)?;
     let mut done = earlier.len() as u64;
-    let judged = judge_states(
-        options,
-        local,
-        &recorded.name,
-        recorded,
-        plan,
-        earlier,
-        &mut |index, judged| {
+    let jobs = options.jobs_in(local.containment);
+    let judged =
+        judge_states(options, jobs, judges, recorded, plan, earlier, &mut |index, judged| {
             let state = &plan.states[index];
             done += 1;
             journalist.tell(Event::Judged {
@@ -87,8 +82,7 @@ pub fn judge_all(
                 watch(&Progress { stage: "judging", done, total, elapsed: since.elapsed() });
             }
             Ok(())
-        },
-    )?;
+        })?;
     tell_points(plan, &judged, journalist)?;
     tell_litter(&judged, journalist)?;
     Ok(judged)
@@ -113,15 +107,16 @@ fn tell_second(
 /// Told of each state as it is judged.
 pub type Tell<'a> = &'a mut dyn FnMut(usize, &Judged) -> Result<(), ExploreError>;
 
-/// Judges the states of a plan over one recording; the result has one entry for each, in their order.
-/// Those that were judged `earlier`, by an interrupted run, are taken over.
+/// Judges the states of a plan over the recording that the judges were turned to; the result has one
+/// entry for each, in their order, and in this order they are told. Those that were judged `earlier`,
+/// by an interrupted run, are taken over.
 ///
 /// # Errors
 /// If no worker can be made, or whoever is told fails.
 pub fn judge_states(
     options: &Options,
-    local: &Local,
-    recording: &str,
+    jobs: usize,
+    judges: &mut Judges,
     recorded: &Recorded,
     plan: &Plan,
     earlier: Vec<(usize, Judged)>,
@@ -131,24 +126,32 @@ pub fn judge_states(
     for (index, earlier) in earlier {
         judged[index] = Some(earlier);
     }
-    let todo = (0..judged.len()).filter(|index| judged[*index].is_none()).collect();
-    let mut pool = Pool::start(options, local, recording, plan, todo)?;
-    while let Some((index, answer)) = pool.next(plan)? {
-        let result = judged_from(&answer, &plan.states[index], recorded, options);
-        tell(index, &result)?;
-        judged[index] = Some(result);
+    let todo: VecDeque<usize> =
+        (0..judged.len()).filter(|index| judged[*index].is_none()).collect();
+    let mut untold = todo.clone();
+    let mut pool = Pool::start(options, jobs, judges, plan, todo)?;
+    while let Some(answered) = pool.next()? {
+        let index = answered.index;
+        judged[index] = Some(judged_from(&answered, &plan.states[index], recorded, options));
+        while let Some(next) = untold.front().copied()
+            && let Some(result) = &judged[next]
+        {
+            tell(next, result)?;
+            untold.pop_front();
+        }
     }
     Ok(judged.into_iter().map(|judged| judged.expect("every state was answered")).collect())
 }
 
 fn judged_from(
-    answer: &Result<Answer, String>,
+    answered: &Answered,
     state: &State,
     recorded: &Recorded,
     options: &Options,
 ) -> Judged {
-    match answer {
+    match &answered.answer {
         Err(problem) => Judged {
+            by: None,
             judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
             output: String::new(),
             second: None,
@@ -164,6 +167,7 @@ fn judged_from(
             let rerun = held && judgement.verdict != Verdict::Held;
             let shown = answer.rerun.as_ref().filter(|_| rerun).unwrap_or(&answer.reading);
             Judged {
+                by: Some(answered.by),
                 judgement,
                 output: shown_output(shown),
                 second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
@@ -282,99 +286,114 @@ fn tell_litter(judged: &[Judged], journalist: &mut Journalist) -> Result<(), Exp
     Ok(journalist.tell(Event::Note { text })?)
 }
 
-/// The index of a state, and its answer or why there is none.
-type Answered = (usize, Result<Answer, String>);
+/// A state that was read, or could not be.
+struct Answered {
+    /// Its index in the plan.
+    index: usize,
+    /// The answer, or why there is none.
+    answer: Result<Answer, String>,
+    /// The place of the judge who read it.
+    by: usize,
+}
 
-/// Workers, each with at most one question.
+/// Judges at work, each with at most one question.
 struct Pool<'a> {
     options: &'a Options,
-    local: &'a Local,
-    recording: &'a str,
+    judges: &'a mut Judges,
     plan: &'a Plan,
-    workers: Vec<(JudgeWorker, Option<(usize, Instant)>)>,
+    /// What the judge in each place was asked, and when.
+    asked: Vec<Option<(usize, Instant)>>,
     /// States that were not asked for yet, in order.
     todo: VecDeque<usize>,
     /// How many more states have an image that several have.
     to_come: HashMap<blake3::Hash, usize>,
-    /// What was read of such images, until the last of them has it.
-    readings: HashMap<blake3::Hash, Answer>,
+    /// What was read of such images and by whom, until the last of them has it.
+    readings: HashMap<blake3::Hash, (Answer, usize)>,
+    /// Whether readings have held for equal images so far.
+    are_shared: bool,
     patience: Duration,
 }
 
 impl<'a> Pool<'a> {
     fn start(
         options: &'a Options,
-        local: &'a Local,
-        recording: &'a str,
+        jobs: usize,
+        judges: &'a mut Judges,
         plan: &'a Plan,
         todo: VecDeque<usize>,
     ) -> Result<Self, ExploreError> {
-        let jobs = options.jobs_in(local.containment).min(todo.len());
+        let jobs = jobs.min(todo.len());
+        judges.have(jobs)?;
         let mut to_come = HashMap::new();
         for index in &todo {
             *to_come.entry(plan.states[*index].image).or_default() += 1;
         }
         to_come.retain(|_, count| *count > 1);
-        let mut pool = Pool {
+        let patience = judges.patience();
+        Ok(Pool {
+            options,
+            judges,
+            plan,
+            asked: vec![None; jobs],
+            todo,
             to_come,
             readings: HashMap::new(),
-            options,
-            local,
-            recording,
-            plan,
-            workers: Vec::new(),
-            todo,
-            patience: local.checker_timeout * PATIENCE + Duration::from_secs(60),
-        };
-        for _ in 0..jobs {
-            let worker = local.judge_worker(pool.recording, &plan.models)?;
-            pool.workers.push((worker, None));
-        }
-        Ok(pool)
+            are_shared: true,
+            patience,
+        })
     }
 
-    /// The next answer, from whichever worker has one; none when all are answered. The text is why
-    /// there is no answer.
-    fn next(&mut self, plan: &Plan) -> Result<Option<Answered>, ExploreError> {
-        for place in 0..self.workers.len() {
-            if self.workers[place].1.is_none()
-                && let Some(index) = self.todo.pop_front()
+    /// The next answer, from whichever judge has one; none when all are answered.
+    fn next(&mut self) -> Result<Option<Answered>, ExploreError> {
+        for place in 0..self.asked.len() {
+            if self.asked[place].is_none()
+                && let Some(index) = self.take()
             {
-                if let Some(answer) = self.read_before(index) {
-                    return Ok(Some((index, Ok(answer))));
+                if let Some((answer, by)) = self.read_before(index) {
+                    return Ok(Some(Answered { index, answer: Ok(answer), by }));
                 }
-                let question = self.question(&plan.states[index]);
-                if self.workers[place].0.ask(&question).is_err() {
-                    self.workers[place].0 =
-                        self.local.judge_worker(self.recording, &self.plan.models)?;
-                    self.workers[place].0.ask(&question)?;
-                }
-                self.workers[place].1 = Some((index, Instant::now()));
+                let question = self.question(&self.plan.states[index]);
+                self.judges.ask(place, &question)?;
+                self.asked[place] = Some((index, Instant::now()));
             }
         }
-        if self.workers.iter().all(|(_, asked)| asked.is_none()) {
+        if self.asked.iter().all(Option::is_none) {
             return Ok(None);
         }
         let place = self.wait()?;
-        let (worker, asked) = &mut self.workers[place];
-        let (index, _) = asked.take().expect("only who was asked answers");
-        let answer = match worker.answer(Duration::ZERO.max(Duration::from_millis(100))) {
+        let (index, _) = self.asked[place].take().expect("only who was asked answers");
+        let answer = match self.judges.answer(place, Duration::from_millis(100)) {
             Ok(answer) => {
-                self.keep_reading(index, &answer);
+                self.keep_reading(index, &answer, place);
                 Ok(answer)
             }
             Err(error) => {
                 let text = crate::environment::local::chain(&error);
-                // What it was doing is lost; the next state gets a new worker.
-                *worker = self.local.judge_worker(self.recording, &self.plan.models)?;
+                // What it was doing is lost; the next state gets a new one.
+                self.judges.replace(place)?;
                 Err(text)
             }
         };
-        Ok(Some((index, answer)))
+        Ok(Some(Answered { index, answer, by: place }))
+    }
+
+    /// The next state to ask for. One whose image is being read just now waits for that reading.
+    fn take(&mut self) -> Option<usize> {
+        let image = |index: usize| self.plan.states[index].image;
+        let reading: Vec<blake3::Hash> = self
+            .asked
+            .iter()
+            .flatten()
+            .map(|(index, _)| image(*index))
+            .filter(|image| self.are_shared && self.to_come.contains_key(image))
+            .collect();
+        let is_free = |index: &usize| !reading.contains(&image(*index));
+        let position = self.todo.iter().take(LOOK_AHEAD_STATES_MAX).position(is_free)?;
+        self.todo.remove(position)
     }
 
     /// What was read of an equal image, if it does not depend on more.
-    fn read_before(&mut self, index: usize) -> Option<Answer> {
+    fn read_before(&mut self, index: usize) -> Option<(Answer, usize)> {
         let image = &self.plan.states[index].image;
         let left = self.to_come.get_mut(image)?;
         *left -= 1;
@@ -385,49 +404,34 @@ impl<'a> Pool<'a> {
     }
 
     /// Keeps what was read of an image for as long as others like it are to come.
-    fn keep_reading(&mut self, index: usize, answer: &Answer) {
+    fn keep_reading(&mut self, index: usize, answer: &Answer, by: usize) {
         let image = self.plan.states[index].image;
+        self.are_shared &= answer.is_of_image;
         if answer.is_of_image && self.to_come.get(&image).is_some_and(|left| *left > 0) {
-            self.readings.insert(image, answer.clone());
+            self.readings.insert(image, (answer.clone(), by));
         }
     }
 
     fn question(&self, state: &State) -> Question {
         Question {
-            state: state.name.clone(),
-            journal_length: state.journal_length,
             again: self.options.second_checks,
             rerun: self.options.idempotent,
-            left_by: None,
+            ..Question::once(&state.name, state.journal_length)
         }
     }
 
-    /// Which worker has an answer, or has been silent for too long.
+    /// Which judge has an answer, or has been silent for too long.
     fn wait(&mut self) -> Result<usize, LocalError> {
+        let places = 0..self.asked.len();
+        let asked: Vec<usize> = places.filter(|place| self.asked[*place].is_some()).collect();
         loop {
-            let asked: Vec<usize> =
-                (0..self.workers.len()).filter(|place| self.workers[*place].1.is_some()).collect();
-            let mut polled = Vec::new();
-            for place in &asked {
-                polled.push(PollFd::from_borrowed_fd(
-                    self.workers[*place].0.channel().as_fd(),
-                    PollFlags::IN,
-                ));
+            if let Some(place) = self.judges.ready(&asked)? {
+                return Ok(place);
             }
-            self.local.check_interrupt()?;
-            let moment = Timespec { tv_sec: 0, tv_nsec: i64::from(NOTICE_INTERVAL.subsec_nanos()) };
-            let ready = match poll(&mut polled, Some(&moment)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => None,
-                Ok(_) => polled.iter().position(|fd| !fd.revents().is_empty()),
-                Err(error) => return Err(LocalError::Worker(error.to_string())),
+            let is_late = |place: &&usize| {
+                self.asked[**place].is_some_and(|(_, since)| since.elapsed() > self.patience)
             };
-            if let Some(position) = ready {
-                return Ok(asked[position]);
-            }
-            let late = asked.iter().find(|place| {
-                self.workers[**place].1.is_some_and(|(_, since)| since.elapsed() > self.patience)
-            });
-            if let Some(place) = late {
+            if let Some(place) = asked.iter().find(is_late) {
                 return Ok(*place);
             }
         }

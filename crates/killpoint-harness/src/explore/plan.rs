@@ -96,12 +96,17 @@ pub fn plan(
     Ok(plan)
 }
 
+/// The models of a run.
+pub fn models(options: &Options) -> Models {
+    Models { models: options.models.clone(), profile: options.profile }
+}
+
 /// The same, told to nobody.
 ///
 /// # Errors
 /// If the recording cannot be read.
 pub fn survey(options: &Options, local: &Local, recorded: &Recorded) -> Result<Plan, ExploreError> {
-    let models = Models { models: options.models.clone(), profile: options.profile };
+    let models = models(options);
     let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
     let mut walk = Walk::start(&path, initial_image(local)?, models.clone())?;
     let mut plan = Plan::empty(models);

@@ -6,7 +6,9 @@ use super::{ExploreError, Journalist, Options, Progress, Watch, judge_control};
 use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
-use crate::environment::local::{Local, Trial, TrialResult};
+use crate::environment::local::{
+    Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
+};
 use killpoint_engine::compare::Difference;
 use killpoint_engine::record::Mechanism;
 use killpoint_engine::recording::{Ending, Exit, Reader, Record};
@@ -88,6 +90,7 @@ pub enum Control {
 pub fn record(
     options: &Options,
     local: &Local,
+    judges: &mut Judges,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<Control, ExploreError> {
@@ -97,7 +100,7 @@ pub fn record(
         watch(&Progress { stage: "recording", done, total, elapsed: since.elapsed() });
     };
     tell(0);
-    let first = run(local, journalist, 1, None, true)?;
+    let (first, mut second) = run_first(options, local, judges, journalist)?;
     if let Some(control) = workload_failure(local, &first) {
         return Ok(control);
     }
@@ -125,7 +128,10 @@ pub fn record(
     let mut sets = vec![addresses.clone()];
     while number < options.recordings {
         number += 1;
-        let again = run(local, journalist, number, Some(stable.clone()), false)?;
+        let again = match second.take() {
+            Some(running) => end(local, judges, journalist, number, running)?,
+            None => run(local, judges, journalist, number, Some(stable.clone()), false)?,
+        };
         if let Some(control) = workload_failure(local, &again) {
             return Ok(control);
         }
@@ -141,12 +147,12 @@ pub fn record(
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),
-            ..run(local, journalist, number, Some(stable.clone()), true)?
+            ..run(local, judges, journalist, number, Some(stable.clone()), true)?
         };
         name = number.to_string();
         addresses = read_addresses(local, &name)?;
         let again_number = number + 1;
-        run(local, journalist, again_number, Some(stable.clone()), false)?;
+        run(local, judges, journalist, again_number, Some(stable.clone()), false)?;
         sets = vec![addresses.clone(), read_addresses(local, &again_number.to_string())?];
         number = number.max(options.recordings);
     }
@@ -206,12 +212,16 @@ pub(super) fn record_once(
         name: name.to_owned(),
         stable: Some(stable.clone()),
         strike: None,
-        read_before: true,
         read_after: true,
         has_reader: false,
         keep_left: false,
+        pin: local.pin,
     };
-    let result = local.run(&trial)?;
+    let mut before = None;
+    if local.checker != Checker::BuiltIn {
+        before = Some(Judges::new(local).read(&Question::initial(), None)?.reading);
+    }
+    let result = TrialResult { before, ..local.run(&trial)? };
     match workload_failure(local, &result) {
         Some(Control::Failed(why) | Control::Unknown(_, why)) => return Ok(Err(why)),
         Some(Control::Held(_)) | None => {}
@@ -301,30 +311,134 @@ pub fn read_journal(local: &Local, name: &str) -> Result<Journal, String> {
     Journal::parse(&bytes).map_err(|error| error.to_string())
 }
 
+/// The control, read before and after. Where there is more than one job the second recording is
+/// begun as soon as it can be, while the store is still read.
+fn run_first(
+    options: &Options,
+    local: &Local,
+    judges: &mut Judges,
+    journalist: &mut Journalist,
+) -> Result<(TrialResult, Option<RunningTrial>), ExploreError> {
+    if let Some(result) = recorded_earlier(local, journalist, 1)? {
+        return Ok((result, None));
+    }
+    let side_by_side = options.jobs_in(local.containment) > 1;
+    let mut before = None;
+    if local.checker != Checker::BuiltIn {
+        judges.have(1)?;
+        judges.ask(0, &Question::initial())?;
+        if !side_by_side {
+            before = Some(judges.answer_of(0)?);
+        }
+    }
+    judges.make_room();
+    let mut running = local.start(&trial(local, 1, None, true))?;
+    let recorded = running.recorded()?;
+    let second = match side_by_side
+        && recorded.ending.exit == Exit::Status(0)
+        && journalist.earlier.recorded(2).is_none()
+    {
+        true => {
+            let stable = recorded.ending.named.iter().cloned().collect();
+            Some(local.start(&trial(local, 2, Some(stable), false))?)
+        }
+        false => None,
+    };
+    if local.checker != Checker::BuiltIn && side_by_side {
+        before = Some(judges.answer_of(0)?);
+    }
+    let mut result = read_after(local, judges, 1, running.finish()?)?;
+    if let Some(before) = before {
+        result.reading = result.reading.max(before.elapsed);
+        result.before = Some(before.reading);
+    }
+    tell_recorded(local, journalist, 1, &result)?;
+    Ok((result, second))
+}
+
 fn run(
     local: &Local,
+    judges: &mut Judges,
     journalist: &mut Journalist,
     number: u32,
     stable: Option<BTreeSet<String>>,
     read: bool,
 ) -> Result<TrialResult, ExploreError> {
-    let trial = Trial {
+    if let Some(result) = recorded_earlier(local, journalist, number)? {
+        return Ok(result);
+    }
+    judges.make_room();
+    let running = local.start(&trial(local, number, stable, read))?;
+    end(local, judges, journalist, number, running)
+}
+
+fn trial(local: &Local, number: u32, stable: Option<BTreeSet<String>>, read: bool) -> Trial {
+    Trial {
         name: number.to_string(),
         stable,
         strike: None,
-        read_before: read && number == 1,
         read_after: read,
-        has_reader: false,
+        has_reader: true,
         keep_left: false,
-    };
-    let result = match journalist.earlier.recorded(number) {
-        Some(digest) => super::resume::load_result(&local.folder, number, digest)?,
-        None => {
-            let result = local.run(&trial)?;
-            super::resume::save_result(&local.folder, number, &result)?;
-            result
-        }
-    };
+        pin: local.pin,
+    }
+}
+
+/// Waits for the end of a recording.
+fn end(
+    local: &Local,
+    judges: &mut Judges,
+    journalist: &mut Journalist,
+    number: u32,
+    running: RunningTrial,
+) -> Result<TrialResult, ExploreError> {
+    let read = running.reads();
+    let mut result = running.finish()?;
+    if read {
+        result = read_after(local, judges, number, result)?;
+    }
+    tell_recorded(local, journalist, number, &result)?;
+    Ok(result)
+}
+
+/// Has a judge read what a recording has left, where its own worker did not.
+fn read_after(
+    local: &Local,
+    judges: &mut Judges,
+    number: u32,
+    mut result: TrialResult,
+) -> Result<TrialResult, ExploreError> {
+    if result.after.is_none() && local.checker != Checker::BuiltIn {
+        let recording = number.to_string();
+        let left_by = LeftBy { recording, other_order: false, unseen: false };
+        let answer = judges.read(&Question::left_by(left_by, None), None)?;
+        result.reading = result.reading.max(answer.elapsed);
+        result.after = Some(answer.reading);
+    }
+    Ok(result)
+}
+
+/// A recording of the interrupted part of a run.
+fn recorded_earlier(
+    local: &Local,
+    journalist: &mut Journalist,
+    number: u32,
+) -> Result<Option<TrialResult>, ExploreError> {
+    let Some(digest) = journalist.earlier.recorded(number) else { return Ok(None) };
+    let result = super::resume::load_result(&local.folder, number, digest)?;
+    tell_recorded(local, journalist, number, &result)?;
+    Ok(Some(result))
+}
+
+fn tell_recorded(
+    local: &Local,
+    journalist: &mut Journalist,
+    number: u32,
+    result: &TrialResult,
+) -> Result<(), ExploreError> {
+    if journalist.earlier.recorded(number).is_none() {
+        super::resume::save_result(&local.folder, number, result)?;
+    }
     let path = local.folder.join(&format!("recordings/{number}.rec"));
     let digest = fs::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
     let start = local.intents_start;
@@ -342,7 +456,7 @@ fn run(
         digest: digest.unwrap_or_default(),
     })?;
     if number == 1
-        && let Some(text) = cheaper(local, &result)
+        && let Some(text) = cheaper(local, result)
     {
         journalist.tell(Event::Note { text })?;
     }
@@ -351,7 +465,7 @@ fn run(
             journalist.tell(Event::Note { text: text.clone() })?;
         }
     }
-    Ok(result)
+    Ok(())
 }
 
 /// Says so where the other mechanism would spare the command much waiting.

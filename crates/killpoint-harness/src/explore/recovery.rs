@@ -8,7 +8,7 @@ use super::recordings::Recorded;
 use super::replay::{FindingFile, RunFile};
 use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
 use crate::asserter::checker::{Checker, Surroundings};
-use crate::environment::local::{Local, Trial, snapshot_name};
+use crate::environment::local::{Judges, Local, Subject, Trial, snapshot_name};
 use crate::store::StoreError;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::recording::Exit;
@@ -152,10 +152,10 @@ impl Stage<'_> {
             name: name.clone(),
             stable: None,
             strike: None,
-            read_before: false,
             read_after: false,
             has_reader: false,
             keep_left: false,
+            pin: inner.pin,
         };
         let result = inner.run(&trial)?;
         self.recoveries += 1;
@@ -209,15 +209,7 @@ impl Stage<'_> {
             state.journal_length = journal_length;
         }
         self.states += sub.states.len() as u64;
-        let judged = judge_states(
-            self.options,
-            inner,
-            name,
-            self.recorded,
-            &sub,
-            Vec::new(),
-            &mut |_, _| Ok(()),
-        )?;
+        let judged = self.judge_all(inner, name, &sub)?;
         let mut found = false;
         for (place, judged) in judged.iter().enumerate() {
             match &judged.judgement.verdict {
@@ -236,6 +228,19 @@ impl Stage<'_> {
         Ok(found)
     }
 
+    fn judge_all(
+        &self,
+        inner: &Local,
+        recording: &str,
+        sub: &Plan,
+    ) -> Result<Vec<Judged>, ExploreError> {
+        let mut judges = Judges::new(inner);
+        judges.begin(Subject::of(recording, sub.models.clone(), inner))?;
+        let (options, recorded) = (self.options, self.recorded);
+        let jobs = options.jobs_in(inner.containment);
+        judge_states(options, jobs, &mut judges, recorded, sub, Vec::new(), &mut |_, _| Ok(()))
+    }
+
     /// Rebuilds and judges one state anew, by another worker.
     fn judge_again(
         &self,
@@ -247,11 +252,7 @@ impl Stage<'_> {
     ) -> Result<Confirmation, ExploreError> {
         let mut one = sub.clone();
         one.states = vec![sub.states[place].clone()];
-        let (options, earlier) = (self.options, Vec::new());
-        let again =
-            judge_states(options, inner, recording, self.recorded, &one, earlier, &mut |_, _| {
-                Ok(())
-            })?;
+        let again = self.judge_all(inner, recording, &one)?;
         let same =
             again.first().is_some_and(|again| again.judgement.verdict == judged.judgement.verdict);
         Ok(Confirmation { hits: u32::from(same), tries: 1 })

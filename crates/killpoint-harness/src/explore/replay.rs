@@ -6,11 +6,11 @@ use super::pinned::Pinned;
 use super::plan::Plan;
 use super::prepare::ExploreError;
 use super::recordings::Recorded;
-use super::strikes::{Expected, Reader, strike, strike_at};
+use super::strikes::{Expected, strike, strike_at};
 use super::{Options, prepare};
 use crate::asserter::checker::{Checker, Expectation, judge};
 use crate::asserter::history::{History, Store};
-use crate::environment::local::{INITIAL, Local, Question};
+use crate::environment::local::{INITIAL, Judges, Local, Question, Subject};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::record::{Mechanism, Root, Scope};
 use killpoint_engine::states::{Models, StateName};
@@ -227,11 +227,10 @@ pub fn replay(
         misses: Vec::new(),
         missing_variables,
     };
-    let models = Models { models: run.models.clone(), profile: run.profile };
-    let mut reader = Reader::new(&local, &run.recording, models);
+    let mut judges = judges_of(&local, &run, &run.recording)?;
     for attempt in 0..times {
         replayed.confirmation.tries += 1;
-        match once(&options, &local, &run, &file, attempt, &mut reader)? {
+        match once(&options, &local, &run, &file, attempt, &mut judges)? {
             Ok(()) => replayed.confirmation.hits += 1,
             Err(why) => replayed.misses.push(why),
         }
@@ -240,13 +239,20 @@ pub fn replay(
     Ok(replayed)
 }
 
+fn judges_of(local: &Local, run: &RunFile, recording: &str) -> Result<Judges, ExploreError> {
+    let models = Models { models: run.models.clone(), profile: run.profile };
+    let mut judges = Judges::new(local);
+    judges.begin(Subject::of(recording, models, local))?;
+    Ok(judges)
+}
+
 fn once(
     options: &Options,
     local: &Local,
     run: &RunFile,
     file: &FindingFile,
     attempt: u32,
-    reader: &mut Reader<'_>,
+    judges: &mut Judges,
 ) -> Result<Result<(), String>, ExploreError> {
     let wanted = Verdict::Violated(file.finding.judged);
     let expectation = expectation(local, run)?;
@@ -264,7 +270,7 @@ fn once(
                 unseen: run.unseen,
             };
             let name = format!("replay-{}-{attempt}", std::process::id());
-            let strike = strike(&name, at, &file.state, &expected, reader)?;
+            let strike = strike(local, judges, &name, at, &file.state, &expected)?;
             for suffix in ["rec", "journal"] {
                 let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
             }
@@ -274,20 +280,17 @@ fn once(
             }
         }
         None => {
-            let models = Models { models: run.models.clone(), profile: run.profile };
             // A crash inside a recovery is rebuilt from that recovery's own start and recording.
             let snapshot = file.recovery.clone().unwrap_or_else(|| INITIAL.to_owned());
             let recording = file.recovery.as_ref().unwrap_or(&run.recording);
             let last_process_id = super::recordings::read_ending(local, recording)?.last_process_id;
             let inner = Local { snapshot, last_process_id, ..local.clone() };
             let journal_length = file.journal_length;
-            let answer = Reader::new(&inner, recording, models).read(&Question {
-                state: file.state.clone(),
-                journal_length,
-                again: false,
+            let question = Question {
                 rerun: file.finding.rerun,
-                left_by: None,
-            })?;
+                ..Question::once(&file.state, journal_length)
+            };
+            let answer = judges_of(&inner, run, recording)?.read(&question, None)?;
             let promise = promise(file.state.model, options);
             let first = judge(&answer.reading, &expectation, journal_length, promise);
             with_rerun(first, &answer, run.after.as_ref())

@@ -222,6 +222,7 @@ impl Earlier {
                 second: None,
                 rerun: *rerun,
                 litter: litter.clone(),
+                by: None,
             };
             let mut told = vec![event];
             while events.peek().is_some_and(belongs) {
@@ -252,19 +253,12 @@ impl Earlier {
         }
     }
 
-    /// Takes out a finding that was written, with the live kills that confirmed it.
+    /// Takes out a finding that was written. The live kills that confirmed it stay.
     pub(super) fn take_found(&mut self, wanted: u32) -> Option<Finding> {
         let place = self.0.iter().position(
             |event| matches!(event, Event::Found { finding, .. } if finding.number == wanted),
         )?;
-        let found = self.0.remove(place);
-        let mut position = 0;
-        self.0.retain(|event| {
-            position += 1;
-            let strike = matches!(event, Event::StrikePlanned { .. } | Event::Struck { .. });
-            !(strike && position <= place)
-        });
-        match found {
+        match self.0.remove(place) {
             Event::Found { finding, .. } => Some(*finding),
             _ => None,
         }

@@ -11,9 +11,9 @@ use super::judging::{Judged, judge_states};
 use super::plan::{self, Plan};
 use super::recordings::{Recorded, record_once};
 use super::replay::{FindingFile, RunFile};
-use super::strikes::{RETRIES_MAX, Reader, can_strike, expected, strike, strike_at};
+use super::strikes::{RETRIES_MAX, can_strike, expected, strike, strike_at};
 use super::{ExploreError, Journalist, Options, Progress, Watch};
-use crate::environment::local::Local;
+use crate::environment::local::{Judges, Local, Subject};
 use killpoint_engine::record::Scope;
 use killpoint_engine::states::StateName;
 use killpoint_model::Address;
@@ -128,8 +128,12 @@ fn shown(
     if plan.states.is_empty() {
         return Ok(None);
     }
+    let mut judges = Judges::new(&local);
+    judges.begin(Subject::of(name, plan.models.clone(), &local))?;
+    let jobs = options.jobs_in(local.containment);
+    let nothing = Vec::new();
     let judged =
-        judge_states(options, &local, name, &recorded, &plan, Vec::new(), &mut |_, _| Ok(()))?;
+        judge_states(options, jobs, &mut judges, &recorded, &plan, nothing, &mut |_, _| Ok(()))?;
     let is_shown = |one: &Judged| one.judgement.verdict == Verdict::Violated(finding.judged);
     let Some(index) = judged.iter().position(is_shown) else { return Ok(None) };
     let state = plan.states[index].at[0].clone();
@@ -165,13 +169,15 @@ impl Shown {
         let at = strike_at(&self.state, &address, Scope::All);
         let Some(at) = at.filter(|_| can_strike(&self.state, &self.plan)) else { return Ok(true) };
         let models = self.plan.models.clone();
-        let mut reader = Reader::new(&self.local, &self.recorded.name, models);
+        let mut judges = Judges::new(&self.local);
+        judges.begin(Subject::of(&self.recorded.name, models, &self.local))?;
         for attempt in 1..=RETRIES_MAX.max(options.confirmations) {
             journalist.tell(Event::StrikePlanned { address: address.clone(), attempt })?;
             journalist.sync()?;
             let name = format!("{}-strike", self.recorded.name);
             let expected = expected(&self.recorded, self.state.point);
-            let strike = strike(&name, at.clone(), &self.state, &expected, &mut reader)?;
+            let strike =
+                strike(&self.local, &mut judges, &name, at.clone(), &self.state, &expected)?;
             forget(&self.local, &name);
             let agreed = strike.exact.is_ok()
                 && strike.judgement.verdict == Verdict::Violated(finding.judged);

@@ -11,16 +11,18 @@ use super::{ExploreError, Journalist, Options, Progress, Watch, shrink, unknown}
 use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise};
 use crate::asserter::journal::Journal;
-use crate::environment::local::{Answer, JudgeWorker, LeftBy, Local, LocalError, Question, Trial};
+use crate::environment::local::{Crew, Judges, LeftBy, Local, Question, Trial, TrialResult};
 use killpoint_engine::record::{Scope, StrikeAt};
-use killpoint_engine::states::{Models, StateName, Variant};
+use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Drafts, Finding};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use killpoint_model::{Address, CrashModel};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::fs;
+use std::ops::Range;
+use std::time::Instant;
 
 /// How often a strike that did not fire or met another history is tried again.
 pub const RETRIES_MAX: u32 = 3;
@@ -66,62 +68,57 @@ enum Order {
     Other,
 }
 
-/// A worker, other than those that have judged, that reads what live kills left and judges again.
-/// It is started when it is first asked; a stream checker's start-up and what the built-in oracle
-/// learns are paid once.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    local: &'a Local,
-    recording: &'a str,
-    models: Models,
-    worker: Option<JudgeWorker>,
-}
-
-impl<'a> Reader<'a> {
-    /// A reader of states of a recording.
-    pub fn new(local: &'a Local, recording: &'a str, models: Models) -> Self {
-        Reader { local, recording, models, worker: None }
-    }
-
-    /// Reads one state.
-    ///
-    /// # Errors
-    /// If the worker fails; the next state gets a new one.
-    pub fn read(&mut self, question: &Question) -> Result<Answer, LocalError> {
-        let mut worker = match self.worker.take() {
-            Some(worker) => worker,
-            None => self.local.judge_worker(self.recording, &self.models)?,
-        };
-        worker.ask(question)?;
-        let answer = worker.answer(self.local.checker_timeout * 4 + Duration::from_secs(60))?;
-        self.worker = Some(worker);
-        Ok(answer)
-    }
-}
-
 /// Kills the target once at an address and judges what it left.
 ///
 /// # Errors
-/// If the worker fails.
+/// If a worker fails.
 pub fn strike(
+    local: &Local,
+    judges: &mut Judges,
     name: &str,
     at: StrikeAt,
     state: &StateName,
     expected: &Expected<'_>,
-    reader: &mut Reader<'_>,
 ) -> Result<Strike, ExploreError> {
-    let local = reader.local;
-    let trial = Trial {
+    judges.make_room();
+    let result = local.run(&trial(local, name, &at, expected))?;
+    let struck = Struck { name, at: &at, state, result, judged_by: None };
+    examine(local, judges, &struck, expected)
+}
+
+fn trial(local: &Local, name: &str, at: &StrikeAt, expected: &Expected<'_>) -> Trial {
+    Trial {
         name: name.to_owned(),
         stable: Some(expected.stable.clone()),
         strike: Some(at.clone()),
-        read_before: false,
         // A checker changes what it reads; what the command is run again on must be untouched.
         read_after: expected.after.is_none(),
         has_reader: true,
         keep_left: expected.unseen,
-    };
-    let result = local.run(&trial)?;
+        pin: local.pin,
+    }
+}
+
+/// What a live kill has left.
+struct Struck<'a> {
+    /// Name of its recording.
+    name: &'a str,
+    at: &'a StrikeAt,
+    /// The state that it should be.
+    state: &'a StateName,
+    result: TrialResult,
+    /// The place of the judge who read that state before.
+    judged_by: Option<usize>,
+}
+
+/// Whether a live kill was one at the address, and the verdict on what it left.
+fn examine(
+    local: &Local,
+    judges: &mut Judges,
+    struck: &Struck<'_>,
+    expected: &Expected<'_>,
+) -> Result<Strike, ExploreError> {
+    let Struck { name, at, state, result, judged_by } = struck;
     let strike = |exact, judgement| Strike { exact, judgement };
     let nothing = Judgement::held();
     let addresses = super::recordings::read_addresses(local, name)?;
@@ -150,20 +147,19 @@ pub fn strike(
         );
         return Ok(strike(Err((Reason::Diverged, text)), nothing));
     }
-    let judgement = match result.after {
-        Some(reading) => judge_live(local, name, &reading, expected),
+    let judgement = match &result.after {
+        Some(reading) => judge_live(local, name, reading, expected),
         None => {
-            let answer = reader.read(&Question {
-                state: state.clone(),
-                journal_length: u64::MAX,
-                again: false,
+            let left_by = LeftBy {
+                recording: (*name).to_owned(),
+                other_order: order == Order::Other,
+                unseen: expected.unseen && !result.differences.is_empty(),
+            };
+            let question = Question {
                 rerun: expected.after.is_some(),
-                left_by: Some(LeftBy {
-                    recording: name.to_owned(),
-                    other_order: order == Order::Other,
-                    unseen: expected.unseen && !result.differences.is_empty(),
-                }),
-            })?;
+                ..Question::left_by(left_by, Some(state))
+            };
+            let answer = judges.read(&question, *judged_by)?;
             let first = judge_live(local, name, &answer.reading, expected);
             with_rerun(first, &answer, expected.after)
         }
@@ -177,7 +173,7 @@ fn judge_live(local: &Local, name: &str, reading: &Reading, expected: &Expected<
     };
     // Values in a journal may differ from run to run, so this run's own journal decides.
     let path = local.folder.join(&format!("recordings/{name}.journal"));
-    let own = std::fs::read(&path)
+    let own = fs::read(&path)
         .map_err(|error| error.to_string())
         .and_then(|bytes| Journal::parse(&bytes).map_err(|error| error.to_string()))
         .and_then(|journal| {
@@ -254,63 +250,91 @@ fn is_live(name: &StateName, plan: &Plan) -> bool {
         && can_strike(name, plan)
 }
 
+/// What the stages before have made.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    /// The options of the run.
+    pub options: &'a Options,
+    /// Where targets run.
+    pub local: &'a Local,
+    /// The recording.
+    pub recorded: &'a Recorded,
+    /// The states.
+    pub plan: &'a Plan,
+    /// Their verdicts.
+    pub judged: &'a [Judged],
+}
+
+/// A live kill that is to be made.
+struct Planned {
+    at: StrikeAt,
+    state: StateName,
+    /// The verdict on the rebuilt state.
+    wanted: Verdict,
+    /// Whether that is on what the command leaves when it is run again.
+    rerun: bool,
+    /// The place of the judge who gave it.
+    judged_by: Option<usize>,
+    /// Whether the first try agreed, if an interrupted run made it.
+    earlier: Option<bool>,
+}
+
 struct Stage<'a, 'w> {
-    options: &'a Options,
-    local: &'a Local,
-    recorded: &'a Recorded,
-    plan: &'a Plan,
+    sight: Sight<'a>,
+    judges: Judges,
+    crew: Crew<'a>,
+    planned: Vec<Planned>,
     journalist: &'a mut Journalist,
     watch: Watch<'w>,
-    reader: Reader<'a>,
     since: Instant,
     done: u64,
     total: u64,
-    number: u32,
 }
 
 /// Confirms every defect, kills a sample of held points, writes the findings; returns how many.
 ///
+/// All live kills are written down and made durable before the first; they are made side by side,
+/// and what came of them is told in the order in which they were written down.
+///
 /// # Errors
 /// If a worker fails, or the run's folder cannot be written.
-#[expect(clippy::too_many_arguments, reason = "what the stages before have made")]
 pub fn confirm(
-    options: &Options,
-    local: &Local,
-    recorded: &Recorded,
-    plan: &Plan,
-    judged: &[Judged],
+    sight: Sight<'_>,
+    judges: Judges,
     defects: Vec<Defect>,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<u32, ExploreError> {
+    let Sight { options, local, recorded, plan, judged } = sight;
     let known = findings::read_baseline(options)?;
     let count = u32::try_from(defects.len()).unwrap_or(u32::MAX);
     RunFile::of(options, local, recorded).write(&local.folder)?;
     let sample = sample(options, recorded, plan, judged);
-    let total = (defects.len() + sample.len()) as u64;
-    let since = Instant::now();
     let mut stage = Stage {
-        options,
-        local,
-        recorded,
-        plan,
+        sight,
+        judges,
+        crew: Crew::new(local, options.jobs_in(local.containment)),
+        planned: Vec::new(),
         journalist,
         watch,
-        reader: Reader::new(local, &recorded.name, plan.models.clone()),
-        since,
+        since: Instant::now(),
         done: 0,
-        total,
-        number: 0,
+        total: (defects.len() + sample.len()) as u64,
     };
-    for (index, defect) in defects.into_iter().enumerate() {
+    let strikes: Vec<Option<Range<usize>>> =
+        defects.iter().map(|defect| stage.plan_defect(defect)).collect::<Result<_, _>>()?;
+    let held: Vec<usize> =
+        sample.iter().map(|held| stage.plan_held(held)).collect::<Result<_, _>>()?;
+    stage.begin()?;
+    for (index, (defect, strikes)) in defects.iter().zip(strikes).enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        if stage.journalist.earlier.take_found(number).is_some() {
-            stage.progress();
+        let found = stage.journalist.earlier.take_found(number);
+        let confirmed = stage.confirm_defect(defect, strikes, found.as_ref())?;
+        if found.is_some() {
             continue;
         }
-        let confirmed = stage.confirm_defect(&defect, judged)?;
-        let mut finding = finding(number, &defect, plan, judged, confirmed, local);
-        let Aftermath { files, copy } = Aftermath::of(local, recorded, plan, judged, &defect)?;
+        let mut finding = finding(number, defect, sight, confirmed);
+        let Aftermath { files, copy } = Aftermath::of(local, recorded, plan, judged, defect)?;
         finding.files = files;
         if let Some(copy) = copy.filter(|_| !finding.rerun) {
             finding.class = Class::RecoverableByHand;
@@ -322,7 +346,7 @@ pub fn confirm(
         };
         let file = match shrunk {
             Some(file) => FindingFile { finding: finding.clone(), ..file },
-            None => FindingFile::of(&finding, &defect, plan),
+            None => FindingFile::of(&finding, defect, plan),
         };
         file.write(&local.folder)?;
         let known = known.contains(&finding.key());
@@ -332,28 +356,33 @@ pub fn confirm(
         let text = format!("the first {} of {count} findings were shrunk", shrink::FINDINGS_MAX);
         stage.journalist.tell(Event::Note { text })?;
     }
-    for point in sample {
-        stage.check_held(point)?;
+    for number in held {
+        stage.strike(number)?;
+        stage.progress();
     }
     Ok(count)
 }
 
+/// A held point that is killed live: the index of its state, and the point.
+type Held = (usize, u64);
+
 /// Held points to kill live: seeded, spread over the run.
-fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<u64> {
+fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<Held> {
     if !options.models.contains(&CrashModel::Kill) {
         return Vec::new();
     }
-    let mut held: Vec<u64> = plan
+    let mut held: Vec<Held> = plan
         .states
         .iter()
         .zip(judged)
-        .filter(|(_, judged)| judged.judgement.verdict == Verdict::Held)
-        .flat_map(|(state, _)| &state.at)
-        .filter(|name| name.model == CrashModel::Kill)
-        .map(|name| name.point)
-        .filter(|point| !recorded.unstable.contains(&findings::address_at(plan, *point)))
+        .enumerate()
+        .filter(|(_, (_, judged))| judged.judgement.verdict == Verdict::Held)
+        .flat_map(|(index, (state, _))| state.at.iter().map(move |name| (index, name)))
+        .filter(|(_, name)| name.model == CrashModel::Kill)
+        .map(|(index, name)| (index, name.point))
+        .filter(|(_, point)| !recorded.unstable.contains(&findings::address_at(plan, *point)))
         .collect();
-    held.sort_unstable();
+    held.sort_unstable_by_key(|(_, point)| *point);
     let mut generator = Generator::new(options.seed);
     let chosen = generator.sample(held.len(), options.live_sample);
     chosen.into_iter().map(|index| held[index]).collect()
@@ -361,7 +390,7 @@ fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]
 
 impl Stage<'_, '_> {
     fn shrink(&mut self, finding: &mut Finding) -> Result<Option<FindingFile>, ExploreError> {
-        let Stage { options, local, recorded, .. } = *self;
+        let Sight { options, local, recorded, .. } = self.sight;
         shrink::shrink(options, local, recorded, finding, self.journalist, self.watch)
     }
 
@@ -375,140 +404,210 @@ impl Stage<'_, '_> {
         });
     }
 
-    /// One live kill, logged before and after, tried again where it met nothing.
-    fn strike(
+    /// Plans the live kills of a defect; none if no kill leaves its state.
+    fn plan_defect(&mut self, defect: &Defect) -> Result<Option<Range<usize>>, ExploreError> {
+        let Sight { options, plan, judged, .. } = self.sight;
+        let (index, name) = &defect.example;
+        let address = findings::address_at(plan, name.point);
+        let at = strike_at(name, &address, Scope::All).filter(|_| can_strike(name, plan));
+        let Some(at) = at else { return Ok(None) };
+        let first = self.planned.len();
+        let Judged { judgement, by, .. } = &judged[*index];
+        for _ in 0..options.confirmations {
+            let (at, wanted) = (at.clone(), judgement.verdict.clone());
+            self.plan(at, name.clone(), wanted, defect.rerun, *by)?;
+        }
+        Ok(Some(first..self.planned.len()))
+    }
+
+    fn plan_held(&mut self, (index, point): &Held) -> Result<usize, ExploreError> {
+        let address = findings::address_at(self.sight.plan, *point);
+        let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
+        let state = StateName { point: *point, model: CrashModel::Kill, variant: Variant::Only };
+        let Sight { options, judged, .. } = self.sight;
+        self.plan(at, state, Verdict::Held, options.idempotent, judged[*index].by)
+    }
+
+    fn plan(
         &mut self,
-        at: &StrikeAt,
-        state: &StateName,
-        wanted: &Verdict,
+        at: StrikeAt,
+        state: StateName,
+        wanted: Verdict,
         rerun: bool,
-    ) -> Result<bool, ExploreError> {
-        let mut last = (Reason::NotFired, String::new());
-        for attempt in 1..=RETRIES_MAX {
-            let address = at.address.clone();
-            self.journalist.tell(Event::StrikePlanned { address: address.clone(), attempt })?;
-            if let Some((agreed, ..)) = self.journalist.earlier.take_struck(&at.address, attempt) {
-                match agreed {
-                    true => return Ok(true),
-                    false => continue,
+        judged_by: Option<usize>,
+    ) -> Result<usize, ExploreError> {
+        let earlier = self.plan_attempt(&at.address, 1)?;
+        self.planned.push(Planned { at, state, wanted, rerun, judged_by, earlier });
+        Ok(self.planned.len() - 1)
+    }
+
+    /// Writes a try down; whether it agreed, if an interrupted run made it.
+    fn plan_attempt(
+        &mut self,
+        address: &Address,
+        attempt: u32,
+    ) -> Result<Option<bool>, ExploreError> {
+        self.journalist.tell(Event::StrikePlanned { address: address.clone(), attempt })?;
+        let earlier = self.journalist.earlier.take_struck(address, attempt);
+        Ok(earlier.map(|(agreed, ..)| agreed))
+    }
+
+    /// Makes durable what is planned, and lets the crew begin where it works side by side.
+    fn begin(&mut self) -> Result<(), ExploreError> {
+        self.journalist.sync()?;
+        self.judges.make_room();
+        if self.side_by_side() {
+            for number in 0..self.planned.len() {
+                if self.planned[number].earlier.is_none() {
+                    let trial = self.trial(number, 1);
+                    self.crew.add(key(number, 1), trial);
                 }
             }
-            self.journalist.sync()?;
-            self.number += 1;
-            let name = format!("strike-{}", self.number);
-            let after = self.recorded.after.as_ref().filter(|_| rerun);
-            let expected = Expected { after, ..expected(self.recorded, state.point) };
-            let strike = strike(&name, at.clone(), state, &expected, &mut self.reader)?;
-            let _ = std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.rec")));
-            let _ =
-                std::fs::remove_file(self.local.folder.join(&format!("recordings/{name}.journal")));
-            let (agreed, reason, detail) = match strike.exact {
-                Ok(()) => {
-                    let agreed = strike.judgement.verdict == *wanted;
-                    let detail = match agreed {
-                        true => String::new(),
-                        false => format!(
-                            "a live kill at {} gives {}, the rebuilt state {wanted}",
-                            at.address, strike.judgement.verdict
-                        ),
-                    };
-                    (agreed, (!agreed).then_some(Reason::Diverged), detail)
-                }
-                Err((_, detail)) if self.recorded.unstable.contains(&at.address) => {
-                    let text = format!("not every recording has this address: {detail}");
-                    (false, Some(Reason::Diverged), text)
-                }
-                Err((reason, detail)) => (false, Some(reason), detail),
+        }
+        Ok(())
+    }
+
+    fn side_by_side(&self) -> bool {
+        self.sight.options.jobs_in(self.sight.local.containment) > 1
+    }
+
+    fn trial(&self, number: usize, attempt: u32) -> Trial {
+        let at = &self.planned[number].at;
+        trial(self.sight.local, &name_of(number, attempt), at, &self.expected(number))
+    }
+
+    fn expected(&self, number: usize) -> Expected<'_> {
+        let Planned { state, rerun, .. } = &self.planned[number];
+        let recorded = self.sight.recorded;
+        let after = recorded.after.as_ref().filter(|_| *rerun);
+        Expected { after, ..expected(recorded, state.point) }
+    }
+
+    /// Waits for a live kill, tells of it, and makes it again where it met nothing.
+    fn strike(&mut self, number: usize) -> Result<bool, ExploreError> {
+        let mut earlier = self.planned[number].earlier;
+        for attempt in 1..=RETRIES_MAX {
+            if attempt > 1 {
+                let address = self.planned[number].at.address.clone();
+                earlier = self.plan_attempt(&address, attempt)?;
+            }
+            let agreed = match earlier {
+                Some(agreed) => agreed,
+                None => self.strike_once(number, attempt)?,
             };
-            last = (reason.unwrap_or(Reason::Diverged), detail.clone());
-            // Only the last try decides whether the run has an unknown.
-            let counted = if attempt == RETRIES_MAX { reason } else { None };
-            self.journalist.tell(Event::Struck {
-                address,
-                attempt,
-                agreed,
-                reason: counted,
-                detail,
-            })?;
             if agreed {
                 return Ok(true);
             }
         }
-        let _ = last;
         Ok(false)
+    }
+
+    fn strike_once(&mut self, number: usize, attempt: u32) -> Result<bool, ExploreError> {
+        if attempt > 1 || !self.side_by_side() {
+            self.journalist.sync()?;
+            self.judges.make_room();
+            let trial = self.trial(number, attempt);
+            self.crew.add_first(key(number, attempt), trial);
+        }
+        let result = self.crew.result(key(number, attempt))?;
+        let Sight { local, recorded, .. } = self.sight;
+        let Planned { at, state, wanted, rerun, judged_by, .. } = &self.planned[number];
+        let name = name_of(number, attempt);
+        let struck = Struck { name: &name, at, state, result, judged_by: *judged_by };
+        let after = recorded.after.as_ref().filter(|_| *rerun);
+        let expected = Expected { after, ..expected(recorded, state.point) };
+        let strike = examine(local, &mut self.judges, &struck, &expected)?;
+        for suffix in ["rec", "journal"] {
+            let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
+        }
+        let (agreed, reason, detail) = match strike.exact {
+            Ok(()) if strike.judgement.verdict == *wanted => (true, None, String::new()),
+            Ok(()) => {
+                let verdict = &strike.judgement.verdict;
+                let detail = format!(
+                    "a live kill at {} gives {verdict}, the rebuilt state {wanted}",
+                    at.address
+                );
+                (false, Some(Reason::Diverged), detail)
+            }
+            Err((_, detail)) if recorded.unstable.contains(&at.address) => {
+                let text = format!("not every recording has this address: {detail}");
+                (false, Some(Reason::Diverged), text)
+            }
+            Err((reason, detail)) => (false, Some(reason), detail),
+        };
+        // Only the last try decides whether the run has an unknown.
+        let reason = reason.filter(|_| attempt == RETRIES_MAX);
+        let address = at.address.clone();
+        self.journalist.tell(Event::Struck { address, attempt, agreed, reason, detail })?;
+        Ok(agreed)
     }
 
     fn confirm_defect(
         &mut self,
         defect: &Defect,
-        judged: &[Judged],
+        strikes: Option<Range<usize>>,
+        found: Option<&Finding>,
     ) -> Result<Confirmation, ExploreError> {
-        let (index, name) = &defect.example;
-        let address = findings::address_at(self.plan, name.point);
         let mut confirmation = Confirmation::default();
-        let live = strike_at(name, &address, Scope::All).filter(|_| can_strike(name, self.plan));
-        for _ in 0..self.options.confirmations {
-            confirmation.tries += 1;
-            let hit = match &live {
-                Some(at) => {
-                    self.strike(at, name, &judged[*index].judgement.verdict, defect.rerun)?
+        match (strikes, found) {
+            (Some(strikes), _) => {
+                for number in strikes {
+                    confirmation.tries += 1;
+                    confirmation.hits += u32::from(self.strike(number)?);
                 }
-                None => self.judge_again(*index, name, &judged[*index])?,
-            };
-            confirmation.hits += u32::from(hit);
+            }
+            (None, Some(found)) => confirmation = found.confirmed,
+            (None, None) => {
+                for _ in 0..self.sight.options.confirmations {
+                    confirmation.tries += 1;
+                    confirmation.hits += u32::from(self.judge_again(defect)?);
+                }
+            }
         }
         self.progress();
         Ok(confirmation)
     }
 
-    /// A state that no kill leaves is rebuilt and judged again, by another worker.
-    fn judge_again(
-        &mut self,
-        index: usize,
-        name: &StateName,
-        first: &Judged,
-    ) -> Result<bool, ExploreError> {
-        let journal_length = self.plan.states[index].journal_length;
-        let answer = self.reader.read(&Question {
-            state: name.clone(),
-            journal_length,
-            again: false,
-            rerun: first.rerun,
-            left_by: None,
-        })?;
-        let promise = promise(name.model, self.options);
-        let again = judge(&answer.reading, &self.recorded.expectation, journal_length, promise);
-        let again = with_rerun(again, &answer, self.recorded.after.as_ref());
-        let first = &first.judgement;
-        let agreed = again.verdict == first.verdict;
+    /// A state that no kill leaves is rebuilt and judged again, by another judge; live kills go on
+    /// meanwhile.
+    fn judge_again(&mut self, defect: &Defect) -> Result<bool, ExploreError> {
+        let Sight { options, recorded, plan, judged, .. } = self.sight;
+        let (index, name) = &defect.example;
+        let first = &judged[*index];
+        let journal_length = plan.states[*index].journal_length;
+        let question = Question { rerun: first.rerun, ..Question::once(name, journal_length) };
+        let place = self.judges.ask_any(&question, first.by)?;
+        let (since, patience) = (Instant::now(), self.judges.patience());
+        while since.elapsed() < patience && !self.crew.tend(self.judges.channel(place))? {}
+        let answer = self.judges.answer_of(place)?;
+        let promise = promise(name.model, options);
+        let again = judge(&answer.reading, &recorded.expectation, journal_length, promise);
+        let again = with_rerun(again, &answer, recorded.after.as_ref());
+        let agreed = again.verdict == first.judgement.verdict;
         if !agreed {
             let text = format!(
                 "the state at position {} under {} was {} and is {} when judged again",
-                name.point, name.model, first.verdict, again.verdict
+                name.point, name.model, first.judgement.verdict, again.verdict
             );
             self.journalist.tell(unknown(Reason::Diverged, text))?;
         }
         Ok(agreed)
     }
-
-    fn check_held(&mut self, point: u64) -> Result<(), ExploreError> {
-        let address = findings::address_at(self.plan, point);
-        let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
-        let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
-        self.strike(&at, &state, &Verdict::Held, self.options.idempotent)?;
-        self.progress();
-        Ok(())
-    }
 }
 
-fn finding(
-    number: u32,
-    defect: &Defect,
-    plan: &Plan,
-    judged: &[Judged],
-    confirmed: Confirmation,
-    local: &Local,
-) -> Finding {
+/// What a try is called in the crew.
+fn key(number: usize, attempt: u32) -> usize {
+    number * (RETRIES_MAX as usize + 1) + attempt as usize
+}
+
+/// What the recording of a try is called.
+fn name_of(number: usize, attempt: u32) -> String {
+    format!("strike-{}-{attempt}", number + 1)
+}
+
+fn finding(number: u32, defect: &Defect, sight: Sight<'_>, confirmed: Confirmation) -> Finding {
+    let Sight { local, plan, judged, .. } = sight;
     let (index, name) = &defect.example;
     let (holds_before, holds_after) = findings::neighbours(defect, plan, judged);
     let example = &judged[*index];

@@ -6,10 +6,10 @@ use super::findings::{address_at, held_neighbours, shown_at};
 use super::plan::Plan;
 use super::recordings::{Recorded, is_call};
 use super::replay::{FindingFile, RunFile};
-use super::strikes::{RETRIES_MAX, Reader, Strike, expected, strike};
+use super::strikes::{RETRIES_MAX, Strike, expected, strike};
 use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
 use crate::diagnose::{Cause, Failure, diagnose};
-use crate::environment::local::Local;
+use crate::environment::local::{Judges, Local};
 use killpoint_engine::record::StrikeAt;
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::CrashModel;
@@ -39,6 +39,7 @@ pub enum Why {
 pub fn explore(
     options: &Options,
     local: &Local,
+    judges: &mut Judges,
     recorded: &Recorded,
     plan: &Plan,
     why: Why,
@@ -50,9 +51,8 @@ pub fn explore(
     let since = Instant::now();
     let total = points.len() as u64;
     let mut judged: BTreeMap<u64, Judgement> = BTreeMap::new();
-    let mut reader = Reader::new(local, &recorded.name, plan.models.clone());
     for (done, point) in points.into_iter().enumerate() {
-        let judgement = judge_point(options, recorded, plan, point, journalist, &mut reader)?;
+        let judgement = judge_point(options, local, judges, recorded, plan, point, journalist)?;
         journalist.tell(Event::Judged {
             trial: done as u64 + 1,
             state: format!("live-{point}"),
@@ -109,11 +109,12 @@ fn points(
 
 fn judge_point(
     options: &Options,
+    local: &Local,
+    judges: &mut Judges,
     recorded: &Recorded,
     plan: &Plan,
     point: u64,
     journalist: &mut Journalist,
-    reader: &mut Reader<'_>,
 ) -> Result<Judgement, ExploreError> {
     let address = address_at(plan, point);
     let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
@@ -123,7 +124,7 @@ fn judge_point(
         journalist.sync()?;
         let at = StrikeAt { address: address.clone(), after_bytes: None, scope: options.scope };
         let Strike { exact, judgement } =
-            strike("survivors", at, &state, &expected(recorded, point), reader)?;
+            strike(local, judges, "survivors", at, &state, &expected(recorded, point))?;
         let (agreed, reason, detail) = match &exact {
             Ok(()) => (true, None, String::new()),
             Err((reason, detail)) => (false, Some(*reason), detail.clone()),

@@ -41,6 +41,50 @@ fn the_event_log_alone_gives_the_same_bytes_again() {
     }
 }
 
+/// What the log of a run tells of states, live kills and findings, in its order.
+fn told(world: &World) -> Vec<String> {
+    let run = world.only_run();
+    let place = world.path().display().to_string();
+    let log = fs::read_to_string(run.join("events.jsonl")).expect("a log");
+    let id = run.file_name().expect("an id").to_string_lossy().into_owned();
+    let events = log.lines().skip(1).map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("an event");
+        line["event"].clone()
+    });
+    let kinds = ["recorded", "judged", "strike-planned", "struck", "found", "point-verdicts"];
+    let is_told = |event: &serde_json::Value| {
+        event["event"].as_str().is_some_and(|kind| kinds.contains(&kind))
+    };
+    events
+        .filter(is_told)
+        .map(|event| event.to_string().replace(&id, "ID").replace(&place, ""))
+        .collect()
+}
+
+#[test]
+fn the_log_tells_the_same_in_the_same_order_whatever_the_number_of_jobs() {
+    let guest = guests_directory().join("save-in-place");
+    let told = ["1", "2", "5"].map(|jobs| {
+        let world = World::new();
+        let mut command = world.explore();
+        command.args(["--model", crate::support::ALL_MODELS, "--profile", "strict"]);
+        command.args(["--jobs", jobs, "--check", &format!("{} check", guest.display()), "--"]);
+        let output = command.arg(&guest).output().expect("the binary starts");
+        assert_eq!(output.status.code(), Some(1), "{}", crate::support::stderr(&output));
+        told(&world)
+    });
+    let [one, two, five] = told;
+    let count = |kind: &str| one.iter().filter(|event| event.contains(kind)).count();
+    for kind in ["struck", "strike-planned", "judged"] {
+        assert!(count(&format!(r#""event":"{kind}""#)) > 1, "too few {kind} to tell");
+    }
+    for other in [two, five] {
+        let differing = one.iter().zip(&other).find(|(one, other)| one != other);
+        assert_eq!(differing, None);
+        assert_eq!(one.len(), other.len());
+    }
+}
+
 #[test]
 fn lines_are_at_most_80_columns_wide_but_for_addresses_and_commands() {
     let world = World::new();

@@ -292,3 +292,14 @@ fn runs_that_are_kept_inside_the_state_are_no_part_of_it() {
         explored(&mut command).expect_silence();
     }
 }
+
+#[test]
+fn without_namespaces_the_built_in_oracle_reads_every_live_kill() {
+    let world = World::new();
+    let mut command = world.explore_json();
+    command.args(["--no-namespaces", "--"]).arg(guests_directory().join("save-in-place"));
+    let explored = explored(&mut command);
+    explored.expect(Outcome::Violated);
+    assert!(explored.report.live.tries > 1, "{}", explored.summary());
+    assert_eq!(explored.report.live.hits, explored.report.live.tries, "{}", explored.summary());
+}
