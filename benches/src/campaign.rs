@@ -6,7 +6,7 @@ use crate::Effort;
 use crate::measure::{median, succeed};
 use crate::programs::{Programs, in_memory, is_installed};
 use crate::table::{Goal, Row, Table, seconds};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use killpoint_model::report::Report;
 use std::fs;
 use std::path::PathBuf;
@@ -82,7 +82,15 @@ pub fn run(programs: &Programs, effort: Effort, table: &mut Table) -> Result<()>
         table.skipped("a", "campaigns", &"strace is not installed");
         return Ok(());
     }
-    for (name, language) in CASES {
+    let is_case = |name: &&String| CASES.iter().any(|(case, _)| case == name);
+    if let Some(unknown) = programs.cases.iter().find(|name| !is_case(name)) {
+        let known: Vec<&str> = CASES.iter().map(|(case, _)| *case).collect();
+        bail!("`{unknown}` is no case that is measured; they are {}", known.join(", "));
+    }
+    let is_wanted = |name: &str| {
+        programs.cases.is_empty() || programs.cases.iter().any(|wanted| wanted == name)
+    };
+    for (name, language) in CASES.iter().filter(|(name, _)| is_wanted(name)) {
         let short = compare(programs, effort, table, (name, *language), 1)?;
         if LONG_CASES.contains(name) && (effort == Effort::Full || *language == Language::Native) {
             let long = compare(programs, Effort::Quick, table, (name, *language), LONG_REPEAT)?;

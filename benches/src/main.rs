@@ -1,5 +1,7 @@
 //! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|g|h|all]... [--quick]`.
 //!
+//! `--case NAME` (repeatable) measures only these cases in `a`.
+//!
 //! One Markdown table, everything measured side by side in one run. Absolute figures belong to the
 //! machine and its load; the ratios are what counts. `docs/benchmarks.md` says what each row means.
 
@@ -75,6 +77,13 @@ fn main() -> Result<ExitCode> {
         }
         None => Effort::Full,
     };
+    let mut cases = Vec::new();
+    while let Some(position) = arguments.iter().position(|argument| argument == "--case") {
+        if position + 1 == arguments.len() {
+            bail!("--case: name a case, as in `--case rs-sled`");
+        }
+        cases.extend(arguments.drain(position..position + 2).nth(1));
+    }
     let is_known =
         |name: &String| name == "all" || BENCHMARKS.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.iter().find(|name| !is_known(name)) {
@@ -86,7 +95,7 @@ fn main() -> Result<ExitCode> {
     let needs_binaries = BENCHMARKS
         .iter()
         .any(|(name, benchmark)| wanted(name) && matches!(benchmark, Benchmark::Binaries(_)));
-    let programs = if needs_binaries { Some(Programs::build()?) } else { None };
+    let programs = if needs_binaries { Some(Programs::build(cases)?) } else { None };
     let mut table = Table::start(effort);
     let mut all_ran = true;
     for (name, benchmark) in BENCHMARKS.iter().filter(|(name, _)| wanted(name)) {

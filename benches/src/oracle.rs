@@ -1,12 +1,13 @@
-//! (d) How many crash states the built-in oracle judges in a second of a core's time, where the state
-//! directory has 100 kB. Counted is what all of Killpoint's processes use of the processors between
-//! the ends of the stages `recorded` and `judged`: planning, learning and judging.
+//! (d) How many crash states the built-in oracle judges in a second of the clock and core, where the
+//! state directory has 100 kB: planning, learning and judging, from the end of the stage `recorded` to
+//! that of `judged`, times the cores that the run may use. What all of Killpoint's processes used of
+//! the processors meanwhile stands beside it.
 
 use crate::Effort;
 use crate::measure::{median, run as run_command, succeed};
 use crate::processes::Processes;
 use crate::programs::{Programs, in_memory};
-use crate::table::{Goal, Row, Table, seconds};
+use crate::table::{Goal, Row, Table, seconds, short};
 use crate::workload::command_line;
 use anyhow::{Context, Result};
 use killpoint_model::report::Report;
@@ -31,12 +32,14 @@ pub fn run(programs: &Programs, effort: Effort, table: &mut Table) -> Result<()>
             let (report, used) = explore(programs, name, count * scale)?;
             let judged = report.seconds.iter().find(|(stage, _)| stage == "judged");
             let (_, judged) = judged.context("the run has judged nothing")?;
-            rates.push(report.states as f64 / used);
+            let cores = report.setting.as_ref().map_or(1, |setting| setting.jobs);
+            rates.push(report.states as f64 / (*judged * f64::from(cores)));
             about = format!(
-                "{} states, {} of processors in {}",
+                "{} states in {} on {cores} cores; by processor time ({}) {} a second",
                 report.states,
+                seconds(*judged),
                 seconds(used),
-                seconds(*judged)
+                short(report.states as f64 / used)
             );
         }
         table.add(&Row {

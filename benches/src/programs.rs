@@ -17,14 +17,16 @@ pub struct Programs {
     binaries: PathBuf,
     /// Where `cases/setup.sh` installed the programs of the cases.
     pub cases_environment: PathBuf,
+    /// The only cases that are measured; all of them if none is named.
+    pub cases: Vec<String>,
 }
 
 impl Programs {
-    /// Builds what is ours in the release profile, with the profile's own target directory.
+    /// Builds what is ours in the release profile, to measure these cases or all, with the profile's own target directory.
     ///
     /// # Errors
     /// If that fails.
-    pub fn build() -> Result<Self> {
+    pub fn build(cases: Vec<String>) -> Result<Self> {
         if cfg!(debug_assertions) {
             bail!("measure the release profile: cargo run --release -p benches");
         }
@@ -43,7 +45,7 @@ impl Programs {
                 PathBuf::from(home).join(".cache/killpoint-cases")
             }
         };
-        Ok(Programs { repository, binaries, cases_environment })
+        Ok(Programs { repository, binaries, cases_environment, cases })
     }
 
     /// Installs the cases where that was not done before.

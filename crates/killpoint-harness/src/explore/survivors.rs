@@ -36,6 +36,7 @@ pub enum Why {
 ///
 /// # Errors
 /// If a worker fails or the log cannot be written.
+#[expect(clippy::too_many_arguments, reason = "what the stages before have made")]
 pub fn explore(
     options: &Options,
     local: &Local,
