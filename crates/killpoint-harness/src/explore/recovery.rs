@@ -24,7 +24,9 @@ use std::time::{Duration, Instant};
 
 /// Most recoveries that are recorded; the seed chooses, and the report says so.
 pub const RECOVERIES_MAX: usize = 6;
-/// Recording recoveries ends after this long; the report says how far it came.
+/// Most states that are judged inside one recovery; the seed chooses, and the report says so.
+const STATES_MAX: usize = 64;
+/// No further recovery is begun after this long; the report says how far it came.
 const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Records the recovery of held crash states and judges the states that a kill inside it leaves.
@@ -77,6 +79,7 @@ pub fn explore(
         reported: known_shapes(plan, judged),
         recoveries: 0,
         states: 0,
+        left_out: 0,
     };
     let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
     let mut walk = Walk::start(&path, initial_image(local)?, plan.models.clone())?;
@@ -89,13 +92,19 @@ pub fn explore(
         let done = done as u64 + 1;
         watch(&Progress { stage: "recoveries", done, total, elapsed: since.elapsed() });
     }
-    let text = format!(
+    let mut text = format!(
         "crashes inside recovery: {} of {} recoveries were recorded, one level deep, and {} further \
          states judged",
         stage.recoveries,
         held.len(),
         stage.states
     );
+    if stage.left_out > 0 {
+        text.push_str(&format!(
+            ", {} left out: at most {STATES_MAX} of a recovery, chosen by the seed",
+            stage.left_out
+        ));
+    }
     journalist.tell(Event::Note { text })?;
     Ok(())
 }
@@ -122,6 +131,7 @@ struct Stage<'a> {
     reported: BTreeSet<(Class, String)>,
     recoveries: u64,
     states: u64,
+    left_out: u64,
 }
 
 impl Stage<'_> {
@@ -205,6 +215,11 @@ impl Stage<'_> {
         journalist: &mut Journalist,
     ) -> Result<bool, ExploreError> {
         let mut sub = distinct_kill_states(inner, name, self.plan)?;
+        if sub.states.len() > STATES_MAX {
+            self.left_out += (sub.states.len() - STATES_MAX) as u64;
+            let chosen = Generator::new(self.options.seed).sample(sub.states.len(), STATES_MAX);
+            sub.states = chosen.into_iter().map(|index| sub.states[index].clone()).collect();
+        }
         for state in &mut sub.states {
             state.journal_length = journal_length;
         }

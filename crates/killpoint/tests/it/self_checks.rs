@@ -267,6 +267,18 @@ fn a_large_sparse_file_costs_only_what_is_in_it() {
 }
 
 #[test]
+fn a_recovery_that_writes_very_much_is_judged_in_part_and_that_is_said() {
+    let world = World::new();
+    let check = r#"for i in $(seq 80); do : >"$KILLPOINT_STATE/r$i"; done; echo {}"#;
+    let mut command = world.explore_json();
+    command.args(["--recovery-depth", "1", "--check", check, "--model", "kill", "--"]);
+    let explored = explored(command.args(["sh", "-c", r#": >"$KILLPOINT_STATE/x""#]));
+    explored.expect(Outcome::Pass);
+    let said = explored.report.notes.iter().find(|note| note.contains("inside recovery"));
+    assert!(said.is_some_and(|note| note.contains("left out")), "{}", explored.summary());
+}
+
+#[test]
 fn a_state_directory_may_have_any_name_that_linux_allows() {
     let world = World::new();
     let strange = world.join(OsStr::from_bytes(b"state-\xff\xfe"));
