@@ -19,10 +19,13 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
 const EVENT_STOP: i32 = 128;
+
+/// How long the next stop is looked for before it is waited for.
+const SPIN_MAX: Duration = Duration::from_micros(100);
 
 struct Tracer<'a, O> {
     observer: &'a mut O,
@@ -42,6 +45,8 @@ struct Tracer<'a, O> {
     never_quiet: bool,
     over: bool,
     last_call: Instant,
+    /// Whether target and tracer may run at the same time.
+    is_beside: bool,
     failure: Option<File>,
     too_many: bool,
 }
@@ -107,6 +112,7 @@ pub(crate) fn run<O: Observer>(
         never_quiet: false,
         over: false,
         last_call: Instant::now(),
+        is_beside: std::thread::available_parallelism().is_ok_and(|count| count.get() > 1),
         failure: Some(failure),
         too_many: false,
     };
@@ -128,7 +134,7 @@ impl<O: Observer> Tracer<'_, O> {
         let begin = Instant::now();
         let mut left_over = HashSet::new();
         loop {
-            let now_due = match waitpid(None, Some(WaitPidFlag::__WALL)) {
+            let now_due = match self.next_stop() {
                 Ok(status) => {
                     self.handle(status, limits);
                     timer::is_due()
@@ -217,6 +223,21 @@ impl<O: Observer> Tracer<'_, O> {
         for process in left {
             let _ = nix::sys::signal::kill(process, Signal::SIGTERM);
         }
+    }
+
+    /// Waits for whatever comes next. Where the target runs on another processor, most stops come
+    /// within the time that it takes to put this one to sleep and to wake it.
+    fn next_stop(&self) -> nix::Result<WaitStatus> {
+        if self.is_beside {
+            let begin = Instant::now();
+            while begin.elapsed() < SPIN_MAX {
+                match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::StillAlive) => std::hint::spin_loop(),
+                    other => return other,
+                }
+            }
+        }
+        waitpid(None, Some(WaitPidFlag::__WALL))
     }
 
     fn processes(&self) -> HashSet<Pid> {

@@ -211,7 +211,8 @@ impl Plan {
                 digest: digest.to_hex()[..32].to_owned(),
                 image,
                 journal_length,
-                at: Vec::new(),
+                // Most states have one name, and there may be hundreds of thousands.
+                at: Vec::with_capacity(1),
             });
             self.states.len() - 1
         });
