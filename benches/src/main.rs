@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|g|h|all]... [--quick]`.
+//! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|g|h|i|all]... [--quick]`.
 //!
 //! `--case NAME` (repeatable) measures only these cases in `a`.
 //!
@@ -15,6 +15,7 @@ mod oracle;
 mod processes;
 mod programs;
 mod recording;
+mod restart;
 mod selection;
 mod strikes;
 mod table;
@@ -62,12 +63,17 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("f", Benchmark::Binaries(killer::run)),
     ("g", Benchmark::Library(selection::run)),
     ("h", Benchmark::Library(strikes::run)),
+    ("i", Benchmark::Binaries(restart::run)),
 ];
 
 fn main() -> Result<ExitCode> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == workload::ARGUMENT) {
         workload::run(&arguments[1..])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.first().is_some_and(|first| first == restart::ARGUMENT) {
+        restart::beat(&arguments[1..])?;
         return Ok(ExitCode::SUCCESS);
     }
     let effort = match arguments.iter().position(|argument| argument == "--quick") {
@@ -87,7 +93,7 @@ fn main() -> Result<ExitCode> {
     let is_known =
         |name: &String| name == "all" || BENCHMARKS.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.iter().find(|name| !is_known(name)) {
-        bail!("`{unknown}`: name benchmarks a to h, or `all`; `--quick` takes less time");
+        bail!("`{unknown}`: name benchmarks a to i, or `all`; `--quick` takes less time");
     }
     let all = arguments.is_empty() || arguments.iter().any(|name| name == "all");
     let wanted = |name: &str| all || arguments.iter().any(|argument| argument == name);

@@ -15,6 +15,7 @@ pub mod notes;
 pub mod record_log;
 pub mod shared_log;
 pub mod steps;
+pub mod supervised;
 
 pub use frame::{Call, Store};
 pub use journal::{Journal, Promise};

@@ -2,16 +2,20 @@
 //! exact point, and builds the states that a crash can leave.
 //!
 //! The only crate with `unsafe`: each block stands in a room that needs the operating system
-//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `probe`, `identity`, `watchdog`); what is built from a recording is safe code.
+//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `children`, `guardian`, `identity`, `probe`, `watchdog`); what is built from
+//! a recording is safe code.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
 
 pub mod any_path;
 pub mod arena;
+pub mod children;
 pub mod compare;
+pub mod descendants;
 #[cfg(feature = "dumps")]
 pub mod dump;
 mod filter;
+pub mod guardian;
 mod guest;
 pub mod identity;
 pub mod image;

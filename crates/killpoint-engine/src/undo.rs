@@ -58,6 +58,18 @@ pub enum Made {
     },
     /// Not made but undone: the fault above that says the same.
     Lifted(Fault),
+    /// A supervisor, and the directories outside the run's folder that it works with, the deepest first.
+    Supervisor {
+        /// The control groups and the temporary directory.
+        scratch: Vec<PathBuf>,
+    },
+    /// A program of a supervisor; it and what it starts have the mark in their environment.
+    Supervised {
+        /// Who it is.
+        process: Identity,
+        /// The value of `KILLPOINT_SUPERVISOR`.
+        mark: String,
+    },
     /// Not made but undone: everything above.
     Undone,
 }

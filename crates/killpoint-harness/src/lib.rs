@@ -13,3 +13,4 @@ pub mod processes;
 pub mod recover;
 pub mod report;
 pub mod store;
+pub mod target;

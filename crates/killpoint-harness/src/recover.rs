@@ -2,11 +2,16 @@
 
 use crate::store::{RunFolder, StoreError, has_ended};
 use killpoint_engine::arena::empty_directory;
+use killpoint_engine::guardian;
 use killpoint_engine::identity::{self, Identity, Status};
 use killpoint_engine::undo::{self, Fault, Made};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The variable in which a supervisor marks what it starts.
+const MARK: &str = "KILLPOINT_SUPERVISOR";
 
 /// What was found and done, in plain words, one sentence each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +65,12 @@ pub fn recover(folder: &RunFolder) -> Result<Recovered, RecoverError> {
         end_processes(folder, &records, &mut recovered);
     }
     for record in &records {
+        if let Made::Supervisor { scratch } = record
+            && !guardian::clear(scratch)
+        {
+            let left: Vec<String> = scratch.iter().map(|path| path.display().to_string()).collect();
+            recovered.left.push(format!("a supervisor's {} cannot be removed", left.join(", ")));
+        }
         if let Made::Scratch { name } = record {
             clear(&folder.join(name), &mut recovered);
         }
@@ -106,6 +117,7 @@ fn end_processes(folder: &RunFolder, records: &[Made], recovered: &mut Recovered
             end(*process, "a worker", recovered);
         }
     }
+    end_supervised(records, recovered);
     let programs = records.iter().any(|record| matches!(record, Made::Program { .. }));
     let running = if programs { identity::all() } else { Vec::new() };
     for record in records {
@@ -114,6 +126,26 @@ fn end_processes(folder: &RunFolder, records: &[Made], recovered: &mut Recovered
         let members = running.iter().filter(|it| it.session == process.pid && !it.ended);
         for member in members.filter(|it| it.identity != *process) {
             end_member(folder, member, recovered);
+        }
+    }
+}
+
+/// What a supervisor started, where its guardian died with it: the programs, and whoever has the
+/// supervisor's mark, which names one supervisor and no other.
+fn end_supervised(records: &[Made], recovered: &mut Recovered) {
+    let mut marks = BTreeSet::new();
+    for record in records {
+        if let Made::Supervised { process, mark } = record {
+            end(*process, "a supervised process", recovered);
+            marks.insert(format!("{MARK}={mark}").into_bytes());
+        }
+    }
+    let running = if marks.is_empty() { Vec::new() } else { identity::all() };
+    for member in running.iter().filter(|it| !it.ended) {
+        let environment =
+            fs::read(format!("/proc/{}/environ", member.identity.pid)).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|variable| marks.contains(variable)) {
+            end(member.identity, "what a supervised process started", recovered);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::arguments::{
     Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
     ScopeName,
 };
-use crate::{demo, demo_store, dump, interrupt, upkeep};
+use crate::{demo, demo_store, dump, interrupt, supervise, upkeep};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
@@ -75,6 +75,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Explore(flags) => run_explore(*flags),
         Command::Replay(flags) => run_replay(&flags),
         Command::Report(flags) => run_report(&flags),
+        Command::Supervise(flags) => supervise::run(&flags),
         Command::Resume(flags) => run_resume(&flags),
         Command::Recover(flags) => upkeep::recover(&flags),
         Command::Audit(Audit::Verify(flags)) => upkeep::verify(&flags),

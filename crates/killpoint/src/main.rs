@@ -6,6 +6,7 @@ mod demo;
 mod demo_store;
 mod dump;
 mod interrupt;
+mod supervise;
 mod upkeep;
 
 use clap::Parser;

@@ -18,6 +18,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("interrupt", &[]),
     ("processes", &[]),
     ("injector", &["processes"]),
+    ("target", &[]),
     ("report", &["store"]),
     ("recover", &["store"]),
     ("environment", &["asserter", "store", "interrupt"]),
@@ -196,6 +197,7 @@ fn check_acyclic(mut graph: BTreeMap<String, BTreeSet<String>>) {
 fn crates_depend_only_on_those_below_them() {
     let below: &[(&str, &[&str])] = &[
         ("killpoint-model", &[]),
+        ("killpoint-sdk", &[]),
         ("killpoint-engine", &["killpoint-model"]),
         ("killpoint-harness", &["killpoint-model", "killpoint-engine"]),
         ("killpoint", &["killpoint-model", "killpoint-engine", "killpoint-harness"]),

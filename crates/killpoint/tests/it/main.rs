@@ -14,6 +14,7 @@ mod report;
 mod roles;
 mod self_checks;
 mod shrink;
+mod supervise;
 mod support;
 mod surroundings;
 mod taskwarrior;

@@ -1,0 +1,317 @@
+//! The supervisor: starts the processes of a target, watches them, starts them again and stops them,
+//! and tells all of it as lifecycle events.
+//!
+//! Threads wait for what may happen (an end, a message, a line, an answer) and send it, as an
+//! [`Occurrence`], into one channel. The dispatcher owns all state and has one method for each.
+
+mod bounds;
+mod control;
+mod dispatcher;
+mod life;
+mod message;
+mod output;
+mod probe;
+mod process;
+mod recorder;
+mod schema;
+mod starter;
+
+use bounds::Bounds;
+use dispatcher::Dispatcher;
+use killpoint_engine::children::Children;
+use killpoint_engine::guardian::{self, Side};
+use killpoint_engine::identity::Identity;
+use killpoint_engine::undo::{self, Made};
+use killpoint_model::Outcome;
+use killpoint_model::lifecycle::{Exit, Stream};
+use killpoint_model::supervision::{Supervision, SupervisionError};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::thread;
+
+/// Occurrences that may wait for the dispatcher; who sends more has to wait.
+const OCCURRENCES_WAITING_MAX: usize = 1_024;
+
+/// The exit status by which a supervisor tells its guardian that it could not begin.
+const SETUP_FAILED: i32 = 2;
+
+/// How a supervisor is set up, besides its processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// The file that lifecycle events are appended to.
+    pub events: Option<PathBuf>,
+    /// A directory for the standard output and error of the processes, one file for each life.
+    pub output: Option<PathBuf>,
+    /// Whether output is also passed on to the supervisor's standard error.
+    pub pass_output: bool,
+    /// The Unix socket of the control protocol.
+    pub control: Option<PathBuf>,
+    /// Whether the control protocol is also spoken over the standard input, whose end means a stop.
+    pub control_input: bool,
+    /// A directory: as long as it holds a file with the name of a process, that is kept down.
+    pub keep_down: Option<PathBuf>,
+    /// The folder of a run, in whose undo log the processes are announced.
+    pub run: Option<PathBuf>,
+}
+
+/// Most bytes of a file that describes processes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a file that describes processes: TOML if its name ends so, else JSON.
+///
+/// # Errors
+/// If it cannot be read, or describes none.
+pub fn read_supervision(path: &Path) -> Result<Supervision, SuperviseError> {
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(fail("read", path))?;
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(fail("read", path))?;
+    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+    let read: Result<Supervision, String> = if is_toml {
+        toml::from_str(&text).map_err(|error| error.to_string())
+    } else {
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    };
+    read.map_err(|problem| SuperviseError::File { path: path.to_owned(), problem })
+}
+
+/// Why nothing was supervised.
+#[derive(Debug, thiserror::Error)]
+pub enum SuperviseError {
+    /// The processes.
+    #[error(transparent)]
+    Supervision(#[from] SupervisionError),
+    /// A file that describes no processes.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// A file or directory that is named.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A directory that a process is to work in.
+    #[error("process {process}: there is no directory {directory}")]
+    NoDirectory {
+        /// The process.
+        process: String,
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The machine does not allow it.
+    #[error("a supervisor cannot be set up here: {0}")]
+    System(#[from] io::Error),
+    /// The supervisor died, and its guardian has cleared up.
+    #[error(
+        "the supervisor died ({how}); its guardian killed what it left: {left} processes. \
+         Nothing is running"
+    )]
+    Died {
+        /// How.
+        how: String,
+        /// How many processes it left.
+        left: u32,
+    },
+}
+
+/// Something that happened, for the dispatcher.
+#[derive(Debug)]
+enum Occurrence {
+    /// A child or an adopted orphan ended and was reaped.
+    Ended { pid: i32, exit: Exit },
+    /// A datagram to a process's socket.
+    Message { process: usize, sender: Option<message::Sender>, text: String },
+    /// A line of a process's named pipe.
+    Line { process: usize, pid: i32, text: String },
+    /// All that was said to a process's socket or pipe before this life ended has been heard.
+    Heard { process: usize, life: u32 },
+    /// A line that was looked for.
+    LineSeen { process: usize, life: u32 },
+    /// A probe was answered.
+    Probed { process: usize, life: u32, purpose: probe::Purpose },
+    /// Output is thrown away from here on.
+    OutputCut { process: usize, life: u32, stream: Stream, kept: u64 },
+    /// A stream was closed.
+    OutputEnded { process: usize, life: u32, stream: Stream, kept: u64, dropped: u64 },
+    /// A signal to the supervisor.
+    Signalled { number: i32 },
+    /// A request of the control protocol.
+    Asked { request: control::Request, answer: Sender<control::Answer> },
+    /// The standard input is at its end.
+    OwnerGone,
+    /// The guardian is gone.
+    GuardianGone,
+}
+
+/// The way into the dispatcher.
+#[derive(Clone, Debug)]
+pub struct Sink(SyncSender<Occurrence>);
+
+impl Sink {
+    /// False if there is no dispatcher any more.
+    fn send(&self, occurrence: Occurrence) -> bool {
+        self.0.send(occurrence).is_ok()
+    }
+
+    /// Tells of a signal to the supervisor. False if it is gone.
+    pub fn signal(&self, number: i32) -> bool {
+        self.send(Occurrence::Signalled { number })
+    }
+}
+
+/// Supervises until everything is down. Must be called while this process has one thread only: it
+/// splits into a guardian, which returns when all is over, and the supervisor, in which `listen` is
+/// called to pass signals on.
+///
+/// # Errors
+/// If the processes cannot be supervised as described; nothing was started then.
+pub fn supervise(
+    supervision: &Supervision,
+    setup: &Setup,
+    listen: impl FnOnce(Sink) -> io::Result<()>,
+) -> Result<Outcome, SuperviseError> {
+    supervision.validate()?;
+    check_directories(supervision)?;
+    let events =
+        setup.events.as_deref().map(|path| recorder::open(path).map_err(fail("write", path)));
+    let events = events.transpose()?;
+    for (directory, action) in [(&setup.output, "make"), (&setup.keep_down, "make")] {
+        if let Some(path) = directory {
+            fs::create_dir_all(path).map_err(fail(action, path))?;
+        }
+    }
+    let runtime = tempfile::Builder::new().prefix("killpoint-").tempdir()?;
+    let name = runtime.path().file_name().expect("a name").to_string_lossy().into_owned();
+    let is_root = rustix::process::geteuid().is_root();
+    let mut bounds = Bounds::find(&name, is_root);
+    let limits =
+        || supervision.processes.iter().map(|(name, it)| (name.as_str(), it.limits.processes_max));
+    let mut scratch = bounds.directories(supervision.processes.keys().map(String::as_str));
+    if !bounds.prepare(limits()) {
+        scratch.iter().for_each(|path| drop(fs::remove_dir(path)));
+        scratch.clear();
+        bounds = if is_root { Bounds::Counting } else { Bounds::Rlimit };
+    }
+    // From here on the guardian removes it.
+    let runtime = runtime.keep();
+    scratch.push(runtime);
+    if let Some(run) = &setup.run {
+        let made = Made::Supervisor { scratch: scratch.clone() };
+        undo::append(run, &made).map_err(fail("write the undo log in", run))?;
+    }
+    match guardian::split(&scratch)? {
+        Side::Guardian { exit: Exit::Status(status), .. } => Ok(match status {
+            0 => Outcome::Pass,
+            1 => Outcome::Violated,
+            SETUP_FAILED => Outcome::Usage,
+            _ => Outcome::InternalError,
+        }),
+        Side::Guardian { exit: Exit::Signal { number, .. }, left } => {
+            Err(SuperviseError::Died { how: format!("signal {number}"), left })
+        }
+        Side::Supervisor(leash) => {
+            let clean = work(supervision, setup, events, &scratch, bounds, leash, listen);
+            // The guardian tells the outcome; this side has nothing to return to.
+            std::process::exit(match clean {
+                Ok(clean) => i32::from(!clean),
+                Err(error) => {
+                    eprintln!("killpoint: {error}");
+                    SETUP_FAILED
+                }
+            })
+        }
+    }
+}
+
+fn fail<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> SuperviseError + use<'a> {
+    move |source| SuperviseError::Io { action, path: path.to_owned(), source }
+}
+
+fn check_directories(supervision: &Supervision) -> Result<(), SuperviseError> {
+    for (name, process) in &supervision.processes {
+        if let Some(directory) = process.directory.as_deref().map(PathBuf::from)
+            && !directory.is_dir()
+        {
+            return Err(SuperviseError::NoDirectory { process: name.clone(), directory });
+        }
+    }
+    Ok(())
+}
+
+/// Whether every process ended as it should.
+fn work(
+    supervision: &Supervision,
+    setup: &Setup,
+    events: Option<fs::File>,
+    scratch: &[PathBuf],
+    bounds: Bounds,
+    leash: guardian::Leash,
+    listen: impl FnOnce(Sink) -> io::Result<()>,
+) -> Result<bool, SuperviseError> {
+    let (sender, occurrences) = sync_channel(OCCURRENCES_WAITING_MAX);
+    let sink = Sink(sender);
+    listen(sink.clone())?;
+    let gone = sink.clone();
+    thread::spawn(move || {
+        leash.wait();
+        gone.send(Occurrence::GuardianGone);
+    });
+    let children = Arc::new(Children::new());
+    start_reaper(Arc::clone(&children), sink.clone());
+    let recorder = recorder::Recorder::new(events);
+    if setup.control_input {
+        control::listen_to_input(recorder.printer(), sink.clone());
+    }
+    if let Some(path) = &setup.control {
+        control::listen(path, sink.clone()).map_err(fail("listen at", path))?;
+    }
+    let mut dispatcher =
+        Dispatcher::new(supervision, setup, recorder, children, bounds, scratch, sink)?;
+    let clean = dispatcher.run(&occurrences);
+    if let Some(path) = &setup.control {
+        let _ = fs::remove_file(path);
+    }
+    dispatcher.finish();
+    Ok(clean)
+}
+
+fn start_reaper(children: Arc<Children>, sink: Sink) {
+    thread::spawn(move || {
+        loop {
+            match children.wait_next() {
+                Ok(Some((pid, exit))) => {
+                    if !sink.send(Occurrence::Ended { pid, exit }) {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                // Nothing but a defect of ours: without ends nothing can be supervised.
+                Err(error) => panic!("children cannot be waited for: {error}"),
+            }
+        }
+    });
+}
+
+/// The mark in the environment of everything that a supervisor starts.
+pub const MARK: &str = "KILLPOINT_SUPERVISOR";
+
+fn mark(own: Identity) -> String {
+    format!("{}-{}", own.pid, own.start)
+}
+
+/// So that the receiver's type is named once.
+type Occurrences = Receiver<Occurrence>;

@@ -1,0 +1,85 @@
+//! Lines of the ack journal, version 1, each by one append.
+
+use crate::{MESSAGE_BYTES_MAX, count_unsaid};
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::OnceLock;
+
+/// Names the journal's file.
+const FILE: &str = "KILLPOINT_JOURNAL";
+/// Do not wait if somebody has put a pipe there.
+const O_NONBLOCK: i32 = 0o4000;
+
+static JOURNAL: OnceLock<Option<File>> = OnceLock::new();
+
+pub(crate) fn append(word: &str, key: &str, value: Option<&str>) {
+    match value.map(encode_value) {
+        Some(value) => write(key, &format!("{word} {} {value}\n", encode_key(key))),
+        None => write(key, &format!("{word} {}\n", encode_key(key))),
+    }
+}
+
+pub(crate) fn append_deletion(key: &str) {
+    write(key, &format!("I {} -\n", encode_key(key)));
+}
+
+fn write(key: &str, line: &str) {
+    let Some(path) = env::var_os(FILE) else { return };
+    let open =
+        || OpenOptions::new().append(true).create(true).custom_flags(O_NONBLOCK).open(path).ok();
+    let written = JOURNAL.get_or_init(open).as_ref().is_some_and(|mut journal| {
+        let is_line = !key.is_empty() && line.len() <= MESSAGE_BYTES_MAX;
+        // One call, so that lines of several processes never mix; a part of one is no line.
+        is_line && journal.write(line.as_bytes()).is_ok_and(|count| count == line.len())
+    });
+    if !written {
+        count_unsaid();
+    }
+}
+
+fn encode_key(text: &str) -> String {
+    // A leading `#` would make it an id.
+    match text.strip_prefix('#') {
+        Some(rest) => format!("%23{}", encode(rest)),
+        None => encode(text),
+    }
+}
+
+/// A value `-` would mean a deletion, and one that begins with `sha256:` a digest.
+fn encode_value(text: &str) -> String {
+    match text.strip_prefix("sha256:") {
+        Some(rest) => format!("sha256%3A{}", encode(rest)),
+        None if text == "-" => "%2D".to_owned(),
+        None => encode(text),
+    }
+}
+
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    let mut buffer = [0; 4];
+    for character in text.chars() {
+        if character.is_whitespace() || character.is_control() || character == '%' {
+            for byte in character.encode_utf8(&mut buffer).bytes() {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            encoded.push(character);
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_split_a_line_is_encoded() {
+        assert_eq!(encode("a b\n100%\u{a0}ü"), "a%20b%0A100%25%C2%A0ü");
+        assert_eq!((encode_value("-").as_str(), encode_value("--").as_str()), ("%2D", "--"));
+        assert_eq!(encode_value("sha256:x"), "sha256%3Ax");
+        assert_eq!(encode_key("#1"), "%231");
+    }
+}
