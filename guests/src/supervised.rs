@@ -65,7 +65,6 @@ pub const SUPERVISED: &[Supervised] = &[
         end: End::HungAtExit,
         events: &["process.stopping"],
         clean: false,
-        ..DEFAULT
     },
     Supervised {
         name: "announce-and-hang",
