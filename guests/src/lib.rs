@@ -262,6 +262,7 @@ pub const GUESTS: &[Guest] = &[
     // Logs.
     rust("append-log", "checksummed records; recovery drops a torn tail", Held)
         .power_loss(Held).with_built_in_oracle(),
+    rust("newer-log", "applies a log that is newer than its values by the times that it set", Held),
     rust("append-log-ack-first", "acknowledges before it writes", Violated(&[Lost])),
     rust("append-log-no-recovery", "refuses a torn tail", Violated(&[Unopenable])),
     rust("acked-not-durable", "promises durability without fsync", Held)

@@ -31,7 +31,19 @@ pub struct Inode {
     /// The bytes of a regular file.
     pub content: Content,
     /// The entries of a directory.
-    pub entries: BTreeMap<Vec<u8>, FileId>,
+    pub entries: BTreeMap<Vec<u8>, Entry>,
+    /// When the contents, or the entries, last changed: nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+/// What a name in a directory stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The inode.
+    pub file: FileId,
+    /// Orders the entries of a directory by when they were made, the oldest first. A name that is
+    /// moved or replaced is made anew.
+    pub age: u64,
 }
 
 impl Inode {
@@ -43,6 +55,7 @@ impl Inode {
             xattrs: BTreeMap::new(),
             content: Content::default(),
             entries: BTreeMap::new(),
+            modified_ns: 0,
         }
     }
 }
@@ -52,6 +65,8 @@ impl Inode {
 pub struct Image {
     inodes: BTreeMap<FileId, Arc<Inode>>,
     roots: Vec<FileId>,
+    /// The age of the next entry that is made.
+    next_age: u64,
 }
 
 /// Why directories could not be scanned.
@@ -82,6 +97,8 @@ impl Image {
             })?;
             image.roots.push(id);
         }
+        let ages = image.inodes.values().flat_map(|inode| inode.entries.values());
+        image.next_age = ages.map(|entry| entry.age + 1).max().unwrap_or_default();
         Ok(image)
     }
 
@@ -102,7 +119,7 @@ impl Image {
 
     /// The inode that a name stands for.
     pub fn look_up(&self, name: &Name) -> Option<FileId> {
-        self.inodes.get(&name.directory)?.entries.get(&name.bytes).copied()
+        self.inodes.get(&name.directory)?.entries.get(&name.bytes).map(|entry| entry.file)
     }
 
     fn change(&mut self, file: FileId) -> &mut Inode {
@@ -142,17 +159,60 @@ impl Image {
         self.inodes.insert(file, inode);
     }
 
-    /// Sets or removes an entry of a directory.
+    /// Changes the time of modification of an inode.
+    pub fn set_modified(&mut self, file: FileId, modified_ns: i64) {
+        self.change(file).modified_ns = modified_ns;
+    }
+
+    /// Sets or removes an entry of a directory; one that is set is its newest.
     pub fn set_entry(&mut self, name: &Name, file: Option<FileId>) {
+        let age = self.next_age;
+        self.next_age += 1;
         let entries = &mut self.change(name.directory).entries;
         match file {
-            Some(file) => entries.insert(name.bytes.clone(), file),
+            Some(file) => entries.insert(name.bytes.clone(), Entry { file, age }),
             None => entries.remove(&name.bytes),
         };
     }
 
-    /// Applies one effect. `data` is what the recording holds for it.
-    pub fn apply(&mut self, effect: &Effect, data: &[u8]) {
+    /// Applies one effect of a call that returned at `at_ns`. `data` is what the recording holds for
+    /// it.
+    pub fn apply(&mut self, effect: &Effect, data: &[u8], at_ns: i64) {
+        self.change_by(effect, data);
+        match effect {
+            Effect::Write { file, .. }
+            | Effect::Resize { file, .. }
+            | Effect::Zero { file, .. }
+            | Effect::Replace { file, .. } => self.set_modified(*file, at_ns),
+            Effect::Create { file, name, .. } => {
+                self.set_modified(*file, at_ns);
+                self.entries_changed([name.as_ref()], at_ns);
+            }
+            Effect::Link { name, .. } | Effect::Unlink { name, .. } => {
+                self.entries_changed([Some(name)], at_ns);
+            }
+            Effect::Rename { from, to, .. } => {
+                self.entries_changed([from.as_ref(), to.as_ref()], at_ns);
+            }
+            Effect::Exchange { first, second } => {
+                self.entries_changed([Some(&first.0), Some(&second.0)], at_ns);
+            }
+            Effect::Nothing
+            | Effect::Synced { .. }
+            | Effect::SyncedAll
+            | Effect::Attributes { .. }
+            | Effect::Times { .. }
+            | Effect::Xattr { .. } => {}
+        }
+    }
+
+    fn entries_changed<const N: usize>(&mut self, names: [Option<&Name>; N], at_ns: i64) {
+        for name in names.into_iter().flatten() {
+            self.set_modified(name.directory, at_ns);
+        }
+    }
+
+    fn change_by(&mut self, effect: &Effect, data: &[u8]) {
         match effect {
             Effect::Nothing | Effect::Synced { .. } | Effect::SyncedAll => {}
             Effect::Create { file, name, kind, attributes } => {
@@ -184,6 +244,7 @@ impl Image {
                 self.set_entry(&second.0, Some(first.1));
             }
             Effect::Attributes { file, attributes } => self.change(*file).attributes = *attributes,
+            Effect::Times { file, modified_ns } => self.set_modified(*file, *modified_ns),
             Effect::Xattr { file, name, value } => {
                 let xattrs = &mut self.change(*file).xattrs;
                 match value {
@@ -196,11 +257,13 @@ impl Image {
 
     /// The same roots with nothing in them.
     pub fn emptied(&self) -> Image {
-        let mut image = Image { inodes: BTreeMap::new(), roots: self.roots.clone() };
+        let mut image = Image { inodes: BTreeMap::new(), roots: self.roots.clone(), next_age: 0 };
         for root in &self.roots {
-            let attributes =
-                self.inodes.get(root).map(|inode| inode.attributes).unwrap_or_default();
-            image.put(*root, Arc::new(Inode::new(FileKind::Directory, attributes)));
+            let now = self.inodes.get(root);
+            let attributes = now.map(|inode| inode.attributes).unwrap_or_default();
+            let modified_ns = now.map(|inode| inode.modified_ns).unwrap_or_default();
+            let inode = Inode { modified_ns, ..Inode::new(FileKind::Directory, attributes) };
+            image.put(*root, Arc::new(inode));
         }
         image
     }
@@ -208,7 +271,8 @@ impl Image {
     /// Drops inodes that no name leads to. Descriptors may still refer to them while the program
     /// runs, but a crash ends that.
     pub fn without_nameless(&self) -> Image {
-        let mut kept = Image { inodes: BTreeMap::new(), roots: self.roots.clone() };
+        let next_age = self.next_age;
+        let mut kept = Image { inodes: BTreeMap::new(), roots: self.roots.clone(), next_age };
         self.walk(|_, id, inode| {
             kept.inodes.insert(id, Arc::clone(inode));
         });
@@ -243,7 +307,7 @@ impl Image {
                 path.push(b'/');
             }
             path.extend_from_slice(name);
-            self.walk_from(root, path, *child, depth + 1, visit);
+            self.walk_from(root, path, child.file, depth + 1, visit);
             path.truncate(length);
         }
     }
@@ -252,7 +316,7 @@ impl Image {
     pub fn find(&self, root: usize, path: &[u8]) -> Option<FileId> {
         let mut id = *self.roots.get(root)?;
         for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-            id = *self.inodes.get(&id)?.entries.get(part)?;
+            id = self.inodes.get(&id)?.entries.get(part)?.file;
         }
         Some(id)
     }
@@ -329,7 +393,7 @@ pub fn identities(roots: &[PathBuf]) -> Result<BTreeMap<(u64, u64), FileId>, Sca
 }
 
 type Visit<'a> =
-    &'a mut dyn FnMut(&Path, FileId, &fs::Metadata, BTreeMap<Vec<u8>, FileId>) -> io::Result<()>;
+    &'a mut dyn FnMut(&Path, FileId, &fs::Metadata, BTreeMap<Vec<u8>, Entry>) -> io::Result<()>;
 
 fn scan_one(
     path: &Path,
@@ -346,17 +410,19 @@ fn scan_one(
     seen.insert(identity, id);
     let mut entries = BTreeMap::new();
     if metadata.is_dir() {
-        let mut names = fs::read_dir(path)
+        let names = fs::read_dir(path)
             .and_then(|entries| {
                 entries
                     .map(|entry| entry.map(|entry| entry.file_name()))
                     .collect::<Result<Vec<_>, _>>()
             })
             .map_err(fail)?;
-        names.sort();
-        for name in names {
-            let child = scan_one(&path.join(&name), seen, visit)?;
-            entries.insert(name.as_bytes().to_vec(), child);
+        // Where images are made real the newest entry is listed first.
+        let mut aged: Vec<_> = names.into_iter().rev().zip(0_u64..).collect();
+        aged.sort();
+        for (name, age) in aged {
+            let file = scan_one(&path.join(&name), seen, visit)?;
+            entries.insert(name.as_bytes().to_vec(), Entry { file, age });
         }
     }
     visit(path, id, &metadata, entries).map_err(fail)?;
@@ -369,6 +435,7 @@ fn scan_one(
 /// What the system says.
 pub fn read_inode(path: &Path, metadata: &fs::Metadata) -> io::Result<Inode> {
     let mut inode = Inode::new(kind_of(path, metadata)?, attributes_of(metadata));
+    inode.modified_ns = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
     match inode.kind {
         FileKind::Regular => {
             inode.content = Content::of_file(Source::open(path)?, metadata.len())?;
@@ -378,6 +445,11 @@ pub fn read_inode(path: &Path, metadata: &fs::Metadata) -> io::Result<Inode> {
         _ => {}
     }
     Ok(inode)
+}
+
+/// Seconds and nanoseconds since 1970 as one number; the nearest that there is for times beyond.
+pub fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 /// Owner and mode.

@@ -10,6 +10,7 @@
 pub mod any_path;
 pub mod arena;
 pub mod children;
+mod clock;
 pub mod compare;
 pub mod descendants;
 #[cfg(feature = "dumps")]

@@ -8,6 +8,7 @@ pub mod discover;
 mod mapped;
 mod outside;
 
+use crate::clock::CallClock;
 use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::{Image, ScanError};
 use crate::intercept::{self, Call, Entry, Filtering, Held, Limits, Observer, Programs, Turn};
@@ -224,6 +225,7 @@ struct Recorder<C> {
     mapped: MappedFiles,
     image: Image,
     writer: Writer,
+    clock: CallClock,
     journal: File,
     journal_path: PathBuf,
     /// Its length when it was last looked at, and how many calls outside the state there had been.
@@ -278,7 +280,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         );
         for (id, inode) in image.inodes() {
             for (bytes, child) in &inode.entries {
-                namespace.add_initial(Name { directory: id, bytes: bytes.clone() }, *child);
+                namespace.add_initial(Name { directory: id, bytes: bytes.clone() }, child.file);
             }
         }
         let journal = File::options().read(true).append(true).open(&request.journal);
@@ -296,6 +298,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             mapped: MappedFiles::default(),
             image,
             writer: Writer::create(&request.recording)?,
+            clock: CallClock::default(),
             journal,
             journal_path: request.journal.clone(),
             journal_seen: None,
@@ -369,7 +372,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             {
                 self.outside_writes.add_link((*link).to_owned(), target);
             }
-            self.image.apply(effect, bytes);
+            self.image.apply(effect, bytes, operation.at_ns);
         }
         if self.error.is_none() {
             self.error = self.writer.operation(&operation, data).err().map(RecordError::from);
@@ -382,6 +385,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             return;
         }
         let journal_length = self.journal_length();
+        let at_ns = self.clock.time_of_call();
         for (file, changes) in self.mapped.changes() {
             let Some(label) = self.namespace.label(file) else { continue };
             // Whose store it was cannot be told.
@@ -396,6 +400,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     call: "mapped",
                     result: 0,
                     journal_length,
+                    at_ns,
                     effects: &changes.effects,
                 },
                 &changes.data,
@@ -514,6 +519,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
             true => vec![Effect::Nothing],
             false => self.complete(guest, &mut begun.pending, (result, written), &mut data),
         };
+        let at_ns = self.clock.time_of_call();
         let Pending { labels, call, .. } = &begun.pending;
         let shown: Vec<&str> = labels.iter().map(|label| &*label.shown).collect();
         self.log(
@@ -525,6 +531,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
                 call,
                 result,
                 journal_length: begun.journal_length,
+                at_ns,
                 effects: &effects,
             },
             &data,

@@ -1,6 +1,6 @@
 //! The recording file: every operation in order with its data.
 //!
-//! Format, version 2: the magic bytes, then frames. A frame is the length of its head (u32, little
+//! Format, version 4: the magic bytes, then frames. A frame is the length of its head (u32, little
 //! endian), the length of its data (u64), the head (postcard), the data. The last frame is the
 //! [`Ending`]; a file without one was cut off, and what stands before it is still good.
 
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kprec\0\x03\n";
+const MAGIC: &[u8; 8] = b"kprec\0\x04\n";
 /// A head longer than this is not ours.
 const HEAD_MAX: u32 = 1 << 24;
 
@@ -115,6 +115,8 @@ pub struct OperationRef<'a> {
     pub result: i64,
     /// Length of the ack journal at its entry, in bytes.
     pub journal_length: u64,
+    /// The clock when it had returned.
+    pub at_ns: i64,
     /// What it changed.
     pub effects: &'a [Effect],
 }
@@ -356,6 +358,7 @@ mod tests {
                 call: "write",
                 result: 4,
                 journal_length: 0,
+                at_ns: 0,
                 effects: &[Effect::Write { file, offset: 0, length: 4, durable: false }],
             };
             writer.operation(&operation, b"data").unwrap();

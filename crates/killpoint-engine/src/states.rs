@@ -6,6 +6,8 @@
 
 mod power_loss;
 
+pub use crate::materialise::CrashTime;
+
 use crate::image::{BLOCK, Image};
 use crate::recording::{Ending, Reader, Record, RecordingError, effects_with_data};
 use killpoint_model::operation::{Effect, Operation};
@@ -77,6 +79,7 @@ pub struct Walk {
     applied: u64,
     journal_before: u64,
     after_barrier: bool,
+    crash_time: CrashTime,
 }
 
 impl Walk {
@@ -97,15 +100,20 @@ impl Walk {
             applied: 0,
             journal_before: 0,
             after_barrier: false,
+            crash_time: CrashTime::default(),
         };
         walk.read()?;
+        walk.crash_time.began_ns = walk.crash_time.crashed_ns;
         Ok(walk)
     }
 
     fn read(&mut self) -> Result<(), RecordingError> {
         self.next = None;
         match self.reader.next_record()? {
-            Some(Record::Operation(operation, data)) => self.next = Some((operation, data)),
+            Some(Record::Operation(operation, data)) => {
+                self.crash_time.crashed_ns = operation.at_ns;
+                self.next = Some((operation, data));
+            }
             Some(Record::Ending(ending)) => self.ending = Some(ending),
             None => {}
         }
@@ -141,6 +149,11 @@ impl Walk {
         }
     }
 
+    /// When a crash here would have happened; none where no operation was recorded.
+    pub fn crash_time(&self) -> Option<CrashTime> {
+        Some(self.crash_time).filter(|time| *time != CrashTime::default())
+    }
+
     /// Completes the operation. False at the end.
     ///
     /// # Errors
@@ -151,7 +164,7 @@ impl Walk {
             if let Some(durability) = &mut self.durability {
                 durability.before(&self.image, effect, operation.ordinal);
             }
-            self.image.apply(effect, bytes);
+            self.image.apply(effect, bytes, operation.at_ns);
             if let Some(durability) = &mut self.durability {
                 durability.after(&self.image, effect, operation.ordinal);
                 if let Effect::Write { file, .. } | Effect::Resize { file, .. } = effect
@@ -231,6 +244,7 @@ impl Walk {
                 if let Effect::Write { file, offset, .. } = effect {
                     let length = usize::try_from(bytes).unwrap_or(usize::MAX).min(data.len());
                     image.content_mut(*file).write(*offset, &data[..length]);
+                    image.set_modified(*file, operation.at_ns);
                 }
             }
         }

@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -95,13 +97,60 @@ fn attempt(
         false
     })?;
     drain.drain()?;
-    let differences = compare::with_reality(&recorded.image.without_nameless(), &[state])?;
+    let image = recorded.image.without_nameless();
+    let mut differences: Vec<String> = compare::with_reality(&image, std::slice::from_ref(&state))?
+        .iter()
+        .map(|found| format!("{found:?}"))
+        .collect();
+    if arena.keeps_paths() {
+        compare_order_and_times(&image, &state, &mut differences)?;
+    }
     Ok(Trial {
         ending: recorded.ending,
         seen: read(&request.recording)?,
-        differences: differences.iter().map(|found| format!("{found:?}")).collect(),
+        differences,
         output: String::from_utf8_lossy(drain.kept()).into_owned(),
     })
+}
+
+/// On a tmpfs the newest entry is listed first. Times differ by a tick of the kernel's clock, and by
+/// how late this process was let to run: the bound only tells them from those that a program set.
+fn compare_order_and_times(
+    image: &Image,
+    state: &Path,
+    differences: &mut Vec<String>,
+) -> Result<(), Box<dyn Error>> {
+    const TOLERANCE_NS: i64 = 60_000_000_000;
+    let mut rest = vec![(state.to_owned(), image.roots()[0])];
+    while let Some((path, file)) = rest.pop() {
+        let inode = image.inode(file).ok_or("an entry has an inode")?;
+        let real = nanoseconds(&fs::symlink_metadata(&path)?);
+        if (real - inode.modified_ns).abs() > TOLERANCE_NS {
+            differences.push(format!("{} was modified at {real}: {inode:?}", path.display()));
+        }
+        if !path.is_dir() || path.is_symlink() {
+            continue;
+        }
+        let listed: Vec<_> = fs::read_dir(&path)?
+            .map(|entry| entry.map(|entry| entry.file_name().into_encoded_bytes()))
+            .collect::<Result<_, _>>()?;
+        let mut wanted: Vec<_> = inode.entries.iter().collect();
+        wanted.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.age));
+        let names: Vec<_> = wanted.iter().map(|(name, _)| (*name).clone()).collect();
+        if names != listed {
+            differences.push(format!("{} lists {listed:?}, not {names:?}", path.display()));
+        }
+        rest.extend(
+            wanted
+                .iter()
+                .map(|(name, entry)| (path.join(std::ffi::OsStr::from_bytes(name)), entry.file)),
+        );
+    }
+    Ok(())
+}
+
+fn nanoseconds(metadata: &fs::Metadata) -> i64 {
+    killpoint_engine::image::nanoseconds(metadata.mtime(), metadata.mtime_nsec())
 }
 
 fn read(recording: &Path) -> Result<Vec<Seen>, Box<dyn Error>> {

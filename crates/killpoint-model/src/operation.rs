@@ -142,6 +142,13 @@ pub enum Effect {
         /// What they are now.
         attributes: Attributes,
     },
+    /// The time of modification, set by a call or brought along from outside.
+    Times {
+        /// The inode.
+        file: FileId,
+        /// Nanoseconds since 1970.
+        modified_ns: i64,
+    },
     /// An extended attribute set or removed.
     Xattr {
         /// The inode.
@@ -182,6 +189,9 @@ pub struct Operation {
     pub result: i64,
     /// Length of the ack journal at the entry of the call, in bytes.
     pub journal_length: u64,
+    /// The system's coarse clock when it had returned, in nanoseconds since 1970: what the kernel
+    /// takes for times of modification.
+    pub at_ns: i64,
     /// What it changed. More than one where a call brings in a whole directory.
     pub effects: Vec<Effect>,
 }

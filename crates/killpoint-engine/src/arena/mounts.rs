@@ -158,6 +158,8 @@ impl Arena {
             let _ = std::os::unix::fs::lchown(&upper, Some(metadata.uid()), Some(metadata.gid()));
         }
         fs::set_permissions(&upper, metadata.permissions())?;
+        let modified = fs::FileTimes::new().set_modified(metadata.modified()?);
+        fs::File::open(&upper)?.set_times(modified)?;
         let mut options = b"lowerdir=".to_vec();
         options.extend(escaped(lower));
         options.extend(b",upperdir=");

@@ -93,6 +93,10 @@ pub(super) enum Action {
         file: FileId,
         probe: OwnedFd,
     },
+    Times {
+        file: FileId,
+        probe: OwnedFd,
+    },
     Nothing,
     Sync {
         file: FileId,
@@ -291,6 +295,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let action = match kind {
             Chmod | Chown => Action::Attributes { file, probe },
             Setxattr | Removexattr => Action::Xattrs { file, probe },
+            Utimens => Action::Times { file, probe },
             _ => Action::Nothing,
         };
         Ok(self.on_file(kind, file, name, action))

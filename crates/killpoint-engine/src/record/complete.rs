@@ -2,8 +2,9 @@
 
 use super::Recorder;
 use super::classify::{Action, At, Pending};
+use crate::clock::modified_ns;
 use crate::guest::{Guest, Identity, Place, identity};
-use crate::image::{attributes_of, kind_of, read_inode, read_xattrs};
+use crate::image::{attributes_of, kind_of, nanoseconds, read_inode, read_xattrs};
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name};
 use std::fs::File;
 use std::io;
@@ -70,6 +71,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     }
                 }
                 self.mapped.refresh(file);
+                self.clock.has_modified(modified_ns(&rustix::fs::fstat(descriptor.file())?));
                 Effect::Write { file, offset, length, durable }
             }
             Action::Create { name, place } => return self.created(name, &place, data),
@@ -118,6 +120,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     effects.push(Effect::Attributes { file, attributes });
                 }
                 return Ok(effects);
+            }
+            Action::Times { file, probe } => {
+                Effect::Times { file, modified_ns: modified_ns(&rustix::fs::fstat(&probe)?) }
             }
             Action::Nothing => Effect::Nothing,
             Action::Sync { file, data_only, range, .. } => {
@@ -203,6 +208,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         }
         let file = self.new_file(identity);
         self.namespace.add(name.clone(), file);
+        self.clock.has_modified(nanoseconds(metadata.mtime(), metadata.mtime_nsec()));
         let kind = kind_of(&path, &metadata)?;
         Ok(vec![Effect::Create {
             file,
@@ -320,6 +326,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
     fn captured(&mut self, name: Name, path: &Path, data: &mut Vec<u8>) -> io::Result<Vec<Effect>> {
         const CAPTURED_MAX: usize = 100_000;
         let mut effects = Vec::new();
+        // After all that changes them: it brings its times along.
+        let mut times = Vec::new();
         let mut rest: Vec<(Name, PathBuf)> = vec![(name, path.to_owned())];
         while let Some((name, path)) = rest.pop() {
             if effects.len() > CAPTURED_MAX {
@@ -347,6 +355,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
             if metadata.is_file() {
                 self.captured_bytes(file, &path, metadata.len(), &mut effects, data)?;
             }
+            let modified_ns = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+            times.push(Effect::Times { file, modified_ns });
             if metadata.is_dir() {
                 for entry in std::fs::read_dir(&path)? {
                     let entry = entry?;
@@ -355,6 +365,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 }
             }
         }
+        effects.append(&mut times);
         Ok(effects)
     }
 

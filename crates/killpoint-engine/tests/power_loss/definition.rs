@@ -308,7 +308,7 @@ fn check_history(choices: &[Choice], profile: Profile) {
             cut.check(built);
         }
         if let Some((operation, data)) = script.operations.get(point - 1) {
-            image.apply(&operation.effects[0], data);
+            image.apply(&operation.effects[0], data, 0);
             slow.apply(&operation.effects[0], data);
             images.push(image.without_nameless());
         }

@@ -262,7 +262,7 @@ impl Script {
             }
             Step::Close(_) | Step::Commit => return,
         };
-        self.image.apply(&effect, &data);
+        self.image.apply(&effect, &data, 0);
         let ordinal = self.operations.len() as u64 + 1;
         let paths = vec![format!("{step:?}").chars().take(20).collect()];
         let operation = Operation {
@@ -273,6 +273,7 @@ impl Script {
             call: kind.name().to_owned(),
             result: 0,
             journal_length: self.journal_length,
+            at_ns: 0,
             effects: vec![effect],
         };
         self.operations.push((operation, data));
@@ -291,6 +292,7 @@ impl Script {
                 call: &operation.call,
                 result: operation.result,
                 journal_length: operation.journal_length,
+                at_ns: operation.at_ns,
                 effects: &operation.effects,
             };
             writer.operation(&written, data).expect("it can be written");

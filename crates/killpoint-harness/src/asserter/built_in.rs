@@ -127,14 +127,15 @@ fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize
     let Some(inode) = image.inode(directory).filter(|_| depth < DEPTH_MAX) else { return };
     for (bytes, child) in &inode.entries {
         let name = Name { directory, bytes: bytes.clone() };
-        let Some(child_inode) = image.inode(*child) else { continue };
+        let child = child.file;
+        let Some(child_inode) = image.inode(child) else { continue };
         match child_inode.kind {
             FileKind::Directory => {
-                follower.begin_directory(*child, name);
-                begin(follower, image, *child, depth + 1);
+                follower.begin_directory(child, name);
+                begin(follower, image, child, depth + 1);
             }
             FileKind::Regular => {
-                follower.begin_file(*child, name, child_inode.content.clone());
+                follower.begin_file(child, name, child_inode.content.clone());
             }
             _ => {}
         }

@@ -572,6 +572,7 @@ fn file_of(effect: &Effect) -> Option<FileId> {
         | Effect::Unlink { file, .. }
         | Effect::Rename { file, .. }
         | Effect::Attributes { file, .. }
+        | Effect::Times { file, .. }
         | Effect::Xattr { file, .. }
         | Effect::Synced { file, .. } => Some(*file),
     }
@@ -584,6 +585,7 @@ fn is_change(effect: &Effect) -> bool {
             | Effect::SyncedAll
             | Effect::Synced { .. }
             | Effect::Attributes { .. }
+            | Effect::Times { .. }
             | Effect::Xattr { .. }
     )
 }

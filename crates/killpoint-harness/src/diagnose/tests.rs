@@ -60,6 +60,7 @@ impl Log {
             call: kind.name().to_owned(),
             result: 0,
             journal_length: self.journal,
+            at_ns: 0,
             effects: vec![effect],
         });
         self
@@ -655,6 +656,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
             call: "call".to_owned(),
             result: 0,
             journal_length: journal_length * 10,
+            at_ns: 0,
             effects: effects.into_iter().map(|(_, effect)| effect).collect(),
         }
     })

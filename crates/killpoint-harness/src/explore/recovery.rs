@@ -156,7 +156,7 @@ impl Stage<'_> {
         let copies = (0..self.local.roots.len())
             .map(|root| self.local.folder.join(&snapshot_name(&name, root)))
             .collect();
-        Materialised::create(copies, &image)?;
+        Materialised::create_crashed(copies, &image, walk.crash_time())?;
         let inner = self.inner(&name, state.journal_length)?;
         let trial = Trial {
             name: name.clone(),

@@ -21,7 +21,7 @@ macro_rules! rows {
 rows! {
     save_in_place save_in_place_silent save_with_backup save_with_backup_restored save_atomic save_rename_no_fsync save_tmp_no_dir_sync
     multi_save exchange unnamed_file copied_file
-    append_log append_log_ack_first append_log_no_recovery acked_not_durable acked_durable
+    append_log newer_log append_log_ack_first append_log_no_recovery acked_not_durable acked_durable
     torn_value two_files leftover_key counter counter_replayed queue queue_replayed lock_waits
     pid_file pid_lock transfer transfer_two_saves
     drafts drafts_forgotten drafts_stale steps sqlite_wal sqlite_memory_journal

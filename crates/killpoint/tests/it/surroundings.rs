@@ -120,3 +120,81 @@ fn a_replay_sees_the_host_name_the_locale_and_the_time_zone_of_the_run() {
     let output = command.output().expect("it starts");
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 }
+
+/// What a checker noted of every state that it read, a line each. `$S` in it is the state directory.
+fn notes_of_the_checker(world: &World, flags: &[&str], note: &str, script: &str) -> Vec<String> {
+    let log = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    let check = format!(
+        "S=\"$KILLPOINT_STATE\"; echo \"$({note})\" >>'{}'; echo {{}}",
+        log.path().display()
+    );
+    let mut command = world.explore_json();
+    command.args(flags).args(["--check", &check, "--", "sh", "-c", script]);
+    explored(&mut command).expect(killpoint_model::Outcome::Pass);
+    fs::read_to_string(log.path()).expect("text").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn crash_states_list_their_names_in_the_order_in_which_a_live_kill_leaves_them() {
+    let world = World::new();
+    fs::write(world.state().join("from before"), "").expect("written");
+    // Every set of names has one history; what is synced in between lets states go back.
+    let script = r#"cd "$KILLPOINT_STATE"
+        mkdir d; echo 1 >m; echo 2 >k; echo 3 >d/y; sync .; echo 4 >d/x; echo 5 >d/z; mv k c; rm m
+        sync c; mv d/x b; echo 6 >m; echo 7 >d/a; sync d; mv d e; ln c l; rm c; mv b e/y; echo 8 >o"#;
+    let note = r#"cd "$S"; ls -R . | tr '\n' ' '; printf '=> '; ls -UR . | tr '\n' ' '"#;
+    let flags = ["--model", "kill,prefix,data", "--profile", "strict", "--no-second-checks"];
+    let lines = notes_of_the_checker(&world, &flags, note, script);
+    let mut orders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in &lines {
+        let (names, order) = line.split_once("=> ").expect("both");
+        orders.entry(names).or_default().push(order);
+    }
+    let read_twice = orders.values().filter(|orders| orders.len() > 1).count();
+    assert!(orders.len() > 15 && read_twice >= 5, "{lines:#?}");
+    for (names, orders) in orders {
+        assert!(orders.iter().all(|order| *order == orders[0]), "{names}: {orders:#?}");
+    }
+}
+
+#[test]
+fn files_of_crash_states_are_as_old_as_they_were_and_as_the_program_made_them() {
+    let world = World::new();
+    let old = fs::File::create(world.state().join("old")).expect("created");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
+    old.set_modified(long_ago).expect("ours");
+    let script = r#"cd "$KILLPOINT_STATE"; echo 1 >a; sleep 0.05; echo 2 >b; touch -r a d
+        touch -d @1000000000 b; sleep 0.05; mkdir s; sleep 0.05; echo 3 >s/e; sleep 0.05; echo 4 >f"#;
+    let note = r#"cd "$S"; for f in $(find . -mindepth 1); do stat -c '%n=%.6Y' "$f" | tr '\n' ' '; done; date +now=%s.%N"#;
+    let flags = ["--model", "kill,data", "--profile", "strict"];
+    let lines = notes_of_the_checker(&world, &flags, note, script);
+    let mut seen = std::collections::BTreeSet::new();
+    for line in &lines {
+        let times: BTreeMap<&str, f64> = line
+            .split_whitespace()
+            .map(|pair| pair.split_once('=').expect("name and time"))
+            .map(|(name, time)| (name, time.parse().expect("a number")))
+            .collect();
+        let order = |older: &str, newer: &str| {
+            if let (Some(older), Some(newer)) = (times.get(older), times.get(newer)) {
+                assert!(newer - older >= 0.04, "{line}");
+            }
+        };
+        assert!(times.values().all(|time| *time <= times["now"]), "{line}");
+        assert_eq!(times["./old"], 1_500_000_000.0, "there before: {line}");
+        for name in times.keys() {
+            seen.insert(name.trim_start_matches("./").to_owned());
+        }
+        order("./a", "./s");
+        order("./s/e", "./f");
+        if times.contains_key("./s") {
+            assert_eq!(times["./b"], 1_000_000_000.0, "set by the program: {line}");
+            assert_eq!(times["./a"], times["./d"], "taken from another: {line}");
+        }
+        if times.contains_key("./s/e") {
+            assert_eq!(times["./s"], times["./s/e"].min(times["./s"]), "{line}");
+        }
+    }
+    let wanted = ["a", "b", "d", "f", "now", "old", "s", "s/e"].map(str::to_owned);
+    assert_eq!(seen, wanted.into(), "{lines:#?}");
+}

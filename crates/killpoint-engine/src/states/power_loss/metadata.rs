@@ -155,6 +155,10 @@ impl Metadata {
                 self.touch(*file, ordinal, Touch::Size);
                 Kind::Replaced { file: *file, before: content(*file) }
             }
+            Effect::Times { file, .. } => {
+                self.touch(*file, ordinal, Touch::Times);
+                return;
+            }
             Effect::Attributes { file, .. } | Effect::Xattr { file, .. } => {
                 self.touch(*file, ordinal, Touch::Names);
                 let Some(inode) = image.inode(*file) else { return };

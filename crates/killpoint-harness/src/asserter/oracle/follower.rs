@@ -226,6 +226,7 @@ impl Follower {
             | Effect::Synced { .. }
             | Effect::SyncedAll
             | Effect::Attributes { .. }
+            | Effect::Times { .. }
             | Effect::Xattr { .. } => {}
         }
     }

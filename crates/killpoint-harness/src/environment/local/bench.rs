@@ -6,7 +6,7 @@ use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use killpoint_engine::arena::{self, Arena, process_ids};
 use killpoint_engine::image::{Image, Inode};
-use killpoint_engine::materialise::Materialised;
+use killpoint_engine::materialise::{CrashTime, Materialised};
 use killpoint_engine::recording::Exit;
 use killpoint_engine::spawn;
 use killpoint_engine::states::{Models, StateName, Variant, Walk};
@@ -131,11 +131,12 @@ impl<'a> Bench<'a> {
         Ok(Surroundings { timeout: self.timeout, ..self.local.surroundings(arena)? })
     }
 
-    /// Reads an image.
+    /// Reads an image; one that a crash leaves as if the crash had happened just now.
     pub(super) fn read(
         &mut self,
         arena: &mut Arena,
         image: &Image,
+        crash: Option<CrashTime>,
         question: &Question,
     ) -> Result<Answer, Problem> {
         if let Some(built_in) = self.built_in.take() {
@@ -147,7 +148,7 @@ impl<'a> Bench<'a> {
             self.take_off_if_laid(arena)?;
             return Ok(Answer { litter, ..Answer::of(Reading::Judged(judgement)) });
         }
-        self.cursor.change_to(image)?;
+        self.cursor.change_to_crashed(image, crash)?;
         self.write_journal(arena, question.journal_length)?;
         if !self.journal_may_matter {
             never_accessed(&arena.in_scratch("journal"))?;
@@ -223,7 +224,7 @@ impl<'a> Bench<'a> {
             false => walk.image().without_nameless(),
         };
         if self.built_in.is_some() {
-            let answer = self.read(arena, &image, question)?;
+            let answer = self.read(arena, &image, walk.crash_time(), question)?;
             let Reading::Judged(judgement) = &answer.reading else { return Ok(answer) };
             let held = judgement.verdict == Verdict::Held;
             let other_order = left_by.other_order && !held;
@@ -245,7 +246,7 @@ impl<'a> Bench<'a> {
         let used = walk.ending().map_or(0, |ending| ending.last_process_id);
         let before = self.last_process_id;
         self.last_process_id = before.max(used);
-        let answer = self.read(arena, &image, question);
+        let answer = self.read(arena, &image, walk.crash_time(), question);
         self.last_process_id = before;
         self.journal = recorded;
         self.journal_written = u64::MAX;
@@ -331,7 +332,7 @@ impl<'a> Bench<'a> {
             let live: Vec<PathBuf> = (0..self.directories.len())
                 .map(|index| arena.in_scratch(&format!("live/{index}")))
                 .collect();
-            Materialised::create(live, self.cursor.image())?;
+            self.cursor.copy_to(live)?;
         }
         Ok(())
     }

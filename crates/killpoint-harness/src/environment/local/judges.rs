@@ -315,9 +315,10 @@ impl Local {
                 (Some(left_by), ..) => bench.read_left(arena, &initial, left_by, &question)?,
                 (None, Some(state), Some(studied)) => {
                     let image = studied.build(state, &initial)?;
-                    bench.read(arena, &image, &question)?
+                    let crash = studied.walk.crash_time();
+                    bench.read(arena, &image, crash, &question)?
                 }
-                _ => bench.read(arena, &initial, &question)?,
+                _ => bench.read(arena, &initial, None, &question)?,
             };
             answer.elapsed = since.elapsed();
             channel.send(&Ok::<Answer, String>(answer))?;

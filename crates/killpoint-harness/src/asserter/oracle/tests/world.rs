@@ -71,6 +71,7 @@ impl World {
             call: String::new(),
             result: 0,
             journal_length: 0,
+            at_ns: 0,
             effects: vec![effect],
         };
         self.operations.push((operation, bytes.to_vec()));
