@@ -17,7 +17,18 @@ pub(super) fn find(process: Identity) -> Option<Suspension> {
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let (unified, path) = own_group(&groups)?;
-    let home = mount_point(&mounts, unified)?.join(path.trim_start_matches('/'));
+    way(process, &mounts, unified, path)
+}
+
+/// The same through the unified hierarchy, whatever else there is.
+#[cfg(test)]
+pub(super) fn find_unified(process: Identity, groups: &str, mounts: &str) -> Option<Suspension> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    way(process, mounts, true, path)
+}
+
+fn way(process: Identity, mounts: &str, unified: bool, path: &str) -> Option<Suspension> {
+    let home = mount_point(mounts, unified)?.join(path.trim_start_matches('/'));
     // In a container the path may be meant from another root; then the process is not found there.
     let is_member =
         members(&home).ok()?.contains(&process.pid) && rustix::fs::access(&home, WRITE).is_ok();

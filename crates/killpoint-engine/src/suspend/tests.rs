@@ -81,6 +81,22 @@ fn the_freezer_stops_a_process_and_leaves_no_group_behind() {
     assert!(!group.exists());
 }
 
+/// Where the first version of control groups has the freezer, that is the one which is found: the
+/// second is tried by name.
+#[test]
+fn the_freezer_of_the_unified_hierarchy_does_the_same() {
+    let counter = Counter::start();
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", counter.identity.pid)).unwrap();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let Some(way) = freezer::find_unified(counter.identity, &groups, &mounts) else {
+        println!("skipped: no unified control groups can be written here");
+        return;
+    };
+    let Suspension::Freezer { group, unified: true, .. } = &way else { panic!("{way:?}") };
+    goes_to_and_fro(&way, &counter);
+    assert!(!group.exists());
+}
+
 #[test]
 fn a_process_that_ended_is_not_suspended() {
     let mut counter = Counter::start();

@@ -355,6 +355,11 @@ fn start_injecting(target: &Target, run: &Path) -> (Child, Identity, impl Iterat
     (child, identity_of(watchdog), lines)
 }
 
+/// How many moments are tried; the nightly command asks for more.
+fn moments() -> usize {
+    std::env::var("KILLPOINT_TEST_MOMENTS").map_or(10, |text| text.parse().expect("a number"))
+}
+
 fn end(child: &mut Child) {
     child.kill().expect("alive");
     child.wait().expect("ended");
@@ -379,7 +384,7 @@ fn what_is_suspended_goes_on_when_the_injecting_process_is_killed() {
 #[test]
 fn what_is_suspended_goes_on_whenever_the_injecting_process_is_killed() {
     let mut generator = Generator::new(Seed(7));
-    for _ in 0..10 {
+    for _ in 0..moments() {
         let target = Target::counting();
         let (_directory, folder) = run_folder();
         let (mut child, watchdog, _lines) = start_injecting(&target, folder.path());
