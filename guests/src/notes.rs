@@ -6,7 +6,6 @@
 //! `notes receive ...` is the receiver of the outbox.
 
 mod indexer;
-mod notify;
 mod options;
 mod outbox;
 mod peer;

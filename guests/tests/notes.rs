@@ -179,15 +179,16 @@ fn it_says_when_it_is_ready_and_that_it_is_alive_and_ends_when_it_is_told_to() {
     let socket = UnixDatagram::bind(world.path("notify")).expect("a socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
     let mut command = world.notes(&["--store", "atomic", "--every", "1"]);
-    command.env("NOTIFY_SOCKET", world.path("notify")).env("WATCHDOG_USEC", "1000000");
+    command.env("KILLPOINT_NOTIFY_SOCKET", world.path("notify"));
     let mut window = Running(command.spawn().expect("it starts"));
     let hear = || {
         let mut bytes = [0; 100];
         let length = socket.recv(&mut bytes).expect("it says something");
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     };
-    assert!(hear().starts_with("READY=1"));
-    assert_eq!(hear(), "WATCHDOG=1");
+    for expected in ["READY=1", "X_KILLPOINT_CHECKPOINT=1", "WATCHDOG=1"] {
+        assert_eq!(hear(), expected);
+    }
     let pid = rustix::process::Pid::from_child(&window.0);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
     while hear() != "STOPPING=1" {}

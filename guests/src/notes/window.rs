@@ -1,6 +1,5 @@
 //! The window: makes edits, and calls a note saved when the worker says so.
 
-use super::notify::Notify;
 use super::peer::Peer;
 use super::{Options, StoreKind, stores};
 use crate::document::{self, save_atomically};
@@ -39,7 +38,6 @@ struct Window<'a> {
 pub fn run(options: &Options) -> io::Result<()> {
     let is_over = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGTERM, Arc::clone(&is_over))?;
-    let notify = Notify::from_environment();
     let mut notes = stores::read(options)?;
     notes.remove(stores::OUTBOX);
     println!("recovered {} notes", notes.len());
@@ -53,7 +51,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         start,
     };
     window.restore_draft()?;
-    notify.say("READY=1\nSTATUS=editing");
+    killpoint_sdk::ready();
     let first = window.latest() + 1;
     for number in first.. {
         if is_over.load(Ordering::Relaxed) || options.edits > 0 && number >= first + options.edits {
@@ -61,10 +59,14 @@ pub fn run(options: &Options) -> io::Result<()> {
         }
         let text = format!("edit {number}: {}", "text ".repeat(LENGTH / 5));
         window.edit(&format!("note-{}", number % NOTES + 1), text.trim_end(), number)?;
-        notify.keep_alive();
+        match options.store {
+            StoreKind::Queue => killpoint_sdk::oplog_flushed(number),
+            _ => killpoint_sdk::checkpoint(number),
+        }
+        killpoint_sdk::heartbeat();
         thread::sleep(options.every);
     }
-    notify.say("STOPPING=1");
+    killpoint_sdk::shutdown();
     window.worker.finish();
     window.indexer.finish();
     Ok(())
