@@ -17,7 +17,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("doctor", &[]),
     ("interrupt", &[]),
     ("processes", &[]),
-    ("injector", &["processes"]),
+    ("injector", &["processes", "recover"]),
     ("target", &[]),
     ("report", &["store"]),
     ("recover", &["store"]),
