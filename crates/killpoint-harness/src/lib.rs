@@ -1,6 +1,7 @@
 //! Orchestrates a run: contain, record, judge, strike, report.
 
 pub mod asserter;
+pub mod campaign;
 pub mod collector;
 pub mod diagnose;
 mod difference;
@@ -12,5 +13,6 @@ pub mod interrupt;
 pub mod processes;
 pub mod recover;
 pub mod report;
+pub mod scenario;
 pub mod store;
 pub mod target;

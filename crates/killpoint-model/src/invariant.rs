@@ -29,6 +29,9 @@ pub enum JudgeAt {
     /// Before the first strike.
     #[serde(alias = "SOT")]
     Before,
+    /// On what a strike left, while the target is down and before it is started again. Only where
+    /// the strike ended every supervised process; its restart is inhibited meanwhile.
+    AtStrike,
     /// Once the target has come back after a strike.
     #[serde(alias = "OnChaos")]
     AfterStrike,
@@ -245,16 +248,19 @@ pub enum Semantics {
 impl Invariant {
     /// Whether it is judged at a moment.
     pub fn is_judged_at(&self, moment: JudgeAt) -> bool {
-        let usual = [self.usual()];
-        let asked = if self.asked_for().is_empty() { &usual } else { self.asked_for() };
+        let asked = if self.asked_for().is_empty() { self.usual() } else { self.asked_for() };
         let is_edge = matches!(moment, JudgeAt::Before | JudgeAt::End);
         asked.contains(&moment) || is_edge && asked.contains(&JudgeAt::Edges)
     }
 
-    fn usual(&self) -> JudgeAt {
+    /// What a store holds is judged before a target that came back can write over what is missing.
+    fn usual(&self) -> &'static [JudgeAt] {
         match self {
-            Invariant::ProbeAnswers(_) | Invariant::RecoveryShown(_) => JudgeAt::AfterStrike,
-            _ => JudgeAt::End,
+            Invariant::AckedIsDurable(_) | Invariant::Sqlite(_) => {
+                &[JudgeAt::AtStrike, JudgeAt::End]
+            }
+            Invariant::ProbeAnswers(_) | Invariant::RecoveryShown(_) => &[JudgeAt::AfterStrike],
+            _ => &[JudgeAt::End],
         }
     }
 }

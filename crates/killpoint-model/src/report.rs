@@ -3,6 +3,10 @@
 //! A report is a pure fold over the events of a run ([`Report::from_events`]), so the live outputs
 //! and the ones regenerated from the event log have the same bytes.
 
+mod campaign;
+
+pub use campaign::{CampaignReport, TrialReport};
+
 use crate::address::Address;
 use crate::crash_model::CrashModel;
 use crate::event::{Event, TimelineRow};
@@ -102,6 +106,9 @@ pub struct Report {
     /// The worst verdict of the states after the last operation, under each model that has one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub end: BTreeMap<CrashModel, Verdict>,
+    /// The trials, where a scenario was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<CampaignReport>,
 }
 
 /// An operation with the worst verdict of the crash states at its entry.
@@ -147,6 +154,7 @@ impl Report {
             timeline: Vec::new(),
             timeline_omitted: 0,
             end: BTreeMap::new(),
+            campaign: None,
         }
     }
 
@@ -269,7 +277,7 @@ impl Report {
                 self.second_checks.hits += u32::from(*held);
             }
             Event::StrikePlanned { .. } | Event::Resumed { .. } => {}
-            Event::Trial(_) => {}
+            Event::Trial(event) => self.campaign.get_or_insert_default().apply(event),
             Event::Struck { agreed, reason, detail, .. } => {
                 self.live.tries += 1;
                 self.live.hits += u32::from(*agreed);

@@ -39,6 +39,9 @@ pub struct Scenario {
     /// What is tried, in a sentence.
     #[serde(default)]
     pub title: String,
+    /// Names that `${NAME}` in a value stands for. They are filled in when the file is read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, Variable>,
     /// Where everything random comes from.
     #[serde(default = "Scenario::usual_seed")]
     pub seed: Seed,
@@ -62,6 +65,18 @@ pub struct Scenario {
     /// What is different at `--tier`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tiers: BTreeMap<Tier, TierChange>,
+}
+
+/// Where the value of a variable comes from: `--set`, else the environment, else the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Variable {
+    /// The value where nothing else gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// The variable of the environment that gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
 }
 
 /// What drives the target and writes the ack journal.

@@ -97,6 +97,11 @@ pub enum TrialEvent {
         /// The verdict.
         judgement: Judgement,
     },
+    /// An objective was missed.
+    ObjectiveMissed {
+        /// Which, what was measured and what is wanted.
+        detail: String,
+    },
     /// A trial ended.
     Ended {
         /// Which.

@@ -1,9 +1,11 @@
 //! Flags. Help texts, completions and man pages come from these definitions.
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use killpoint_model::scenario::Tier;
 use killpoint_model::seed::Seed;
 use killpoint_model::span::Span;
 use killpoint_model::supervision::Probe;
+use killpoint_model::trigger::Range;
 use killpoint_model::{CrashModel, Phase, Profile};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,6 +31,14 @@ pub enum Command {
     Report(Report),
     /// Start processes, watch them, start them again and stop them.
     Supervise(Box<Supervise>),
+    /// Carry out a scenario, or a plan of one.
+    Run(Run),
+    /// Kill processes of a program at drawn moments, and see whether it comes back.
+    Roulette(Roulette),
+    /// Print what a scenario would do, and the digest of its plan; nothing is touched.
+    Plan(Plan),
+    /// Print the JSON Schema of scenario files, for editors.
+    Schema,
     /// Go on with a run that was interrupted.
     Resume(Resume),
     /// Undo what an interrupted run left behind.
@@ -549,4 +559,110 @@ fn probe(text: &str) -> Result<Probe, String> {
     } else {
         Err("write notify, file:PATH, socket:ADDRESS, http://ADDRESS or line:PATTERN".to_owned())
     }
+}
+
+/// Flags that choose a scenario.
+#[derive(Debug, Args)]
+pub struct ScenarioFlags {
+    /// The scenario: YAML or JSON.
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// The value of a variable that the scenario declares; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where everything random comes from [default: the scenario's].
+    #[arg(long)]
+    pub seed: Option<Seed>,
+    /// What the scenario says for this tier: local, nightly, pre-release.
+    #[arg(long)]
+    pub tier: Option<Tier>,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint plan scenarios/notes-sqlite.yaml
+  killpoint plan scenarios/notes-sqlite.yaml --seed 7 --format json
+  killpoint plan scenarios/notes-sqlite.yaml --check")]
+pub struct Plan {
+    /// Which scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioFlags,
+    /// Only check it.
+    #[arg(long)]
+    pub check: bool,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint run scenarios/notes-sqlite.yaml
+  killpoint run scenarios/notes-sqlite.yaml --seed 7 --tier nightly
+  killpoint run .killpoint/runs/7f3a21/plan.json --trial 3 --repeat 20
+
+Exit codes: 0 pass, 1 violated, 2 bad usage or input, 3 unknown, 4 vacuous, 5 aborted,
+6 baseline failed, 70 internal error, 130 interrupted.")]
+pub struct Run {
+    /// Which scenario; or a plan, as `plan --format json` prints it and a run's folder holds it.
+    #[command(flatten)]
+    pub scenario: ScenarioFlags,
+    /// Only this trial of the plan, besides the control.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub trial: Option<u64>,
+    /// How often each trial is carried out.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Where the folder of the run is made.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+/// Flags of `roulette`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint roulette --every 2s..8s --duration 60s -- ./server --port 8080
+  killpoint roulette --state data --check ./check.sh --role worker=cmdline:--type=worker -- ./app
+
+Exit codes as those of `run`.")]
+pub struct Roulette {
+    /// The shortest and the longest time from readiness to the next kill.
+    #[arg(long, value_name = "SPAN..SPAN", default_value = "2s..8s")]
+    pub every: Range,
+    /// For how long.
+    #[arg(long, value_name = "SPAN", default_value = "60s")]
+    pub duration: Span,
+    /// A name for some of its processes, and what tells them apart; only these are killed.
+    #[arg(long, value_name = "NAME=SELECTOR")]
+    pub role: Vec<String>,
+    /// A directory that it keeps its data in; it works on a copy, in KILLPOINT_STATE and `{state}`.
+    #[arg(long, value_name = "DIR")]
+    pub state: Vec<String>,
+    /// A shell command that reads the state and prints one JSON object: what was acknowledged in
+    /// KILLPOINT_JOURNAL must be there.
+    #[arg(long, value_name = "CMD")]
+    pub check: Option<String>,
+    /// A shell command that drives the program.
+    #[arg(long, value_name = "CMD")]
+    pub driver: Option<String>,
+    /// What makes it ready, as with `supervise`.
+    #[arg(long, value_name = "PROBE", value_parser = probe)]
+    pub ready: Option<Probe>,
+    /// Where everything random comes from.
+    #[arg(long, default_value = "cc8-v1:42")]
+    pub seed: Seed,
+    /// Where the folder of the run is made.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
 }

@@ -4,7 +4,7 @@ use crate::arguments::{
     Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
     ScopeName,
 };
-use crate::{demo, demo_store, dump, interrupt, supervise, upkeep};
+use crate::{campaign, demo, demo_store, dump, interrupt, scenario, supervise, upkeep};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
@@ -76,6 +76,10 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Replay(flags) => run_replay(&flags),
         Command::Report(flags) => run_report(&flags),
         Command::Supervise(flags) => supervise::run(&flags),
+        Command::Run(flags) => campaign::run(&flags),
+        Command::Roulette(flags) => campaign::roulette(&flags),
+        Command::Plan(flags) => scenario::plan(&flags),
+        Command::Schema => scenario::print_schema(),
         Command::Resume(flags) => run_resume(&flags),
         Command::Recover(flags) => upkeep::recover(&flags),
         Command::Audit(Audit::Verify(flags)) => upkeep::verify(&flags),
@@ -185,7 +189,8 @@ pub fn summary_text(report: &Findings, folder: &RunFolder) -> String {
     summary(report, style.with_page(&page))
 }
 
-fn print_report(report: &Findings, folder: &RunFolder, format: Format) {
+/// Prints the report of a run.
+pub fn print_report(report: &Findings, folder: &RunFolder, format: Format) {
     let text = match format {
         Format::Json => json::document(report),
         Format::Human => summary_text(report, folder),
@@ -201,17 +206,19 @@ pub fn shown_path(path: &Path) -> String {
 }
 
 /// A line on the terminal that tells how far a run has come; nothing where there is none.
-struct Live {
+pub struct Live {
     on: bool,
     last: Option<Instant>,
 }
 
 impl Live {
-    fn new(wanted: bool) -> Self {
+    /// One that shows nothing unless it is wanted.
+    pub fn new(wanted: bool) -> Self {
         Live { on: wanted && stderr().is_terminal(), last: None }
     }
 
-    fn show(&mut self, step: &Progress) {
+    /// Shows how far it is.
+    pub fn show(&mut self, step: &Progress) {
         const INTERVAL: Duration = Duration::from_millis(100);
         let due = self.last.is_none_or(|last| last.elapsed() >= INTERVAL);
         if self.on && due && step.elapsed >= Duration::from_millis(500) {
@@ -221,7 +228,8 @@ impl Live {
         }
     }
 
-    fn clear(&mut self) {
+    /// Leaves nothing behind.
+    pub fn clear(&mut self) {
         if self.on && self.last.is_some() {
             let _ = write!(stderr(), "\r\x1b[2K");
         }

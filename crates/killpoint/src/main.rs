@@ -1,11 +1,13 @@
 //! The command line: flags in, exit code out.
 
 mod arguments;
+mod campaign;
 mod commands;
 mod demo;
 mod demo_store;
 mod dump;
 mod interrupt;
+mod scenario;
 mod supervise;
 mod upkeep;
 

@@ -2,6 +2,7 @@
 //!
 //! Addresses, replay lines and the path of the page are never cut: they may be wider.
 
+mod trials;
 mod wrap;
 
 use crate::report::{by_severity, words};
@@ -54,6 +55,13 @@ impl<'a> Style<'a> {
 /// What a run has to say, for people: stages, what was not covered, findings, the verdict.
 pub fn summary(report: &Report, style: Style<'_>) -> String {
     let mut console = Console { text: String::new(), style };
+    if let Some(campaign) = &report.campaign {
+        console.campaign(campaign);
+        console.not_covered(&report.not_covered);
+        console.labelled("", 2, &words::visible_lines(&report.explanation));
+        console.campaign_ending(campaign, report.result);
+        return console.text;
+    }
     console.stages(report);
     console.not_covered(&report.not_covered);
     console.unknown(report);

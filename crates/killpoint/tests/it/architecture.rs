@@ -11,6 +11,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("asserter", &[]),
     ("collector", &[]),
+    ("scenario", &[]),
     ("store", &[]),
     ("diagnose", &[]),
     ("difference", &[]),
@@ -22,6 +23,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("report", &["store"]),
     ("recover", &["store"]),
     ("environment", &["asserter", "store", "interrupt"]),
+    ("campaign", &["asserter", "explore", "injector", "interrupt", "processes", "report", "store"]),
     (
         "explore",
         &[

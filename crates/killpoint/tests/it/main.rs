@@ -12,6 +12,7 @@ mod log;
 mod phases;
 mod report;
 mod roles;
+mod scenarios;
 mod self_checks;
 mod shrink;
 mod supervise;

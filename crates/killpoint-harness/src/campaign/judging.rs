@@ -1,0 +1,167 @@
+//! The invariants of one trial at each of their moments. Readings are taken by the asserter's reader,
+//! of a target that does not run from a copy: what a checker repairs is no repair of the target's.
+
+use super::prepare::{CampaignError, fail};
+use super::trial::State;
+use super::world::{World, copy};
+use crate::asserter::checker::{Expectation, control_store};
+use crate::asserter::history::{History, Promise, Store};
+use crate::asserter::invariants::{Evidence, Reader, Reading, Told, judge};
+use crate::asserter::journal::Journal;
+use killpoint_model::Scenario;
+use killpoint_model::invariant::{Invariant, JudgeAt};
+use killpoint_model::selector::Pattern;
+use killpoint_model::verdict::{Judgement, Reason};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+/// The values that an expression may name.
+pub(super) const VALUES: [&str; 3] = ["acknowledged", "restarts", "checkpoint"];
+
+/// Readings by the index of their invariant.
+pub(super) type Readings = BTreeMap<usize, Reading>;
+
+/// The lengths of the output files at some moment.
+pub(super) type Marks = BTreeMap<PathBuf, u64>;
+
+/// What is read before the target is started: what must not change, and the store to begin with.
+pub(super) fn before(scenario: &Scenario, world: &World) -> Result<Readings, CampaignError> {
+    let mut readings = Readings::new();
+    let is_needed = |invariant: &&Invariant| match invariant {
+        Invariant::AckedIsDurable(it) => it.check.is_some(),
+        Invariant::File(it) => it.unchanged,
+        _ => false,
+    };
+    if scenario.invariants.iter().any(|invariant| is_needed(&invariant)) {
+        let reader = at_rest(world).map_err(fail("copy the state in", &world.folder))?;
+        let state = State::default();
+        for (index, invariant) in scenario.invariants.iter().enumerate() {
+            if is_needed(&invariant) {
+                readings.insert(index, read(&reader, invariant, world, &state, &Marks::new()));
+            }
+        }
+        let _ = fs::remove_dir_all(&reader.state);
+    }
+    Ok(readings)
+}
+
+/// What the invariants are held against.
+pub(super) struct Judge<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) world: &'a World,
+    /// Read before the target was started.
+    pub(super) before: &'a Readings,
+    /// Read at the end of the control.
+    pub(super) control: &'a Readings,
+}
+
+impl Judge<'_> {
+    /// Judges what is due at a moment.
+    /// Returns the kinds with their judgements, and the readings.
+    pub(super) fn at(
+        &self,
+        moment: JudgeAt,
+        state: &State,
+        marks: &Marks,
+    ) -> (Vec<(&'static str, Judgement)>, Readings) {
+        let mut judgements = Vec::new();
+        let mut readings = Readings::new();
+        let due: Vec<(usize, &Invariant)> = self
+            .scenario
+            .invariants
+            .iter()
+            .enumerate()
+            .filter(|(_, invariant)| invariant.is_judged_at(moment))
+            .collect();
+        if due.is_empty() {
+            return (judgements, readings);
+        }
+        let is_down = matches!(moment, JudgeAt::AtStrike | JudgeAt::End);
+        let reader = if is_down { at_rest(self.world) } else { Ok(live(self.world)) };
+        for (index, invariant) in due {
+            let reading = match &reader {
+                Ok(reader) => read(reader, invariant, self.world, state, marks),
+                Err(error) => Reading::Failed(format!("the state cannot be copied: {error}")),
+            };
+            judgements.push((invariant.kind(), self.judge(index, invariant, &reading)));
+            readings.insert(index, reading);
+        }
+        if let (true, Ok(reader)) = (is_down, &reader) {
+            let _ = fs::remove_dir_all(&reader.state);
+        }
+        (judgements, readings)
+    }
+
+    fn judge(&self, index: usize, invariant: &Invariant, reading: &Reading) -> Judgement {
+        let promised = match invariant {
+            Invariant::AckedIsDurable(_) => match self.promised(index) {
+                Ok(promised) => Some(promised),
+                Err(problem) => return Judgement::unknown(Reason::JudgeFailed, problem),
+            },
+            _ => None,
+        };
+        let evidence = Evidence {
+            before: self.before.get(&index),
+            control: self.control.get(&index),
+            promised: promised.as_ref().map(|expectation| (expectation, Promise::Kill)),
+            ..Evidence::of(reading)
+        };
+        judge(invariant, &evidence)
+    }
+
+    /// What the journal promises, from the store before the workload on.
+    fn promised(&self, index: usize) -> Result<Expectation, String> {
+        let bytes = fs::read(&self.world.journal)
+            .map_err(|error| format!("cannot read the ack journal: {error}"))?;
+        let journal = Journal::parse(&bytes).map_err(|error| error.to_string())?;
+        let store = match self.before.get(&index) {
+            Some(Reading::Store { reading, .. }) => {
+                control_store(reading, "before the workload").map_err(|error| error.to_string())?
+            }
+            _ => Store::default(),
+        };
+        let history = History::new(&journal, 0, store).map_err(|error| error.to_string())?;
+        Ok(Expectation::Journal(Box::new(history)))
+    }
+}
+
+fn live(world: &World) -> Reader {
+    Reader {
+        state: world.states[0].clone(),
+        journal: world.journal.clone(),
+        directory: world.directory.clone(),
+        environment: std::env::vars_os()
+            .filter(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL")
+            .collect(),
+        is_live: true,
+    }
+}
+
+/// A reader of a copy.
+fn at_rest(world: &World) -> std::io::Result<Reader> {
+    let state = world.folder.join("judged");
+    copy(&world.states[0], &state)?;
+    Ok(Reader { state, is_live: false, ..live(world) })
+}
+
+fn read(
+    reader: &Reader,
+    invariant: &Invariant,
+    world: &World,
+    state: &State,
+    marks: &Marks,
+) -> Reading {
+    let bytes = fs::read(&world.journal).unwrap_or_default();
+    let acknowledged =
+        Journal::parse(&bytes).map_or(0, |journal| journal.acknowledged(bytes.len() as u64));
+    let values = serde_json::json!({
+        "acknowledged": acknowledged,
+        "restarts": state.restarts,
+        "checkpoint": state.checkpoint,
+    });
+    let has_line =
+        |pattern: &Pattern| world.lines(None, marks).iter().any(|line| pattern.is_found_in(line));
+    let told = Told { checkpoints: &state.checkpoints, values: &values, has_line: &has_line };
+    reader.read(invariant, &told)
+}

@@ -1,0 +1,192 @@
+//! One strike: whom it is meant for at this moment, written down before it, and its proof.
+
+use super::prepare::CampaignError;
+use super::tell;
+use super::trial::State;
+use crate::explore::Journalist;
+use crate::injector::{Act, Gate, Injector, Means as Way, Rung as Step};
+use crate::processes::{Finder, Found, Within};
+use killpoint_engine::identity;
+use killpoint_model::fault::{Fault, Means, Rung};
+use killpoint_model::plan::PlannedStrike;
+use killpoint_model::scenario::Target;
+use killpoint_model::selector::{Roles, Selector};
+use killpoint_model::signal::Signal;
+use killpoint_model::trial::{Position, TrialEvent};
+use killpoint_model::verdict::Reason;
+use std::time::{Duration, Instant};
+
+/// The target at the moment of a strike.
+pub(super) struct Living<'a> {
+    pub(super) state: &'a State,
+    pub(super) target: &'a Target,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) planned: &'a PlannedStrike,
+    /// Which strike of the trial, from 1.
+    pub(super) strike: u64,
+    /// Which trial.
+    pub(super) trial: u64,
+    /// Whether what is ended is not to be started again until it is said.
+    pub(super) hold: bool,
+}
+
+/// What a strike did.
+#[derive(Debug, Default)]
+pub(super) struct Struck {
+    /// Whether it did anything.
+    pub(super) fired: bool,
+    /// Whether the supervised processes that it meant are kept down until the rollback.
+    pub(super) is_held: bool,
+    /// The supervised processes that it ends.
+    pub(super) ended: Vec<String>,
+    /// What the supervisor is to be asked.
+    pub(super) requests: Vec<String>,
+    /// How long its effect is meant to last.
+    pub(super) lasts: Duration,
+}
+
+impl Living<'_> {
+    /// The roles, and the supervised processes by their numbers where no role has their name.
+    fn roles(&self) -> Roles {
+        let mut roles = self.target.roles.clone();
+        for (name, process) in &self.state.processes {
+            if roles.named(name).is_none() && process.pid.is_some() {
+                let selector = Selector { pid: process.pid, ..Selector::default() };
+                // A name of a process is one of a role, and new.
+                let _ = roles.add(name, selector);
+            }
+        }
+        roles
+    }
+
+    /// The name of a supervised process.
+    fn name_of(&self, pid: i32) -> Option<&String> {
+        let mut processes = self.state.processes.iter();
+        processes.find(|(_, process)| process.pid == Some(pid)).map(|(name, _)| name)
+    }
+}
+
+/// Carries out a strike. What is about to be done is on disk before it is.
+pub(super) fn carry_out(
+    order: &Order<'_>,
+    position: Position,
+    living: &Living<'_>,
+    journalist: &mut Journalist,
+    injector: &mut Injector,
+) -> Result<Struck, CampaignError> {
+    let Order { planned, strike, trial, hold } = *order;
+    let chosen = choose(planned, living)?;
+    let event = TrialEvent::StrikePlanned {
+        trial,
+        strike,
+        fault: planned.fault.to_string(),
+        position,
+        pids: chosen.iter().map(|found| found.identity.pid).collect(),
+    };
+    tell(journalist, event)?;
+    journalist.sync()?;
+    let mut struck = Struck::default();
+    let mut strikes = Vec::new();
+    let mut refused = Vec::new();
+    let decided = Instant::now();
+    let names: Vec<String> =
+        chosen.iter().filter_map(|found| living.name_of(found.identity.pid).cloned()).collect();
+    if let Fault::KeepDown(span) = &planned.fault {
+        // Before the kill, or the supervisor would be faster.
+        for name in &names {
+            injector.keep_down(Some(name), Some(span.duration()), decided)?;
+        }
+        struck.lasts = span.duration();
+    } else if hold && planned.fault.rungs().is_some() {
+        // What is left has to be read before somebody writes over it.
+        for name in &names {
+            injector.keep_down(Some(name), None, decided)?;
+            struck.is_held = true;
+        }
+    }
+    match act(&planned.fault) {
+        None => {
+            // The supervisor's own ladder: the application's way, the signal, SIGKILL, and a start.
+            struck.requests = names.iter().map(|name| format!("restart {name}")).collect();
+            struck.ended = names;
+            struck.fired = !struck.requests.is_empty();
+        }
+        Some(act) => {
+            let gate = gate(living);
+            if let Act::Suspend { duration } = &act {
+                struck.lasts = duration.unwrap_or_default();
+            }
+            for found in &chosen {
+                match gate.permit(found.identity) {
+                    Ok(permit) => strikes.push(injector.strike(permit, &act, decided)?),
+                    Err(refusal) => refused.push(refusal.to_string()),
+                }
+            }
+            for done in strikes.iter().filter(|done| done.fired()) {
+                struck.fired = true;
+                let is_ended = !identity_is_alive(done.pid, done.start);
+                struck.ended.extend(living.name_of(done.pid).filter(|_| is_ended).cloned());
+            }
+        }
+    }
+    let reason = if struck.fired { None } else { Some(Reason::NotFired) };
+    let detail = match (chosen.is_empty(), refused.is_empty()) {
+        (true, _) => "no process is meant".to_owned(),
+        (_, false) => refused.join("; "),
+        _ => String::new(),
+    };
+    tell(journalist, TrialEvent::Struck { trial, strike, strikes, reason, detail })?;
+    Ok(struck)
+}
+
+fn identity_is_alive(pid: i32, start: u64) -> bool {
+    identity::status(pid).is_ok_and(|status| status.identity.start == start && !status.ended)
+}
+
+fn choose(planned: &PlannedStrike, living: &Living<'_>) -> Result<Vec<Found>, CampaignError> {
+    let root = living.state.supervisor.and_then(|pid| identity::status(pid).ok());
+    let Some(root) = root.map(|status| status.identity) else { return Ok(Vec::new()) };
+    let roles = living.roles();
+    // A process that is down at this moment has no number, so its name means nobody.
+    if planned.who.role.as_ref().is_some_and(|role| roles.named(role).is_none()) {
+        return Ok(Vec::new());
+    }
+    let mut who = planned.who.clone();
+    who.sparing.retain(|role| roles.named(role).is_some());
+    let finder = Finder::open(roles)?;
+    Ok(finder.find(&who, Within::Below(root), planned.pick)?.chosen)
+}
+
+fn gate(living: &Living<'_>) -> Gate {
+    let root = living.state.supervisor.and_then(|pid| identity::status(pid).ok());
+    root.map(|status| Gate::launched(status.identity)).unwrap_or_default()
+}
+
+/// What the injector does; none where the supervisor does it.
+fn act(fault: &Fault) -> Option<Act> {
+    match fault {
+        Fault::Graceful | Fault::Restart => None,
+        Fault::Suspend(span) => Some(Act::Suspend { duration: Some(span.duration()) }),
+        Fault::Terminate => Some(Act::Signal(Signal::TERM)),
+        Fault::Signal(signal) => Some(Act::Signal(*signal)),
+        Fault::Kill | Fault::KeepDown(_) => Some(Act::Signal(Signal::KILL)),
+        Fault::Ladder(rungs) => Some(Act::Ladder(rungs.iter().map(step).collect())),
+        // Done to a call at a crash point, which was refused before anything began.
+        Fault::Fail(_) | Fault::ShortWrite(_) | Fault::TornWrite(_) => None,
+    }
+}
+
+fn step(rung: &Rung) -> Step {
+    let means = match &rung.by {
+        Means::Terminate => Way::Signal(Signal::TERM),
+        Means::Kill => Way::Signal(Signal::KILL),
+        Means::Signal(signal) => Way::Signal(*signal),
+        Means::Command(command) => Way::Command { command: command.clone() },
+        Means::Http(url) => Way::Http { method: "POST".to_owned(), url: url.clone() },
+    };
+    Step { means, grace: rung.grace.duration() }
+}

@@ -1,0 +1,588 @@
+//! One trial: the target is started, driven, struck, waited for, stopped and judged.
+
+use super::judging::{self, Judge, Marks, Readings};
+use super::prepare::{CampaignError, Options};
+use super::strike::{self, Living};
+use super::supervisor::{Gone, Supervisor};
+use super::tell;
+use super::world::{Running, World};
+use crate::asserter::journal::Journal;
+use crate::explore::Journalist;
+use crate::injector::Injector;
+use crate::interrupt::NOTICE_INTERVAL;
+use crate::store::RunFolder;
+use killpoint_model::invariant::JudgeAt;
+use killpoint_model::lifecycle::{End, Lifecycle, Record};
+use killpoint_model::plan::{Moment, Plan, PlannedStrike, PlannedTrial};
+use killpoint_model::span::Span;
+use killpoint_model::supervision::{RestartPolicy, Supervision};
+use killpoint_model::trial::{Position, TrialEvent};
+use killpoint_model::trigger::Trigger;
+use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How often it is looked what the target did.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// Most lifecycle events of one trial that are kept in the event log; the supervisor's file has all.
+const EVENTS_TOLD_MAX: u64 = 10_000;
+
+/// What all trials of a run share.
+pub(super) struct Stage<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) options: &'a Options,
+    pub(super) folder: &'a RunFolder,
+    pub(super) journalist: &'a mut Journalist,
+    pub(super) injector: &'a mut Injector,
+    /// What was read at the end of the control.
+    pub(super) control: Readings,
+}
+
+/// How a trial ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) fired: u64,
+    pub(super) judgement: Judgement,
+}
+
+impl Stage<'_> {
+    /// Carries out a trial; none is the control.
+    pub(super) fn run(
+        &mut self,
+        planned: Option<&PlannedTrial>,
+        attempt: u32,
+    ) -> Result<Ended, CampaignError> {
+        let begun = Instant::now();
+        let number = planned.map_or(0, |planned| planned.ordinal);
+        let rule = planned.map_or_else(String::new, |planned| planned.rule.clone());
+        tell(self.journalist, TrialEvent::Started { trial: number, attempt, rule })?;
+        let name = match attempt {
+            1 => format!("trials/{number}"),
+            _ => format!("trials/{number}.{attempt}"),
+        };
+        let scenario = &self.plan.scenario;
+        let world = World::make(scenario, self.options, self.folder.join(&name))?;
+        let before = judging::before(scenario, &world)?;
+        let supervision = world.supervision(scenario);
+        let supervisor = Supervisor::start(
+            &self.options.supervisor,
+            &supervision,
+            &world.folder,
+            self.folder.path(),
+        )?;
+        let mut trial = Trial {
+            stage: self,
+            world,
+            supervisor,
+            number,
+            state: State::of(&supervision),
+            workload: None,
+            begun,
+            workload_began: begun,
+            fired: 0,
+            judgement: Judgement::held(),
+            before,
+            marks: Marks::new(),
+        };
+        trial.live(planned)?;
+        let ended = trial.end()?;
+        let replay = match number {
+            0 => String::new(),
+            _ => {
+                let plan = self.folder.join("plan.json");
+                format!("killpoint run {} --trial {number} --repeat 20", plan.display())
+            }
+        };
+        tell(
+            self.journalist,
+            TrialEvent::Ended {
+                trial: number,
+                attempt,
+                fired: ended.fired,
+                judgement: ended.judgement.clone(),
+                replay,
+                seconds: begun.elapsed().as_secs_f64(),
+            },
+        )?;
+        Ok(ended)
+    }
+}
+
+/// What is known of the supervised processes.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The supervisor's own number.
+    pub(super) supervisor: Option<i32>,
+    /// The processes, by name.
+    pub(super) processes: BTreeMap<String, Process>,
+    /// All events so far.
+    pub(super) events: u64,
+    /// The last checkpoint.
+    pub(super) checkpoint: Option<u64>,
+    /// Starts that were not the first of their process.
+    pub(super) restarts: u64,
+    /// Sequences of checkpoints, in the order in which they were told.
+    pub(super) checkpoints: Vec<u64>,
+    /// How often each event was told since the workload began.
+    counts: BTreeMap<(String, String), u32>,
+}
+
+/// One supervised process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Process {
+    /// Its number while it runs.
+    pub(super) pid: Option<i32>,
+    /// Whether it is started again.
+    policy: RestartPolicy,
+    /// Whether it is ready.
+    is_ready: bool,
+    /// How often it was started.
+    life: u32,
+    /// Whether it stays down.
+    is_over: bool,
+    /// Why it was given up.
+    gave_up: Option<String>,
+    /// When it was started last.
+    started: Option<Instant>,
+}
+
+impl State {
+    /// Before anything is started.
+    fn of(supervision: &Supervision) -> Self {
+        let named = supervision.processes.iter().map(|(name, process)| {
+            (name.clone(), Process { policy: process.restart, ..Process::default() })
+        });
+        State { processes: named.collect(), ..State::default() }
+    }
+
+    fn are_ready(&self) -> bool {
+        self.processes.values().all(|process| process.is_ready || process.is_over)
+            && self.processes.values().any(|process| process.is_ready)
+    }
+
+    fn are_over(&self) -> bool {
+        !self.processes.is_empty() && self.processes.values().all(|process| process.is_over)
+    }
+
+    fn gave_up(&self) -> Option<(&String, &String)> {
+        let mut up = self.processes.iter();
+        up.find_map(|(name, process)| Some((name, process.gave_up.as_ref()?)))
+    }
+
+    fn count(&self, event: &str, process: Option<&String>) -> u32 {
+        let counts = self.counts.iter();
+        counts
+            .filter(|((id, of), _)| id == event && process.is_none_or(|process| process == of))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// Takes an event in.
+    fn take(&mut self, record: &Record) {
+        self.events += 1;
+        let name = record.process.clone().unwrap_or_default();
+        *self.counts.entry((record.event.id().to_owned(), name.clone())).or_default() += 1;
+        if let Lifecycle::SupervisorStarted { pid, .. } = &record.event {
+            self.supervisor = Some(*pid);
+        }
+        if let Lifecycle::CheckpointSaved { sequence } = record.event {
+            self.checkpoint = Some(sequence);
+            self.checkpoints.push(sequence);
+        }
+        let Some(process) = self.processes.get_mut(&name) else { return };
+        match &record.event {
+            Lifecycle::Started { pid, .. } => {
+                self.restarts += u64::from(record.life.is_some_and(|life| life > 1));
+                *process = Process {
+                    policy: process.policy,
+                    pid: Some(*pid),
+                    life: record.life.unwrap_or(process.life + 1),
+                    started: Some(Instant::now()),
+                    ..Process::default()
+                };
+            }
+            Lifecycle::MainChanged { pid, .. } => process.pid = Some(*pid),
+            Lifecycle::Ready { .. } => process.is_ready = true,
+            Lifecycle::Ended { end, exit, .. } => {
+                (process.pid, process.is_ready) = (None, false);
+                // Who was asked to stop is started again, or the trial is at its end.
+                let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
+                process.is_over = !was_asked
+                    && match process.policy {
+                        RestartPolicy::Always => false,
+                        RestartPolicy::OnFailure => end.is_clean(*exit),
+                        RestartPolicy::Never => true,
+                    };
+            }
+            Lifecycle::GaveUp { reason } => {
+                (process.is_over, process.gave_up) = (true, Some(reason.clone()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A trial at work.
+struct Trial<'s, 'a> {
+    stage: &'s mut Stage<'a>,
+    world: World,
+    supervisor: Supervisor,
+    number: u64,
+    state: State,
+    workload: Option<Running>,
+    begun: Instant,
+    workload_began: Instant,
+    fired: u64,
+    judgement: Judgement,
+    /// What was read before the target was started.
+    before: Readings,
+    /// Where the target's output stood at the last strike.
+    marks: Marks,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// What was waited for is there.
+    Done,
+    /// It did not come in time.
+    Late,
+    /// It cannot come any more: the target is down for good.
+    Over,
+}
+
+impl Trial<'_, '_> {
+    /// From the start to the stop.
+    fn live(&mut self, planned: Option<&PlannedTrial>) -> Result<(), CampaignError> {
+        let timeouts = self.stage.plan.scenario.timeouts;
+        let ready = self.wait(timeouts.start.duration(), |trial| trial.state.are_ready())?;
+        if ready != Wait::Done && !self.state.are_over() {
+            let why = format!("The target was not ready within {}.", timeouts.start);
+            self.worsen(Judgement::unknown(Reason::NeverSteady, why));
+        } else {
+            self.start_workload()?;
+            self.judge(JudgeAt::Before, None)?;
+            for (index, strike) in planned.iter().flat_map(|it| &it.strikes).enumerate() {
+                if !self.strike(index as u64 + 1, strike)? {
+                    break;
+                }
+            }
+            self.finish_workload()?;
+        }
+        let _ = self.stage.injector.rollback();
+        if !self.supervisor.stop(timeouts.stop.duration()) {
+            let why = format!("The target was not down within {} of its stop.", timeouts.stop);
+            self.worsen(Judgement::violated(Class::Hung, why));
+        }
+        Ok(())
+    }
+
+    fn start_workload(&mut self) -> Result<(), CampaignError> {
+        self.state.counts.clear();
+        if let Some(workload) = &self.stage.plan.scenario.workload {
+            let running = self.world.start(&workload.command, "workload");
+            let path = std::path::PathBuf::from(&workload.command[0]);
+            let fail = |source| CampaignError::Io { action: "start the workload", path, source };
+            self.workload = Some(running.map_err(fail)?);
+        }
+        self.workload_began = Instant::now();
+        Ok(())
+    }
+
+    /// Waits until the moment of a strike, strikes, and waits for the target to come back. Whether the
+    /// trial goes on.
+    fn strike(&mut self, number: u64, planned: &PlannedStrike) -> Result<bool, CampaignError> {
+        let timeouts = self.stage.plan.scenario.timeouts;
+        let waited = match &planned.when {
+            Moment::After(span) => self.pass(Instant::now() + span.duration())?,
+            Moment::At(span) => self.pass(self.workload_began + span.duration())?,
+            Moment::When(trigger) => {
+                let (trigger, limit) = (trigger.clone(), self.trigger_limit());
+                self.wait(limit, move |trial| trial.has_happened(&trigger))?
+            }
+        };
+        if waited != Wait::Done {
+            let why = format!(
+                "Strike {number} ({}) never came: {}.",
+                planned.fault,
+                match waited {
+                    Wait::Over => "the target had ended",
+                    _ => "its trigger did not happen",
+                }
+            );
+            self.worsen(Judgement::unknown(Reason::NotFired, why));
+            return Ok(false);
+        }
+        let position = self.position(planned);
+        let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
+        self.marks = self.world.marks();
+        let invariants = &self.stage.plan.scenario.invariants;
+        let hold = invariants.iter().any(|it| it.is_judged_at(JudgeAt::AtStrike));
+        let struck_at = Instant::now();
+        let struck = strike::carry_out(
+            &strike::Order { planned, strike: number, trial: self.number, hold },
+            position,
+            &living,
+            self.stage.journalist,
+            self.stage.injector,
+        )?;
+        for request in &struck.requests {
+            self.supervisor.ask(request);
+        }
+        if !struck.fired {
+            let why = format!("Strike {number} ({}) met nobody.", planned.fault);
+            self.worsen(Judgement::unknown(Reason::NotFired, why));
+            return Ok(true);
+        }
+        self.fired += 1;
+        if struck.is_held || !struck.lasts.is_zero() {
+            self.judge_what_is_left(number, &struck)?;
+        }
+        self.recover(number, struck_at, &struck, timeouts.recovery)
+    }
+
+    /// Judges what a strike left while everything is down, and lets the supervisor go on.
+    fn judge_what_is_left(
+        &mut self,
+        number: u64,
+        struck: &strike::Struck,
+    ) -> Result<(), CampaignError> {
+        let limit = self.stage.plan.scenario.timeouts.recovery.duration();
+        let is_down = |trial: &Self| trial.state.processes.values().all(|it| it.pid.is_none());
+        if struck.ended.len() == self.state.processes.len()
+            && self.wait(limit, is_down)? != Wait::Late
+        {
+            self.judge(JudgeAt::AtStrike, Some(number))?;
+        }
+        if struck.is_held {
+            let _ = self.stage.injector.rollback();
+        }
+        Ok(())
+    }
+
+    /// Waits until the target is ready again.
+    fn recover(
+        &mut self,
+        number: u64,
+        struck_at: Instant,
+        struck: &strike::Struck,
+        limit: Span,
+    ) -> Result<bool, CampaignError> {
+        // A supervised process that was ended must be seen to end before it can be seen ready again.
+        let lives: BTreeMap<String, u32> = struck
+            .ended
+            .iter()
+            .filter_map(|name| Some((name.clone(), self.state.processes.get(name)?.life)))
+            .collect();
+        let limit_of = limit.duration() + struck.lasts;
+        let back = self.wait(limit_of, |trial| {
+            let is_new = |(name, life): (&String, &u32)| {
+                trial.state.processes.get(name).is_some_and(|it| it.life > *life || it.is_over)
+            };
+            lives.iter().all(is_new)
+                && trial.stage.injector.lasting() == 0
+                && (trial.state.are_ready() || trial.state.are_over())
+        })?;
+        if let Some((name, reason)) = self.state.gave_up() {
+            let why = format!("After strike {number} {name} was given up: {reason}.");
+            self.worsen(Judgement::violated(Class::Bricked, why));
+            return Ok(false);
+        }
+        if back != Wait::Done {
+            let why = format!("{limit} after strike {number} the target was not ready again.");
+            self.worsen(Judgement::violated(Class::Hung, why));
+            return Ok(false);
+        }
+        if !lives.is_empty() && !self.state.are_over() {
+            let since = |at: Instant| at.saturating_duration_since(struck_at).as_micros();
+            let last_start = self.state.processes.values().filter_map(|it| it.started).max();
+            let micros = |at: u128| u64::try_from(at).unwrap_or(u64::MAX);
+            tell(
+                self.stage.journalist,
+                TrialEvent::Recovered {
+                    trial: self.number,
+                    strike: number,
+                    last_bad_us: micros(last_start.map_or(0, since)),
+                    first_good_us: micros(since(Instant::now())),
+                },
+            )?;
+        }
+        if self.state.are_over() {
+            return Ok(false);
+        }
+        self.judge(JudgeAt::AfterStrike, Some(number))?;
+        Ok(true)
+    }
+
+    /// Until the workload has ended; without one until the target has, or a while is over.
+    fn finish_workload(&mut self) -> Result<(), CampaignError> {
+        let scenario = &self.stage.plan.scenario;
+        let limit = match &scenario.workload {
+            Some(workload) => workload.timeout.duration(),
+            None => scenario.timeouts.trigger.duration(),
+        };
+        let left = limit.saturating_sub(self.workload_began.elapsed());
+        let waited = match &self.workload {
+            Some(_) => self.wait(left, |trial| trial.workload_has_ended())?,
+            None => self.pass(Instant::now() + limit)?,
+        };
+        let timed_out = self.workload.is_some() && !self.workload_has_ended();
+        let _ = waited;
+        let status = match self.workload.take() {
+            Some(mut running) => running.finish().ok().and_then(|status| status.code()),
+            None => None,
+        };
+        let event = TrialEvent::WorkloadEnded {
+            trial: self.number,
+            status: if timed_out { None } else { status },
+            timed_out,
+            acknowledged: self.journal().1,
+        };
+        tell(self.stage.journalist, event)
+    }
+
+    fn workload_has_ended(&self) -> bool {
+        self.workload.as_ref().is_none_or(|running| running.has_ended().unwrap_or(true))
+    }
+
+    /// A trigger is waited for as long as the workload may take, and a while longer.
+    fn trigger_limit(&self) -> Duration {
+        let scenario = &self.stage.plan.scenario;
+        let workload =
+            scenario.workload.as_ref().map_or(Duration::ZERO, |it| it.timeout.duration());
+        workload + scenario.timeouts.trigger.duration()
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, until: Instant) -> Result<Wait, CampaignError> {
+        let limit = until.saturating_duration_since(Instant::now()) + LOOK_INTERVAL;
+        self.wait(limit, |_| Instant::now() >= until)
+    }
+
+    /// Looks at what happens until something is so. Faults whose time is over are lifted meanwhile.
+    fn wait(
+        &mut self,
+        limit: Duration,
+        mut is_so: impl FnMut(&Self) -> bool,
+    ) -> Result<Wait, CampaignError> {
+        let since = Instant::now();
+        loop {
+            let _ = self.stage.injector.lift_due(Instant::now());
+            if is_so(self) {
+                return Ok(Wait::Done);
+            }
+            if self.stage.options.interrupt.is_requested() {
+                return Err(CampaignError::Interrupted(self.stage.folder.path().to_owned()));
+            }
+            let is_out_of_time =
+                self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration();
+            if since.elapsed() >= limit || is_out_of_time {
+                return Ok(Wait::Late);
+            }
+            match self.supervisor.next(LOOK_INTERVAL.min(NOTICE_INTERVAL)) {
+                Ok(Some(record)) => self.take(record)?,
+                Ok(None) if self.state.are_over() => return Ok(Wait::Over),
+                Ok(None) => {}
+                Err(Gone) => {
+                    let words = self.world.folder.join("supervisor.txt");
+                    return Err(CampaignError::Supervisor("ended too early".to_owned(), words));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, record: Record) -> Result<(), CampaignError> {
+        self.state.take(&record);
+        let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});
+        if is_chatter || self.state.events > EVENTS_TOLD_MAX {
+            return Ok(());
+        }
+        tell(self.stage.journalist, TrialEvent::Told { trial: self.number, record: record.into() })
+    }
+
+    fn has_happened(&self, trigger: &Trigger) -> bool {
+        match trigger {
+            Trigger::Event(event) => {
+                self.state.count(&event.name, event.process.as_ref()) >= event.nth
+            }
+            Trigger::Checkpoint(sequence) => self.state.checkpoint >= Some(*sequence),
+            Trigger::File(path) => {
+                let path = self.world.fill(path);
+                self.world.states[0].join(path).exists()
+            }
+            Trigger::LogLine(line) => {
+                let lines = self.world.lines(line.process.as_deref(), &self.marks);
+                let matching = lines.iter().filter(|text| line.pattern.is_found_in(text));
+                matching.count() >= line.nth as usize
+            }
+            // Those that cannot be carried out were refused before anything began.
+            _ => false,
+        }
+    }
+
+    /// Where the target stands, apart from time.
+    fn position(&self, planned: &PlannedStrike) -> Position {
+        let (journal_lines, acknowledged) = self.journal();
+        Position {
+            role: planned.who.role.clone(),
+            journal_lines,
+            acknowledged,
+            lifecycle_events: self.state.events,
+            checkpoint: self.state.checkpoint,
+            address: None,
+            after_ms: u64::try_from(self.workload_began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Lines and acknowledgements of the journal; none where it cannot be read, which the judge says.
+    fn journal(&self) -> (u64, u64) {
+        let bytes = fs::read(&self.world.journal).unwrap_or_default();
+        Journal::parse(&bytes).map_or((0, 0), |journal| {
+            (journal.lines().len() as u64, journal.acknowledged(bytes.len() as u64))
+        })
+    }
+
+    fn worsen(&mut self, judgement: Judgement) {
+        if judgement.verdict > self.judgement.verdict {
+            self.judgement = judgement;
+        }
+    }
+
+    /// Judges the invariants that are due at a moment.
+    fn judge(&mut self, moment: JudgeAt, strike: Option<u64>) -> Result<(), CampaignError> {
+        let judge = Judge {
+            scenario: &self.stage.plan.scenario,
+            world: &self.world,
+            before: &self.before,
+            control: &self.stage.control,
+        };
+        let (judgements, readings) = judge.at(moment, &self.state, &self.marks);
+        for (kind, judgement) in judgements {
+            let event = TrialEvent::Judged {
+                trial: self.number,
+                invariant: kind.to_owned(),
+                strike,
+                judgement: judgement.clone(),
+            };
+            tell(self.stage.journalist, event)?;
+            self.worsen(judgement);
+        }
+        if self.number == 0 && moment == JudgeAt::End {
+            self.stage.control = readings;
+        }
+        Ok(())
+    }
+
+    /// Judges what is left.
+    fn end(mut self) -> Result<Ended, CampaignError> {
+        self.judge(JudgeAt::End, None)?;
+        // What held needs its copies no more; what did not is kept for whoever looks into it.
+        if self.judgement.verdict == Verdict::Held {
+            for state in &self.world.states {
+                let _ = fs::remove_dir_all(state);
+            }
+        }
+        Ok(Ended { fired: self.fired, judgement: self.judgement })
+    }
+}

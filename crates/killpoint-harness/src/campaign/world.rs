@@ -1,0 +1,227 @@
+//! One trial's world: copies of the state, a journal, the supervision with its places filled in, what
+//! the target printed, and the command that drives it.
+
+use super::judging::Marks;
+use super::prepare::{CampaignError, Options, fail};
+use killpoint_model::Scenario;
+use killpoint_model::supervision::{Probe, Supervision};
+use rustix::process::{WaitId, WaitIdOptions};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// Most files and directories of a state.
+const ENTRIES_MAX: usize = 1_000_000;
+/// Most bytes of a command's output that are read.
+const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+
+/// Where a trial takes place.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    /// Its folder.
+    pub(super) folder: PathBuf,
+    /// The copies of the state directories.
+    pub(super) states: Vec<PathBuf>,
+    /// The ack journal.
+    pub(super) journal: PathBuf,
+    /// Where the target, its workload and its checkers work.
+    pub(super) directory: PathBuf,
+}
+
+impl World {
+    /// Makes one.
+    pub(super) fn make(
+        scenario: &Scenario,
+        options: &Options,
+        folder: PathBuf,
+    ) -> Result<Self, CampaignError> {
+        let make = |path: &Path| fs::create_dir_all(path).map_err(fail("make the directory", path));
+        make(&folder)?;
+        make(&folder.join("output"))?;
+        let mut states = Vec::new();
+        let declared = scenario.target.state.iter().map(|state| options.directory.join(state));
+        for (index, from) in declared.enumerate() {
+            let to = folder.join(format!("state-{}", index + 1));
+            if from.is_dir() {
+                copy(&from, &to).map_err(fail("copy the state", &from))?;
+            } else {
+                make(&to)?;
+            }
+            states.push(to);
+        }
+        if states.is_empty() {
+            let state = folder.join("state-1");
+            make(&state)?;
+            states.push(state);
+        }
+        let journal = folder.join("journal");
+        File::create(&journal).map_err(fail("make the journal", &journal))?;
+        let directory = match &scenario.target.directory {
+            Some(directory) => options.directory.join(directory),
+            None => options.directory.clone(),
+        };
+        Ok(World { folder, states, journal, directory })
+    }
+
+    /// The supervision with the places of this trial filled in.
+    pub(super) fn supervision(&self, scenario: &Scenario) -> Supervision {
+        let mut supervision = scenario.target.supervision(scenario.seed);
+        for process in supervision.processes.values_mut() {
+            for argument in &mut process.command {
+                *argument = self.fill(argument);
+            }
+            for value in process.environment.values_mut() {
+                *value = self.fill(value);
+            }
+            let probes = [
+                process.ready.as_mut().map(|ready| &mut ready.by),
+                process.watchdog.as_mut().map(|watchdog| &mut watchdog.by),
+            ];
+            for probe in probes.into_iter().flatten() {
+                if let Probe::File(text) | Probe::Socket(text) | Probe::Http(text) = probe {
+                    *text = self.fill(text);
+                }
+            }
+            for argument in process.stop.command.iter_mut().flatten() {
+                *argument = self.fill(argument);
+            }
+            process.checkpoint = process.checkpoint.as_deref().map(|path| self.fill(path));
+            let directory = process
+                .directory
+                .take()
+                .map_or_else(|| self.directory.clone(), |directory| self.directory.join(directory));
+            process.directory = Some(directory.display().to_string());
+            for (name, value) in self.variables() {
+                process.environment.insert(name.to_owned(), value.display().to_string());
+            }
+        }
+        supervision
+    }
+
+    fn variables(&self) -> [(&'static str, &Path); 2] {
+        [("KILLPOINT_STATE", &self.states[0]), ("KILLPOINT_JOURNAL", &self.journal)]
+    }
+
+    /// A text with `{state}`, `{state:2}`, ... filled in.
+    pub(super) fn fill(&self, text: &str) -> String {
+        let mut text = text.replace("{state}", &self.states[0].display().to_string());
+        for (index, state) in self.states.iter().enumerate() {
+            text = text.replace(&format!("{{state:{}}}", index + 1), &state.display().to_string());
+        }
+        text
+    }
+
+    /// Starts a command in a process group of its own, its output in files of this name.
+    pub(super) fn start(&self, command: &[String], name: &str) -> io::Result<Running> {
+        let file = |kind: &str| File::create(self.folder.join(format!("{name}.{kind}")));
+        let filled: Vec<String> = command.iter().map(|word| self.fill(word)).collect();
+        let (program, arguments) = filled.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&self.directory)
+            .envs(self.variables())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(file("stdout")?)
+            .stderr(file("stderr")?);
+        Ok(Running { child: command.spawn()? })
+    }
+
+    /// The lengths of the output files now.
+    pub(super) fn marks(&self) -> Marks {
+        let files = self.output_files(None).into_iter();
+        files.filter_map(|path| Some((path.clone(), fs::metadata(&path).ok()?.len()))).collect()
+    }
+
+    /// The lines that a process, or all of them, printed since these marks.
+    pub(super) fn lines(&self, process: Option<&str>, since: &Marks) -> Vec<String> {
+        let mut lines = Vec::new();
+        for path in self.output_files(process) {
+            let Ok(mut file) = File::open(&path) else { continue };
+            let start = since.get(&path).copied().unwrap_or(0);
+            let mut bytes = Vec::new();
+            let read = file
+                .seek(SeekFrom::Start(start))
+                .and_then(|_| file.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes));
+            if read.is_ok() {
+                lines.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+            }
+        }
+        lines
+    }
+
+    /// The output files of a process, or of all; the supervisor names them NAME.LIFE.STREAM.
+    fn output_files(&self, process: Option<&str>) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.join("output")).into_iter().flatten();
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                process.is_none_or(|process| name.split('.').next() == Some(process))
+            })
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// A command at work; what is left of its process group is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Whether it has ended. It is not reaped, so that its number stays that of its group.
+    pub(super) fn has_ended(&self) -> io::Result<bool> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(rustix::process::waitid(WaitId::Pid(pid), options)?.is_some())
+    }
+
+    /// Kills what is left of its group; how it ended.
+    pub(super) fn finish(&mut self) -> io::Result<ExitStatus> {
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        self.child.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Once it was waited for, its number may be that of somebody else.
+        if self.has_ended().is_ok() {
+            let _ = self.finish();
+        }
+    }
+}
+
+/// Copies a directory: directories, files with their modes, symbolic links. Sockets and pipes are left
+/// out: nobody is at their other end.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut open = vec![(from.to_owned(), to.to_owned())];
+    let mut entries = 0;
+    while let Some((from, to)) = open.pop() {
+        fs::create_dir_all(&to)?;
+        fs::set_permissions(&to, fs::metadata(&from)?.permissions())?;
+        for entry in fs::read_dir(&from)? {
+            let entry = entry?;
+            entries += 1;
+            if entries > ENTRIES_MAX {
+                return Err(io::Error::other(format!("it has more than {ENTRIES_MAX} entries")));
+            }
+            let (kind, to) = (entry.file_type()?, to.join(entry.file_name()));
+            if kind.is_dir() {
+                open.push((entry.path(), to));
+            } else if kind.is_symlink() {
+                std::os::unix::fs::symlink(fs::read_link(entry.path())?, to)?;
+            } else if kind.is_file() {
+                fs::copy(entry.path(), to)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The file of a scenario: YAML (and so JSON), strict. An unknown or doubled key, a wrong type, or a
+//! part that makes no sense is shown with its line, column and a caret, and the nearest right name.
+//!
+//! `${NAME}` stands for a variable that the file declares (`$${` for `${` itself), `!include FILE` for
+//! another file below the scenario's directory.
+
+mod place;
+mod show;
+mod variables;
+
+use killpoint_model::Scenario;
+use killpoint_model::scenario::ScenarioError;
+use serde_saphyr::{Budget, Options};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Most bytes of a file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most nodes of a file, its aliases expanded.
+const NODES_MAX: usize = 50_000;
+
+/// What is given for the variables that a file declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// By `--set`.
+    pub set: BTreeMap<String, String>,
+    /// The environment, of which only declared variables are looked up.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Given {
+    /// Reads `--set key=value`.
+    ///
+    /// # Errors
+    /// If one is of another form, or a key is given twice.
+    pub fn parse(set: &[String]) -> Result<Self, FileError> {
+        let mut given = Given::default();
+        for text in set {
+            let (key, value) = text
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty())
+                .ok_or_else(|| FileError::Set { text: text.clone(), problem: "write KEY=VALUE" })?;
+            if given.set.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(FileError::Set { text: text.clone(), problem: "it is set twice" });
+            }
+        }
+        Ok(given)
+    }
+}
+
+/// Why a file is no scenario.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read the scenario {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is too long.
+    #[error("{0} is longer than {FILE_BYTES_MAX} bytes: no scenario needs that")]
+    Long(PathBuf),
+    /// Something in it is wrong; the text shows where.
+    #[error("{0}")]
+    Shown(String),
+    /// A `--set` is wrong.
+    #[error("--set {text}: {problem}")]
+    Set {
+        /// As it was given.
+        text: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A variable has no value, or is not declared.
+    #[error("{path}: {problem}")]
+    Variable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Reads and checks a scenario, its variables filled in.
+///
+/// # Errors
+/// If it cannot be read, or is not one.
+pub fn read(path: &Path, given: &Given) -> Result<Scenario, FileError> {
+    let file = File::open(path).map_err(fail(path))?;
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(fail(path))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(FileError::Long(path.to_owned()));
+    }
+    parse(&text, path, given)
+}
+
+fn fail(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
+    move |source| FileError::Io { path: path.to_owned(), source }
+}
+
+fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> {
+    let name = path.display().to_string();
+    let shown =
+        |error: &serde_saphyr::Error| FileError::Shown(show::parse_error(error, text, &name));
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let options = || options().with_filesystem_root(directory).map_err(fail(directory));
+    // The variables first, with everything else passed over: what they stand for is not known yet.
+    let declared: variables::Declared =
+        serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
+    let values = variables::resolve(&declared, given)
+        .map_err(|problem| FileError::Variable { path: path.to_owned(), problem })?;
+    let text = &variables::fill(text, &values)
+        .map_err(|unknown| FileError::Shown(show::undeclared(&unknown, text, &name)))?;
+    let shown =
+        |error: &serde_saphyr::Error| FileError::Shown(show::parse_error(error, text, &name));
+    let mut scenario: Scenario =
+        serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
+    scenario.variables.clear();
+    scenario.validate().map_err(|error| FileError::Shown(show::nonsense(&error, text, &name)))?;
+    Ok(scenario)
+}
+
+fn options() -> Options {
+    let mut budget = Budget::default();
+    budget.max_nodes = NODES_MAX;
+    let mut options = Options::default();
+    options.budget = Some(budget);
+    options.strict_booleans = true;
+    options
+}
+
+/// Where in a scenario's text the part lies that an error is about: a path as `faults[0].when`.
+fn part(error: &ScenarioError) -> String {
+    match error {
+        ScenarioError::Version(_) => "version".to_owned(),
+        ScenarioError::Part { at, .. } => at.clone(),
+        _ => "target".to_owned(),
+    }
+}
+
+/// The JSON Schema of the file, for editors.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Scenario);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain data");
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use super::*;
+use killpoint_model::Plan;
+use killpoint_model::fault::Fault;
+
+const NOTES: &str = r#"version: 1
+title: Saving a note survives any kill
+variables:
+  store: { default: sqlite, environment: NOTES_STORE }
+  trials: { default: "3" }
+target:
+  command: ["notes", "--store", "${store}"]
+  state: [./data]
+  ready: { by: notify, timeout: 10s }
+  roles: { worker: { cmdline: "--type=worker" } }
+workload: { command: ["./drive.sh"], timeout: 60s }
+faults:
+  - when: { interval: 2s..8s }
+    do: kill
+    who: { role: worker, pick: one }
+    trials: ${trials}
+  - when: { at: 5s }
+    do: { ladder: [terminate, kill] }
+invariants:
+  - acked-is-durable: {}
+  - sqlite: { file: notes.db }
+objectives: { data-loss: 0 }
+"#;
+
+fn parsed(text: &str, given: &Given) -> Result<Scenario, String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notes.yaml");
+    std::fs::write(&path, text).expect("written");
+    std::fs::write(directory.path().join("more.yaml"), "- sqlite: { file: b.db }\n")
+        .expect("written");
+    read(&path, given).map_err(|error| error.to_string())
+}
+
+fn refuse(change: (&str, &str), expected: &[&str]) {
+    assert!(NOTES.contains(change.0), "{}", change.0);
+    let text = NOTES.replacen(change.0, change.1, 1);
+    let error = parsed(&text, &Given::default()).expect_err(change.1);
+    for part in expected {
+        assert!(error.contains(part), "`{part}` is not in:\n{error}");
+    }
+}
+
+#[test]
+fn a_file_is_read_with_its_variables_filled_in() {
+    let scenario = parsed(NOTES, &Given::default()).expect("a scenario");
+    assert_eq!(scenario.target.command, ["notes", "--store", "sqlite"]);
+    assert_eq!(scenario.faults[0].trials, 3);
+    assert!(matches!(scenario.faults[1].r#do, Fault::Ladder(_)));
+    let given = Given {
+        set: BTreeMap::from([("trials".to_owned(), "5".to_owned())]),
+        environment: BTreeMap::from([("NOTES_STORE".to_owned(), "atomic".to_owned())]),
+    };
+    let scenario = parsed(NOTES, &given).expect("a scenario");
+    assert_eq!((scenario.target.command[2].as_str(), scenario.faults[0].trials), ("atomic", 5));
+    assert!(scenario.variables.is_empty(), "a plan does not depend on where a value came from");
+}
+
+#[test]
+fn the_same_file_has_the_same_plan_with_a_value_given_or_as_default() {
+    let usual = parsed(NOTES, &Given::default()).expect("a scenario");
+    let given = Given {
+        set: BTreeMap::from([("store".to_owned(), "sqlite".to_owned())]),
+        ..Given::default()
+    };
+    let set = parsed(NOTES, &given).expect("a scenario");
+    let digest = |scenario| Plan::make(scenario, Vec::new()).expect("a plan").digest;
+    assert_eq!(digest(usual), digest(set));
+}
+
+#[test]
+fn an_unknown_word_is_shown_with_its_place_and_the_nearest_right_one() {
+    refuse(("workload:", "worklaod:"), &["notes.yaml:11:1", "did you mean `workload`?"]);
+    refuse(("timeout: 60s", "tiemout: 60s"), &["notes.yaml:11:", "did you mean `timeout`?"]);
+    refuse(("sqlite: { f", "sqllite: { f"), &["notes.yaml:21:", "did you mean `sqlite`?"]);
+    refuse(("do: kill", "do: kil"), &["notes.yaml:14:", "did you mean `kill`?"]);
+}
+
+#[test]
+fn doubled_keys_and_wrong_types_are_shown_with_their_place() {
+    refuse(("title:", "version: 1\ntitle:"), &["notes.yaml:2:", "duplicate"]);
+    refuse(("version: 1", "version: one"), &["notes.yaml:1:"]);
+    refuse(("state: [./data]", "state: ./data"), &["notes.yaml:8:"]);
+    refuse(("2s..8s", "2..8"), &["notes.yaml:13:", "no range of times"]);
+    refuse(("timeout: 10s", "timeout: 10"), &["notes.yaml:9:"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_shown_at_its_part() {
+    refuse(("version: 1", "version: 2"), &["notes.yaml:1:1", "version 2"]);
+    refuse(("role: worker", "role: wroker"), &["notes.yaml:15:", "no role or process `wroker`"]);
+    refuse(
+        ("at: 5s", "event: { name: checkpoint.svaed }"),
+        &["notes.yaml:17:", "checkpoint.svaed"],
+    );
+}
+
+#[test]
+fn variables_are_declared_and_have_a_value() {
+    let given = Given::parse(&["stroe=atomic".to_owned()]).expect("of the form");
+    let error = parsed(NOTES, &given).expect_err("not declared");
+    assert!(error.contains("no variable `stroe`; did you mean `store`?"), "{error}");
+    refuse(("\"${store}\"", "\"${stroe}\""), &["notes.yaml:7:", "did you mean `store`?"]);
+    let literal = NOTES.replace("\"${store}\"", "\"$${store}\"");
+    let scenario = parsed(&literal, &Given::default()).expect("a scenario");
+    assert_eq!(scenario.target.command[2], "${store}");
+    refuse(("trials: { default: \"3\" }", "trials: {}"), &["give --set trials=VALUE"]);
+    let given = Given::parse(&["store=a\", evil: \"".to_owned()]).expect("of the form");
+    let error = parsed(NOTES, &given).expect_err("more than a value");
+    assert!(error.contains("cannot be"), "{error}");
+    assert!(Given::parse(&["store".to_owned()]).is_err());
+    assert!(Given::parse(&["a=1".to_owned(), "a=2".to_owned()]).is_err());
+}
+
+#[test]
+fn another_file_is_included_from_below_the_scenario_only() {
+    let text = NOTES.replace(
+        "invariants:\n  - acked-is-durable: {}\n  - sqlite: { file: notes.db }",
+        "invariants: !include more.yaml",
+    );
+    let scenario = parsed(&text, &Given::default()).expect("a scenario");
+    assert_eq!(scenario.invariants.len(), 1);
+    let outside = text.replace("more.yaml", "/etc/hostname");
+    assert!(parsed(&outside, &Given::default()).is_err());
+}
+
+#[test]
+fn a_file_that_multiplies_itself_is_refused() {
+    let mut text =
+        String::from("version: 1\ntitle: x\ntarget: {command: [a]}\nz: &a0 [x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..9 {
+        let below = format!("*a{},", level - 1).repeat(9);
+        text.push_str(&format!("y{level}: &a{level} [{below}]\n"));
+    }
+    assert!(parsed(&text, &Given::default()).is_err());
+}
+
+#[test]
+fn the_schema_knows_every_key_of_the_file() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).expect("JSON");
+    for key in ["version", "target", "workload", "faults", "invariants", "objectives", "timeouts"] {
+        assert!(schema["properties"].get(key).is_some(), "{key}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+    assert!(schema["$defs"]["Span"]["type"] == "string", "{}", schema["$defs"]["Span"]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[-a-z0-9:{}\\[\\]\"$&*! \\n]{0,200}") {
+        let _ = parse(&text, Path::new("x.yaml"), &Given::default());
+    }
+}
