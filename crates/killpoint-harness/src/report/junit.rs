@@ -1,9 +1,9 @@
 //! `junit.xml`: what continuous integration reads. One suite; a case for each crash model, each
-//! finding, each reason that something is unknown and each thing that is not covered.
+//! finding, each trial of a scenario, each reason that something is unknown and each thing that is not covered.
 
 use crate::report::{by_severity, words};
-use killpoint_model::report::{Finding, ModelCount, NotCovered, Report, UnknownCount};
-use killpoint_model::{CrashModel, Outcome};
+use killpoint_model::report::{Finding, ModelCount, NotCovered, Report, TrialReport, UnknownCount};
+use killpoint_model::{CrashModel, Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ fn suite(report: &Report) -> TestSuite {
     );
     suite.add_test_cases(by_severity(&report.findings).into_iter().map(finding_case));
     suite.add_test_cases(by_severity(&report.known).into_iter().map(known_case));
+    suite.add_test_cases(report.campaign.iter().flat_map(|it| &it.trials).map(trial_case));
     suite.add_test_cases(report.unknown.iter().map(unknown_case));
     suite.add_test_cases(report.not_covered.iter().map(not_covered_case));
     suite.set_system_out(system_out(report));
@@ -67,6 +68,25 @@ fn status(kind: NonSuccessKind, class: &str, message: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(class).set_message(words::visible(message));
     status
+}
+
+fn trial_case(trial: &TrialReport) -> TestCase {
+    let name = match (trial.trial, trial.attempt) {
+        (0, _) => "the control".to_owned(),
+        (number, 1) => format!("trial {number}, {}", trial.rule),
+        (number, attempt) => format!("trial {number}, {}, try {attempt}", trial.rule),
+    };
+    let message = format!("{} {}", trial.judgement.detail, trial.replay);
+    let status = match &trial.judgement.verdict {
+        Verdict::Held => TestCaseStatus::success(),
+        Verdict::Unknown(reason) => {
+            status(NonSuccessKind::Error, &reason.to_string(), message.trim())
+        }
+        Verdict::Violated(class) => {
+            status(NonSuccessKind::Failure, &class.to_string(), message.trim())
+        }
+    };
+    case(&name, status)
 }
 
 /// An error that says the result where no other case would keep the run from looking green.

@@ -104,6 +104,9 @@ fn a_strike_that_meets_nobody_never_passes() {
     let path = write(&world, "nobody.yaml", &SLEEPER.replace("WHO", "nobody"));
     let report = run(&world, &path, &[]);
     assert_eq!(report.result, Outcome::Vacuous);
+    let junit = fs::read_to_string(world.only_run().join("junit.xml")).expect("written");
+    assert!(junit.contains(r#"<testcase name="trial 1, fault-1""#), "{junit}");
+    assert!(junit.contains(r#"type="not-fired""#), "{junit}");
     let campaign = report.campaign.expect("trials");
     assert_eq!(campaign.count(|it| *it == Verdict::Unknown(Reason::NotFired)), 1);
     let path = write(&world, "somebody.yaml", &SLEEPER.replace("WHO", "sleep"));
