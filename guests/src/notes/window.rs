@@ -22,7 +22,7 @@ const DRAFT: &str = "draft.json";
 /// How often the program was started.
 const STARTS: &str = "starts";
 /// Time from what the worker takes for granted to when it is so.
-const FLUSH_DELAY: Duration = Duration::from_millis(20);
+const FLUSH_DELAY: Duration = Duration::from_millis(60);
 
 /// The editor at work.
 struct Window<'a> {
