@@ -9,6 +9,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
+/// A directory where what a target or a checker writes is there afterwards: the temporary directories are copy-on-write
+/// views, so a checkout that lies in one of them cannot be used.
+pub fn outside_of_views() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let is_view = ["/tmp", "/var/tmp", "/dev/shm"].iter().any(|view| target.starts_with(view));
+    if is_view { PathBuf::from("/run") } else { target.to_owned() }
+}
+
 /// Every power-loss model as well.
 pub const ALL_MODELS: &str = "kill,torn-write,power-loss";
 

@@ -1,6 +1,6 @@
 //! What a target and its checker see around the state: the same in every run of it, and nothing that a dead process had.
 
-use crate::support::{World, explored, is_root, stderr, stdout};
+use crate::support::{World, explored, is_root, outside_of_views, stderr, stdout};
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn seen_by_the_checker(
     flags: &[&str],
     script: &str,
 ) -> Vec<BTreeMap<String, String>> {
-    let log = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    let log = tempfile::NamedTempFile::new_in(outside_of_views()).expect("a file");
     fs::set_permissions(log.path(), std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .expect("ours");
     let check = format!(
@@ -123,7 +123,7 @@ fn a_replay_sees_the_host_name_the_locale_and_the_time_zone_of_the_run() {
 
 /// What a checker noted of every state that it read, a line each. `$S` in it is the state directory.
 fn notes_of_the_checker(world: &World, flags: &[&str], note: &str, script: &str) -> Vec<String> {
-    let log = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    let log = tempfile::NamedTempFile::new_in(outside_of_views()).expect("a file");
     let check = format!(
         "S=\"$KILLPOINT_STATE\"; echo \"$({note})\" >>'{}'; echo {{}}",
         log.path().display()
