@@ -2,8 +2,8 @@
 //!
 //! The rooms: `prepare` (what can be carried out here, the run's folder), `world` (one trial's copies,
 //! supervisor and workload), `supervisor` (the process that keeps the target up), `trial` (one trial
-//! from start to verdict), `strike` (one fault on the processes that it is meant for), `judging`
-//! (invariants), `objectives`.
+//! from start to verdict), `state` (what is known of the target), `waiting` (for moments and triggers),
+//! `strike` (one fault on the processes that it is meant for), `judging` (invariants), `objectives`.
 //!
 //! The target runs below a supervisor of its own process, so that either may be killed: the end of the
 //! supervisor's standard input stops everything, and a watchdog lifts what lasts.
@@ -11,9 +11,11 @@
 mod judging;
 mod objectives;
 mod prepare;
+mod state;
 mod strike;
 mod supervisor;
 mod trial;
+mod waiting;
 mod world;
 
 pub use prepare::{CampaignError, Options};

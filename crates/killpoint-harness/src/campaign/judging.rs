@@ -2,7 +2,7 @@
 //! of a target that does not run from a copy: what a checker repairs is no repair of the target's.
 
 use super::prepare::{CampaignError, fail};
-use super::trial::State;
+use super::state::State;
 use super::world::{World, copy};
 use crate::asserter::checker::{Expectation, control_store};
 use crate::asserter::history::{History, Promise, Store};

@@ -1,8 +1,8 @@
 //! One strike: whom it is meant for at this moment, written down before it, and its proof.
 
 use super::prepare::CampaignError;
+use super::state::State;
 use super::tell;
-use super::trial::State;
 use crate::explore::Journalist;
 use crate::injector::{Act, Gate, Injector, Means as Way, Rung as Step};
 use crate::processes::{Finder, Found, Within};

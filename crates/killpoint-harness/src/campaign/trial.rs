@@ -2,31 +2,24 @@
 
 use super::judging::{self, Judge, Marks, Readings};
 use super::prepare::{CampaignError, Options};
+use super::state::State;
 use super::strike::{self, Living};
-use super::supervisor::{Gone, Supervisor};
+use super::supervisor::Supervisor;
 use super::tell;
+use super::waiting::Wait;
 use super::world::{Running, World};
 use crate::asserter::journal::Journal;
 use crate::explore::Journalist;
 use crate::injector::Injector;
-use crate::interrupt::NOTICE_INTERVAL;
 use crate::store::RunFolder;
 use killpoint_model::invariant::JudgeAt;
-use killpoint_model::lifecycle::{End, Lifecycle, Record};
 use killpoint_model::plan::{Moment, Plan, PlannedStrike, PlannedTrial};
 use killpoint_model::span::Span;
-use killpoint_model::supervision::{RestartPolicy, Supervision};
 use killpoint_model::trial::{Position, TrialEvent};
-use killpoint_model::trigger::Trigger;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Duration, Instant};
-
-/// How often it is looked what the target did.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// Most lifecycle events of one trial that are kept in the event log; the supervisor's file has all.
-const EVENTS_TOLD_MAX: u64 = 10_000;
+use std::time::Instant;
 
 /// What all trials of a run share.
 pub(super) struct Stage<'a> {
@@ -109,147 +102,22 @@ impl Stage<'_> {
     }
 }
 
-/// What is known of the supervised processes.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    /// The supervisor's own number.
-    pub(super) supervisor: Option<i32>,
-    /// The processes, by name.
-    pub(super) processes: BTreeMap<String, Process>,
-    /// All events so far.
-    pub(super) events: u64,
-    /// The last checkpoint.
-    pub(super) checkpoint: Option<u64>,
-    /// Starts that were not the first of their process.
-    pub(super) restarts: u64,
-    /// Sequences of checkpoints, in the order in which they were told.
-    pub(super) checkpoints: Vec<u64>,
-    /// How often each event was told since the workload began.
-    counts: BTreeMap<(String, String), u32>,
-}
-
-/// One supervised process.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Process {
-    /// Its number while it runs.
-    pub(super) pid: Option<i32>,
-    /// Whether it is started again.
-    policy: RestartPolicy,
-    /// Whether it is ready.
-    is_ready: bool,
-    /// How often it was started.
-    life: u32,
-    /// Whether it stays down.
-    is_over: bool,
-    /// Why it was given up.
-    gave_up: Option<String>,
-    /// When it was started last.
-    started: Option<Instant>,
-}
-
-impl State {
-    /// Before anything is started.
-    fn of(supervision: &Supervision) -> Self {
-        let named = supervision.processes.iter().map(|(name, process)| {
-            (name.clone(), Process { policy: process.restart, ..Process::default() })
-        });
-        State { processes: named.collect(), ..State::default() }
-    }
-
-    fn are_ready(&self) -> bool {
-        self.processes.values().all(|process| process.is_ready || process.is_over)
-            && self.processes.values().any(|process| process.is_ready)
-    }
-
-    fn are_over(&self) -> bool {
-        !self.processes.is_empty() && self.processes.values().all(|process| process.is_over)
-    }
-
-    fn gave_up(&self) -> Option<(&String, &String)> {
-        let mut up = self.processes.iter();
-        up.find_map(|(name, process)| Some((name, process.gave_up.as_ref()?)))
-    }
-
-    fn count(&self, event: &str, process: Option<&String>) -> u32 {
-        let counts = self.counts.iter();
-        counts
-            .filter(|((id, of), _)| id == event && process.is_none_or(|process| process == of))
-            .map(|(_, count)| count)
-            .sum()
-    }
-
-    /// Takes an event in.
-    fn take(&mut self, record: &Record) {
-        self.events += 1;
-        let name = record.process.clone().unwrap_or_default();
-        *self.counts.entry((record.event.id().to_owned(), name.clone())).or_default() += 1;
-        if let Lifecycle::SupervisorStarted { pid, .. } = &record.event {
-            self.supervisor = Some(*pid);
-        }
-        if let Lifecycle::CheckpointSaved { sequence } = record.event {
-            self.checkpoint = Some(sequence);
-            self.checkpoints.push(sequence);
-        }
-        let Some(process) = self.processes.get_mut(&name) else { return };
-        match &record.event {
-            Lifecycle::Started { pid, .. } => {
-                self.restarts += u64::from(record.life.is_some_and(|life| life > 1));
-                *process = Process {
-                    policy: process.policy,
-                    pid: Some(*pid),
-                    life: record.life.unwrap_or(process.life + 1),
-                    started: Some(Instant::now()),
-                    ..Process::default()
-                };
-            }
-            Lifecycle::MainChanged { pid, .. } => process.pid = Some(*pid),
-            Lifecycle::Ready { .. } => process.is_ready = true,
-            Lifecycle::Ended { end, exit, .. } => {
-                (process.pid, process.is_ready) = (None, false);
-                // Who was asked to stop is started again, or the trial is at its end.
-                let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
-                process.is_over = !was_asked
-                    && match process.policy {
-                        RestartPolicy::Always => false,
-                        RestartPolicy::OnFailure => end.is_clean(*exit),
-                        RestartPolicy::Never => true,
-                    };
-            }
-            Lifecycle::GaveUp { reason } => {
-                (process.is_over, process.gave_up) = (true, Some(reason.clone()));
-            }
-            _ => {}
-        }
-    }
-}
-
 /// A trial at work.
-struct Trial<'s, 'a> {
-    stage: &'s mut Stage<'a>,
-    world: World,
-    supervisor: Supervisor,
-    number: u64,
-    state: State,
-    workload: Option<Running>,
-    begun: Instant,
-    workload_began: Instant,
-    fired: u64,
-    judgement: Judgement,
+pub(super) struct Trial<'s, 'a> {
+    pub(super) stage: &'s mut Stage<'a>,
+    pub(super) world: World,
+    pub(super) supervisor: Supervisor,
+    pub(super) number: u64,
+    pub(super) state: State,
+    pub(super) workload: Option<Running>,
+    pub(super) begun: Instant,
+    pub(super) workload_began: Instant,
+    pub(super) fired: u64,
+    pub(super) judgement: Judgement,
     /// What was read before the target was started.
-    before: Readings,
+    pub(super) before: Readings,
     /// Where the target's output stood at the last strike.
-    marks: Marks,
-}
-
-/// Why a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// What was waited for is there.
-    Done,
-    /// It did not come in time.
-    Late,
-    /// It cannot come any more: the target is down for good.
-    Over,
+    pub(super) marks: Marks,
 }
 
 impl Trial<'_, '_> {
@@ -444,81 +312,6 @@ impl Trial<'_, '_> {
 
     fn workload_has_ended(&self) -> bool {
         self.workload.as_ref().is_none_or(|running| running.has_ended().unwrap_or(true))
-    }
-
-    /// A trigger is waited for as long as the workload may take, and a while longer.
-    fn trigger_limit(&self) -> Duration {
-        let scenario = &self.stage.plan.scenario;
-        let workload =
-            scenario.workload.as_ref().map_or(Duration::ZERO, |it| it.timeout.duration());
-        workload + scenario.timeouts.trigger.duration()
-    }
-
-    /// Lets time pass.
-    fn pass(&mut self, until: Instant) -> Result<Wait, CampaignError> {
-        let limit = until.saturating_duration_since(Instant::now()) + LOOK_INTERVAL;
-        self.wait(limit, |_| Instant::now() >= until)
-    }
-
-    /// Looks at what happens until something is so. Faults whose time is over are lifted meanwhile.
-    fn wait(
-        &mut self,
-        limit: Duration,
-        mut is_so: impl FnMut(&Self) -> bool,
-    ) -> Result<Wait, CampaignError> {
-        let since = Instant::now();
-        loop {
-            let _ = self.stage.injector.lift_due(Instant::now());
-            if is_so(self) {
-                return Ok(Wait::Done);
-            }
-            if self.stage.options.interrupt.is_requested() {
-                return Err(CampaignError::Interrupted(self.stage.folder.path().to_owned()));
-            }
-            let is_out_of_time =
-                self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration();
-            if since.elapsed() >= limit || is_out_of_time {
-                return Ok(Wait::Late);
-            }
-            match self.supervisor.next(LOOK_INTERVAL.min(NOTICE_INTERVAL)) {
-                Ok(Some(record)) => self.take(record)?,
-                Ok(None) if self.state.are_over() => return Ok(Wait::Over),
-                Ok(None) => {}
-                Err(Gone) => {
-                    let words = self.world.folder.join("supervisor.txt");
-                    return Err(CampaignError::Supervisor("ended too early".to_owned(), words));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, record: Record) -> Result<(), CampaignError> {
-        self.state.take(&record);
-        let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});
-        if is_chatter || self.state.events > EVENTS_TOLD_MAX {
-            return Ok(());
-        }
-        tell(self.stage.journalist, TrialEvent::Told { trial: self.number, record: record.into() })
-    }
-
-    fn has_happened(&self, trigger: &Trigger) -> bool {
-        match trigger {
-            Trigger::Event(event) => {
-                self.state.count(&event.name, event.process.as_ref()) >= event.nth
-            }
-            Trigger::Checkpoint(sequence) => self.state.checkpoint >= Some(*sequence),
-            Trigger::File(path) => {
-                let path = self.world.fill(path);
-                self.world.states[0].join(path).exists()
-            }
-            Trigger::LogLine(line) => {
-                let lines = self.world.lines(line.process.as_deref(), &self.marks);
-                let matching = lines.iter().filter(|text| line.pattern.is_found_in(text));
-                matching.count() >= line.nth as usize
-            }
-            // Those that cannot be carried out were refused before anything began.
-            _ => false,
-        }
     }
 
     /// Where the target stands, apart from time.

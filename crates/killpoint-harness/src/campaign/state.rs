@@ -1,0 +1,120 @@
+//! What is known of the supervised processes, from what their supervisor tells.
+
+use killpoint_model::lifecycle::{End, Lifecycle, Record};
+use killpoint_model::supervision::{RestartPolicy, Supervision};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What is known of the supervised processes.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The supervisor's own number.
+    pub(super) supervisor: Option<i32>,
+    /// The processes, by name.
+    pub(super) processes: BTreeMap<String, Process>,
+    /// All events so far.
+    pub(super) events: u64,
+    /// The last checkpoint.
+    pub(super) checkpoint: Option<u64>,
+    /// Starts that were not the first of their process.
+    pub(super) restarts: u64,
+    /// Sequences of checkpoints, in the order in which they were told.
+    pub(super) checkpoints: Vec<u64>,
+    /// How often each event was told since the workload began.
+    pub(super) counts: BTreeMap<(String, String), u32>,
+}
+
+/// One supervised process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Process {
+    /// Its number while it runs.
+    pub(super) pid: Option<i32>,
+    /// Whether it is started again.
+    policy: RestartPolicy,
+    /// Whether it is ready.
+    pub(super) is_ready: bool,
+    /// How often it was started.
+    pub(super) life: u32,
+    /// Whether it stays down.
+    pub(super) is_over: bool,
+    /// Why it was given up.
+    pub(super) gave_up: Option<String>,
+    /// When it was started last.
+    pub(super) started: Option<Instant>,
+}
+
+impl State {
+    /// Before anything is started.
+    pub(super) fn of(supervision: &Supervision) -> Self {
+        let named = supervision.processes.iter().map(|(name, process)| {
+            (name.clone(), Process { policy: process.restart, ..Process::default() })
+        });
+        State { processes: named.collect(), ..State::default() }
+    }
+
+    pub(super) fn are_ready(&self) -> bool {
+        self.processes.values().all(|process| process.is_ready || process.is_over)
+            && self.processes.values().any(|process| process.is_ready)
+    }
+
+    pub(super) fn are_over(&self) -> bool {
+        !self.processes.is_empty() && self.processes.values().all(|process| process.is_over)
+    }
+
+    pub(super) fn gave_up(&self) -> Option<(&String, &String)> {
+        let mut up = self.processes.iter();
+        up.find_map(|(name, process)| Some((name, process.gave_up.as_ref()?)))
+    }
+
+    pub(super) fn count(&self, event: &str, process: Option<&String>) -> u32 {
+        let counts = self.counts.iter();
+        counts
+            .filter(|((id, of), _)| id == event && process.is_none_or(|process| process == of))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// Takes an event in.
+    pub(super) fn take(&mut self, record: &Record) {
+        self.events += 1;
+        let name = record.process.clone().unwrap_or_default();
+        *self.counts.entry((record.event.id().to_owned(), name.clone())).or_default() += 1;
+        if let Lifecycle::SupervisorStarted { pid, .. } = &record.event {
+            self.supervisor = Some(*pid);
+        }
+        if let Lifecycle::CheckpointSaved { sequence } = record.event {
+            self.checkpoint = Some(sequence);
+            self.checkpoints.push(sequence);
+        }
+        let Some(process) = self.processes.get_mut(&name) else { return };
+        match &record.event {
+            Lifecycle::Started { pid, .. } => {
+                self.restarts += u64::from(record.life.is_some_and(|life| life > 1));
+                *process = Process {
+                    policy: process.policy,
+                    pid: Some(*pid),
+                    life: record.life.unwrap_or(process.life + 1),
+                    started: Some(Instant::now()),
+                    ..Process::default()
+                };
+            }
+            Lifecycle::MainChanged { pid, .. } => process.pid = Some(*pid),
+            Lifecycle::Ready { .. } => process.is_ready = true,
+            Lifecycle::Ended { end, exit, .. } => {
+                (process.pid, process.is_ready) = (None, false);
+                // Who was asked to stop is started again, or the trial is at its end.
+                let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
+                process.is_over = !was_asked
+                    && match process.policy {
+                        RestartPolicy::Always => false,
+                        RestartPolicy::OnFailure => end.is_clean(*exit),
+                        RestartPolicy::Never => true,
+                    };
+            }
+            Lifecycle::GaveUp { reason } => {
+                (process.is_over, process.gave_up) = (true, Some(reason.clone()));
+            }
+            _ => {}
+        }
+    }
+}

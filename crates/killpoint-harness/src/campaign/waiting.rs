@@ -1,0 +1,105 @@
+//! Waiting within a trial: for time to pass, for a trigger, for whatever the supervisor tells. Nothing
+//! waits longer than a trial may take.
+
+use super::prepare::CampaignError;
+use super::supervisor::Gone;
+use super::tell;
+use super::trial::Trial;
+use crate::interrupt::NOTICE_INTERVAL;
+use killpoint_model::lifecycle::{Lifecycle, Record};
+use killpoint_model::trial::TrialEvent;
+use killpoint_model::trigger::Trigger;
+use std::time::{Duration, Instant};
+
+/// How often it is looked what the target did.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// Most lifecycle events of one trial that are kept in the event log; the supervisor's file has all.
+const EVENTS_TOLD_MAX: u64 = 10_000;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// What was waited for is there.
+    Done,
+    /// It did not come in time.
+    Late,
+    /// It cannot come any more: the target is down for good.
+    Over,
+}
+
+impl Trial<'_, '_> {
+    /// A trigger is waited for as long as the workload may take, and a while longer.
+    pub(super) fn trigger_limit(&self) -> Duration {
+        let scenario = &self.stage.plan.scenario;
+        let workload =
+            scenario.workload.as_ref().map_or(Duration::ZERO, |it| it.timeout.duration());
+        workload + scenario.timeouts.trigger.duration()
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, until: Instant) -> Result<Wait, CampaignError> {
+        let limit = until.saturating_duration_since(Instant::now()) + LOOK_INTERVAL;
+        self.wait(limit, |_| Instant::now() >= until)
+    }
+
+    /// Looks at what happens until something is so. Faults whose time is over are lifted meanwhile.
+    pub(super) fn wait(
+        &mut self,
+        limit: Duration,
+        mut is_so: impl FnMut(&Self) -> bool,
+    ) -> Result<Wait, CampaignError> {
+        let since = Instant::now();
+        loop {
+            let _ = self.stage.injector.lift_due(Instant::now());
+            if is_so(self) {
+                return Ok(Wait::Done);
+            }
+            if self.stage.options.interrupt.is_requested() {
+                return Err(CampaignError::Interrupted(self.stage.folder.path().to_owned()));
+            }
+            let is_out_of_time =
+                self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration();
+            if since.elapsed() >= limit || is_out_of_time {
+                return Ok(Wait::Late);
+            }
+            match self.supervisor.next(LOOK_INTERVAL.min(NOTICE_INTERVAL)) {
+                Ok(Some(record)) => self.take(record)?,
+                Ok(None) if self.state.are_over() => return Ok(Wait::Over),
+                Ok(None) => {}
+                Err(Gone) => {
+                    let words = self.world.folder.join("supervisor.txt");
+                    return Err(CampaignError::Supervisor("ended too early".to_owned(), words));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, record: Record) -> Result<(), CampaignError> {
+        self.state.take(&record);
+        let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});
+        if is_chatter || self.state.events > EVENTS_TOLD_MAX {
+            return Ok(());
+        }
+        tell(self.stage.journalist, TrialEvent::Told { trial: self.number, record: record.into() })
+    }
+
+    pub(super) fn has_happened(&self, trigger: &Trigger) -> bool {
+        match trigger {
+            Trigger::Event(event) => {
+                self.state.count(&event.name, event.process.as_ref()) >= event.nth
+            }
+            Trigger::Checkpoint(sequence) => self.state.checkpoint >= Some(*sequence),
+            Trigger::File(path) => {
+                let path = self.world.fill(path);
+                self.world.states[0].join(path).exists()
+            }
+            Trigger::LogLine(line) => {
+                let lines = self.world.lines(line.process.as_deref(), &self.marks);
+                let matching = lines.iter().filter(|text| line.pattern.is_found_in(text));
+                matching.count() >= line.nth as usize
+            }
+            // Those that cannot be carried out were refused before anything began.
+            _ => false,
+        }
+    }
+}
