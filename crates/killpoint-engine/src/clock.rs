@@ -15,9 +15,9 @@ pub(crate) fn modified_ns(stat: &Stat) -> i64 {
     nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed())
 }
 
-/// Says when recorded calls changed something. Since Linux 6.13 the kernel's times can be finer than
-/// the coarse clock, and a little ahead of it; a program may give one file the time of another, which
-/// must then be equal.
+/// Says when recorded calls changed something: as of the latest tick, or what a file said where it was
+/// asked anyway. Since Linux 6.13 the kernel's times can be finer than the coarse clock, and a little
+/// ahead of it.
 #[derive(Debug, Default)]
 pub(crate) struct CallClock {
     /// The latest time that was given to a call.

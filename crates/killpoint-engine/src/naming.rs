@@ -8,8 +8,14 @@
 use killpoint_model::address::{escape, role_suffix, shape};
 use killpoint_model::operation::{FileId, Name, OperationKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Most directories below one another that are followed.
+const DEPTH_MAX: usize = 1_000;
 
 /// A path in an address, and as it really is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +120,22 @@ impl Namespace {
         &self.named
     }
 
+    /// Where a file is by the first of its names: its root, and the path below it; none if it has no
+    /// name any more.
+    pub(crate) fn path_of(&self, file: FileId) -> Option<(FileId, PathBuf)> {
+        let mut parts = Vec::new();
+        let mut at = file;
+        while !self.roots.contains_key(&at) {
+            let name = self.names.get(&at)?.first()?;
+            parts.push(OsStr::from_bytes(&name.bytes));
+            at = name.directory;
+            if parts.len() > DEPTH_MAX {
+                return None;
+            }
+        }
+        Some((at, parts.iter().rev().collect()))
+    }
+
     /// The label of a file by the first of its names; none if it has none.
     pub(crate) fn label(&mut self, file: FileId) -> Option<Label> {
         if let Some((recent, label)) = &self.recent
@@ -164,7 +186,6 @@ impl Namespace {
 
     /// What stands before a name in this directory: in an address, and shown.
     fn directory_prefix(&self, directory: FileId, depth: usize) -> (String, String) {
-        const DEPTH_MAX: usize = 1_000;
         if let Some(prefix) = self.roots.get(&directory) {
             let text = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
             return (text.clone(), text);
@@ -256,6 +277,17 @@ mod tests {
         names.remove(&name(1, "d-1234"));
         names.add(name(1, "final"), FileId(2));
         assert_eq!(&*names.label(FileId(3)).unwrap().path, "<new2>/<new1>");
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_first_name_as_long_as_it_has_one() {
+        let mut space = Namespace::new(vec![(FileId(0), String::new())], None);
+        space.add(name(0, "d"), FileId(1));
+        space.add(name(1, "f"), FileId(2));
+        assert_eq!(space.path_of(FileId(2)), Some((FileId(0), "d/f".into())));
+        assert_eq!(space.path_of(FileId(0)), Some((FileId(0), "".into())));
+        space.remove(&name(1, "f"));
+        assert_eq!(space.path_of(FileId(2)), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use killpoint_model::{Address, Roles};
 use mapped::MappedFiles;
 use nix::unistd::Pid;
 use outside::Outside;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -219,9 +219,13 @@ struct Recorder<C> {
     identities: HashMap<Identity, FileId>,
     next_file: u64,
     namespace: Namespace,
+    /// Where the roots of the state are.
+    roots: BTreeMap<FileId, PathBuf>,
     descriptors: Descriptors,
     temporaries: BTreeSet<FileId>,
     readers: BTreeMap<FileId, File>,
+    /// The files that were written last, the latest at the end.
+    written: VecDeque<FileId>,
     mapped: MappedFiles,
     image: Image,
     writer: Writer,
@@ -292,9 +296,11 @@ impl<C: FnMut() -> bool> Recorder<C> {
             next_file: identities.len() as u64 + 1,
             identities: identities.into_iter().collect(),
             namespace,
+            roots: image.roots().iter().copied().zip(paths.iter().cloned()).collect(),
             descriptors: Descriptors::default(),
             temporaries: BTreeSet::new(),
             readers: BTreeMap::new(),
+            written: VecDeque::new(),
             mapped: MappedFiles::default(),
             image,
             writer: Writer::create(&request.recording)?,

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Descriptors of our own that are kept open for reading back.
 const READERS_MAX: usize = 128;
+/// Most files, those that were written last, whose times are compared with one that a program sets.
+const WRITTEN_MAX: usize = 64;
 
 impl<C: FnMut() -> bool> Recorder<C> {
     /// The effects of a call that returned `result`, and their data.
@@ -71,7 +73,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     }
                 }
                 self.mapped.refresh(file);
-                self.clock.has_modified(modified_ns(&rustix::fs::fstat(descriptor.file())?));
+                self.has_written(file);
                 Effect::Write { file, offset, length, durable }
             }
             Action::Create { name, place } => return self.created(name, &place, data),
@@ -122,7 +124,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
                 return Ok(effects);
             }
             Action::Times { file, probe } => {
-                Effect::Times { file, modified_ns: modified_ns(&rustix::fs::fstat(&probe)?) }
+                let set_ns = modified_ns(&rustix::fs::fstat(&probe)?);
+                Effect::Times { file, modified_ns: self.recorded_time(file, set_ns) }
             }
             Action::Nothing => Effect::Nothing,
             Action::Sync { file, data_only, range, .. } => {
@@ -131,6 +134,35 @@ impl<C: FnMut() -> bool> Recorder<C> {
             Action::SyncAll => Effect::SyncedAll,
         };
         Ok(vec![effect])
+    }
+
+    /// The time that a program has given to a file, as the recording has it. Calls are recorded with
+    /// the clock's last tick; a file says a little more exactly when it was changed. Where the program
+    /// has taken the time of another file, the two must be equal in the recording as well.
+    fn recorded_time(&self, target: FileId, set_ns: i64) -> i64 {
+        let others = self.written.iter().rev().filter(|file| **file != target);
+        let source = others.copied().find(|file| {
+            let metadata = self.path_of(*file).and_then(|path| path.symlink_metadata().ok());
+            metadata.is_some_and(|it| nanoseconds(it.mtime(), it.mtime_nsec()) == set_ns)
+        });
+        let source = source.and_then(|file| self.image.inode(file));
+        source.map_or(set_ns, |inode| inode.modified_ns)
+    }
+
+    /// Keeps in mind that a file was written.
+    fn has_written(&mut self, file: FileId) {
+        if self.written.back() != Some(&file) {
+            if self.written.len() == WRITTEN_MAX {
+                self.written.pop_front();
+            }
+            self.written.push_back(file);
+        }
+    }
+
+    /// Where a file of the state is now.
+    fn path_of(&self, file: FileId) -> Option<PathBuf> {
+        let (root, path) = self.namespace.path_of(file)?;
+        Some(self.roots.get(&root)?.join(path))
     }
 
     /// Reads what was written from the file itself: the target's memory may have changed since.
