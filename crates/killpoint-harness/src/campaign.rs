@@ -24,6 +24,7 @@ use crate::explore::{Journalist, Progress, Watch};
 use crate::injector::Injector;
 use crate::store::RunFolder;
 use killpoint_model::event::Event;
+use killpoint_model::objective::Measurement;
 use killpoint_model::plan::{Plan, PlannedTrial};
 use killpoint_model::report::Report;
 use killpoint_model::trial::TrialEvent;
@@ -108,16 +109,24 @@ fn carry_out(
             }
         }
     }
-    let missed = objectives::judge(plan, stage.journalist)?;
-    Ok(conclude(fired, &worst, missed))
+    let measured = objectives::judge(plan, stage.journalist)?;
+    Ok(conclude(fired, &worst, &measured))
 }
 
-fn conclude(fired: u64, worst: &Verdict, missed: usize) -> (Outcome, String) {
+fn conclude(fired: u64, worst: &Verdict, measured: &[Measurement]) -> (Outcome, String) {
+    let named = |is_meant: fn(&Measurement) -> bool| {
+        let names = measured.iter().filter(|it| is_meant(it)).map(|it| it.objective.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (missed, open) = (named(Measurement::is_missed), named(Measurement::is_open));
     match worst {
         Verdict::Violated(_) => (Outcome::Violated, String::new()),
         _ if fired == 0 => (Outcome::Vacuous, "no strike of the plan did anything".to_owned()),
-        _ if missed > 0 => (Outcome::Violated, "an objective was missed".to_owned()),
+        _ if !missed.is_empty() => (Outcome::Violated, format!("objectives missed: {missed}")),
         Verdict::Unknown(_) => (Outcome::Unknown, String::new()),
+        _ if !open.is_empty() => {
+            (Outcome::Unknown, format!("objectives that nothing was measured for: {open}"))
+        }
         Verdict::Held => (Outcome::Pass, String::new()),
     }
 }
@@ -135,12 +144,16 @@ mod tests {
     #[test]
     fn the_result_is_the_worst_and_vacuous_where_nothing_fired() {
         let unknown = Verdict::Unknown(Reason::NotFired);
-        let result = |fired, worst: &Verdict, missed| conclude(fired, worst, missed).0;
-        assert_eq!(result(3, &Verdict::Held, 0), Outcome::Pass);
-        assert_eq!(result(3, &Verdict::Held, 1), Outcome::Violated);
-        assert_eq!(result(1, &unknown, 0), Outcome::Unknown);
-        assert_eq!(result(0, &unknown, 0), Outcome::Vacuous);
-        assert_eq!(result(0, &Verdict::Held, 0), Outcome::Vacuous);
-        assert_eq!(result(1, &Verdict::Violated(Class::Lost), 0), Outcome::Violated);
+        let result = |fired, worst: &Verdict, measured| conclude(fired, worst, measured).0;
+        let measured = || Measurement::of("restarts", "3");
+        let (met, missed) = ([measured().against("4", true)], [measured().against("2", false)]);
+        let open = [measured().not_measured("2")];
+        assert_eq!(result(3, &Verdict::Held, &met), Outcome::Pass);
+        assert_eq!(result(3, &Verdict::Held, &missed), Outcome::Violated);
+        assert_eq!(result(3, &Verdict::Held, &open), Outcome::Unknown);
+        assert_eq!(result(1, &unknown, &met), Outcome::Unknown);
+        assert_eq!(result(0, &unknown, &met), Outcome::Vacuous);
+        assert_eq!(result(0, &Verdict::Held, &met), Outcome::Vacuous);
+        assert_eq!(result(1, &Verdict::Violated(Class::Lost), &met), Outcome::Violated);
     }
 }

@@ -1,5 +1,9 @@
 //! Objectives: how good a target has to be over a whole run, in numbers.
 
+mod measurement;
+
+pub use measurement::{Distribution, Measurement};
+
 use crate::selector::Percent;
 use crate::span::Span;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 
 mod campaign;
 
-pub use campaign::{CampaignReport, TrialReport};
+pub use campaign::{BrokenInvariant, CampaignReport, Mark, MarkKind, Timeline, TrialReport, ended};
 
 use crate::address::Address;
 use crate::crash_model::CrashModel;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of `report.json` and of the finding file.
-pub const REPORT_VERSION: u32 = 2;
+pub const REPORT_VERSION: u32 = 3;
 
 /// Counts of one crash model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! What the trials of a scenario run tell: a part of the events of a run.
 
 use crate::lifecycle::Record;
+use crate::objective::Measurement;
 use crate::strike::Strike;
 use crate::verdict::{Judgement, Reason};
 use serde::{Deserialize, Serialize};
@@ -38,10 +39,26 @@ pub enum TrialEvent {
         /// The lifecycle event.
         record: Box<Record>,
     },
+    /// The signs of life that one life of a process gave; they are not told one by one.
+    Heartbeats {
+        /// Which trial.
+        trial: u64,
+        /// The signs of life.
+        heartbeats: Heartbeats,
+    },
+    /// The workload was started.
+    WorkloadStarted {
+        /// Which trial.
+        trial: u64,
+        /// When, in microseconds since the supervisor began.
+        at_us: u64,
+    },
     /// The workload ended, or was stopped.
     WorkloadEnded {
         /// Which trial.
         trial: u64,
+        /// When, in microseconds since the supervisor began; none where there was no workload.
+        at_us: Option<u64>,
         /// Its exit status; none if it was ended by a signal or its time was over.
         status: Option<i32>,
         /// Whether its time was over.
@@ -61,6 +78,9 @@ pub enum TrialEvent {
         position: Position,
         /// Whom: numbers of processes.
         pids: Vec<i32>,
+        /// The names of the supervised ones among them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        processes: Vec<String>,
     },
     /// A strike was carried out, or met nobody.
     Struck {
@@ -97,11 +117,8 @@ pub enum TrialEvent {
         /// The verdict.
         judgement: Judgement,
     },
-    /// An objective was missed.
-    ObjectiveMissed {
-        /// Which, what was measured and what is wanted.
-        detail: String,
-    },
+    /// What was measured for an objective, at the end of the run.
+    Measured(Measurement),
     /// A trial ended.
     Ended {
         /// Which.
@@ -139,4 +156,24 @@ pub struct Position {
     pub address: Option<String>,
     /// Milliseconds since the workload started.
     pub after_ms: u64,
+    /// Microseconds since the supervisor began.
+    #[serde(default)]
+    pub at_us: u64,
+}
+
+/// The signs of life of one life of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeats {
+    /// The process.
+    pub process: String,
+    /// How often it was started by then.
+    pub life: u32,
+    /// How many.
+    pub count: u64,
+    /// The first, in microseconds since the supervisor began.
+    pub first_us: u64,
+    /// The last.
+    pub last_us: u64,
+    /// The longest time between two, in microseconds.
+    pub longest_gap_us: u64,
 }

@@ -1,86 +1,133 @@
-//! Objectives: what the trials measured against what is wanted.
+//! Objectives: what the trials measured against what is wanted. Every measure is told, whether
+//! something is wanted of it or not.
 
 use super::prepare::CampaignError;
 use super::tell;
 use crate::explore::Journalist;
-use killpoint_model::objective::Objectives;
+use killpoint_model::objective::{Distribution, Measurement, Objectives};
 use killpoint_model::plan::Plan;
 use killpoint_model::report::CampaignReport;
 use killpoint_model::span::Span;
 use killpoint_model::trial::TrialEvent;
 
-/// Judges them and writes down what was missed; how many were.
-pub(super) fn judge(plan: &Plan, journalist: &mut Journalist) -> Result<usize, CampaignError> {
+/// Measures and writes it down.
+pub(super) fn judge(
+    plan: &Plan,
+    journalist: &mut Journalist,
+) -> Result<Vec<Measurement>, CampaignError> {
     let measured = journalist.report().campaign.clone().unwrap_or_default();
-    let missed = missed(&plan.scenario.objectives, &measured);
-    for detail in &missed {
-        tell(journalist, TrialEvent::ObjectiveMissed { detail: detail.clone() })?;
+    let measurements = measure(&plan.scenario.objectives, &measured);
+    for measurement in &measurements {
+        tell(journalist, TrialEvent::Measured(measurement.clone()))?;
     }
-    Ok(missed.len())
+    Ok(measurements)
 }
 
-fn missed(objectives: &Objectives, measured: &CampaignReport) -> Vec<String> {
-    let mut missed = Vec::new();
-    let lost: u64 = measured.trials.iter().map(|trial| trial.judgement.keys_lost).sum();
-    if let Some(most) = objectives.data_loss
-        && lost > most
-    {
-        missed
-            .push(format!("data-loss: {lost} acknowledged values are gone, at most {most} may be"));
+fn measure(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
+    let mut all = vec![data_loss(objectives, measured)];
+    all.extend(recovery_time(objectives, measured));
+    all.push(at_most("restarts", objectives.restarts, measured.restarts, |number| {
+        number.to_string()
+    }));
+    all
+}
+
+/// A number against the most that it may be.
+fn at_most<T: PartialOrd + Copy>(
+    objective: &str,
+    most: Option<T>,
+    value: T,
+    show: impl Fn(T) -> String,
+) -> Measurement {
+    let measurement = Measurement::of(objective, show(value));
+    match most {
+        Some(most) => measurement.against(format!("at most {}", show(most)), value <= most),
+        None => measurement,
     }
-    if let Some(most) = objectives.restarts
-        && measured.restarts > most
-    {
-        missed.push(format!("restarts: {} restarts, at most {most} may be", measured.restarts));
-    }
-    if let Some(limits) = objectives.recovery_time {
-        // By the first moment at which the target was ready for sure: what lies before is not proved.
-        let mut times: Vec<u64> = measured.recoveries_us.iter().map(|(_, good)| *good).collect();
-        times.sort_unstable();
-        let mean = times.iter().sum::<u64>() / (times.len() as u64).max(1);
-        let rows = [
-            ("mean", limits.mean, mean),
-            ("p50", limits.p50, percentile(&times, 50)),
-            ("p95", limits.p95, percentile(&times, 95)),
-            ("max", limits.max, percentile(&times, 100)),
-        ];
-        for (name, limit, us) in rows {
-            if let Some(limit) = limit.filter(|limit| us > limit.as_ms().saturating_mul(1_000)) {
-                let shown = Span::from_ms(us.div_ceil(1_000));
-                missed.push(format!("recovery-time: {name} {shown}, at most {limit} may be"));
+}
+
+fn data_loss(objectives: &Objectives, measured: &CampaignReport) -> Measurement {
+    let lost = measured.trials.iter().map(|trial| trial.judgement.keys_lost).sum();
+    at_most("data-loss", objectives.data_loss, lost, |number| {
+        format!("{number} acknowledged values")
+    })
+}
+
+/// By the first moment at which the target was ready for sure: what lies before is not proved. The last
+/// moment at which it was not, in the same place of its own order, is said beside it.
+fn recovery_time(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
+    let limits = objectives.recovery_time.unwrap_or_default();
+    let good = Distribution::of(measured.recoveries_us.iter().map(|(_, good)| *good));
+    let bad = Distribution::of(measured.recoveries_us.iter().map(|(bad, _)| *bad));
+    let rows: [(&str, Option<Span>, fn(&Distribution) -> u64); 4] = [
+        ("mean", limits.mean, |it| it.mean),
+        ("p50", limits.p50, |it| it.p50),
+        ("p95", limits.p95, |it| it.p95),
+        ("max", limits.max, |it| it.max),
+    ];
+    let row = |(name, limit, value): (&str, Option<Span>, fn(&Distribution) -> u64)| {
+        let objective = format!("recovery-time {name}");
+        let wanted = limit.map(|limit| format!("at most {limit}"));
+        let (Some(good), Some(bad)) = (&good, &bad) else {
+            let nothing = Measurement::of(&objective, "no strike was recovered from");
+            return match wanted {
+                Some(wanted) => nothing.not_measured(wanted),
+                None => nothing,
+            };
+        };
+        let (bad, good) = (value(bad), value(good));
+        let shown = format!("{} to {} ms", bad.div_ceil(1_000), good.div_ceil(1_000));
+        let measurement = Measurement::of(&objective, shown);
+        match (limit, wanted) {
+            (Some(limit), Some(wanted)) => {
+                measurement.against(wanted, good <= limit.as_ms().saturating_mul(1_000))
             }
+            _ => measurement,
         }
-    }
-    missed
-}
-
-/// By nearest rank: the smallest value that so many percent do not exceed.
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or(0)
+    };
+    // Without a recovery four rows would say nothing four times.
+    let is_shown = |it: &Measurement| good.is_some() || it.is_open();
+    rows.into_iter().map(row).filter(is_shown).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        let times: Vec<u64> = (1..=20).collect();
-        assert_eq!((percentile(&times, 50), percentile(&times, 95)), (10, 19));
-        assert_eq!(
-            (percentile(&times, 100), percentile(&[7], 50), percentile(&[], 95)),
-            (20, 7, 0)
-        );
+    fn objectives(text: &str) -> Objectives {
+        serde_json::from_str(text).expect(text)
+    }
+
+    fn recoveries(recoveries_us: Vec<(u64, u64)>) -> CampaignReport {
+        CampaignReport { recoveries_us, restarts: 2, ..CampaignReport::default() }
     }
 
     #[test]
     fn only_what_is_worse_than_wanted_is_missed() {
-        let text = r#"{"recovery-time":{"mean":"3s","max":"4s"},"restarts":2}"#;
-        let objectives: Objectives = serde_json::from_str(text).expect(text);
-        let recoveries_us = vec![(0, 1_000_000), (0, 4_000_001)];
-        let measured = CampaignReport { recoveries_us, restarts: 2, ..CampaignReport::default() };
-        let missed = missed(&objectives, &measured);
-        assert_eq!(missed, ["recovery-time: max 4001ms, at most 4s may be"]);
+        let wanted = objectives(r#"{"recovery-time":{"mean":"3s","max":"4s"},"restarts":2}"#);
+        let all = measure(&wanted, &recoveries(vec![(900_000, 1_000_000), (0, 4_000_001)]));
+        let missed: Vec<&Measurement> = all.iter().filter(|it| it.is_missed()).collect();
+        let [missed] = missed.as_slice() else { panic!("{all:?}") };
+        assert_eq!(missed.objective, "recovery-time max");
+        assert_eq!(missed.measured, "900 to 4001 ms");
+        assert_eq!(missed.wanted.as_deref(), Some("at most 4s"));
+    }
+
+    #[test]
+    fn what_nobody_wants_is_measured_all_the_same() {
+        let all = measure(&Objectives::default(), &recoveries(vec![(1_000, 2_000)]));
+        let names: Vec<&str> = all.iter().map(|it| it.objective.as_str()).collect();
+        for name in ["data-loss", "recovery-time p95", "restarts"] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        assert!(all.iter().all(|it| it.wanted.is_none() && it.met.is_none()));
+    }
+
+    #[test]
+    fn a_time_that_is_wanted_and_was_never_measured_is_open() {
+        let all = measure(&objectives(r#"{"recovery-time":{"p95":"1s"}}"#), &recoveries(vec![]));
+        let open: Vec<&str> =
+            all.iter().filter(|it| it.is_open()).map(|it| it.objective.as_str()).collect();
+        assert_eq!(open, ["recovery-time p95"]);
     }
 }

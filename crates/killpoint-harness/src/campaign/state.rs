@@ -2,8 +2,9 @@
 
 use killpoint_model::lifecycle::{End, Lifecycle, Record};
 use killpoint_model::supervision::{RestartPolicy, Supervision};
+use killpoint_model::trial::Heartbeats;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is known of the supervised processes.
 #[derive(Debug, Default)]
@@ -22,6 +23,33 @@ pub(super) struct State {
     pub(super) checkpoints: Vec<u64>,
     /// How often each event was told since the workload began.
     pub(super) counts: BTreeMap<(String, String), u32>,
+    /// The supervisor's clock.
+    pub(super) clock: Clock,
+    /// The signs of life that have not been told, by process and life.
+    pub(super) heartbeats: BTreeMap<(String, u32), Heartbeats>,
+}
+
+/// When the supervisor began, by the clock of this process: what it tells arrives later than it
+/// happened, so the earliest arrival is the nearest.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    began: Option<Instant>,
+}
+
+impl Clock {
+    fn look_at(&mut self, record: &Record) {
+        let began = Instant::now().checked_sub(Duration::from_micros(record.at_us));
+        self.began = match (self.began, began) {
+            (Some(known), Some(new)) => Some(known.min(new)),
+            (known, new) => known.or(new),
+        };
+    }
+
+    /// A moment of this process in microseconds since the supervisor began.
+    pub(super) fn micros(&self, at: Instant) -> u64 {
+        let since = self.began.map_or(Duration::ZERO, |it| at.saturating_duration_since(it));
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 /// One supervised process.
@@ -77,7 +105,11 @@ impl State {
     /// Takes an event in.
     pub(super) fn take(&mut self, record: &Record) {
         self.events += 1;
+        self.clock.look_at(record);
         let name = record.process.clone().unwrap_or_default();
+        if matches!(record.event, Lifecycle::Heartbeat {}) {
+            self.count_heartbeat(&name, record);
+        }
         *self.counts.entry((record.event.id().to_owned(), name.clone())).or_default() += 1;
         if let Lifecycle::SupervisorStarted { pid, .. } = &record.event {
             self.supervisor = Some(*pid);
@@ -116,5 +148,23 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// They are too many to be told one by one.
+    fn count_heartbeat(&mut self, name: &str, record: &Record) {
+        let life = record.life.unwrap_or(1);
+        let at_us = record.at_us;
+        let new = || Heartbeats {
+            process: name.to_owned(),
+            life,
+            count: 0,
+            first_us: at_us,
+            last_us: at_us,
+            longest_gap_us: 0,
+        };
+        let beats = self.heartbeats.entry((name.to_owned(), life)).or_insert_with(new);
+        beats.count += 1;
+        beats.longest_gap_us = beats.longest_gap_us.max(at_us.saturating_sub(beats.last_us));
+        beats.last_us = at_us;
     }
 }

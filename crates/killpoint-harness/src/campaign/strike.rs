@@ -80,12 +80,15 @@ pub(super) fn carry_out(
 ) -> Result<Struck, CampaignError> {
     let Order { planned, strike, trial, hold } = *order;
     let chosen = choose(planned, living)?;
+    let names: Vec<String> =
+        chosen.iter().filter_map(|found| living.name_of(found.identity.pid).cloned()).collect();
     let event = TrialEvent::StrikePlanned {
         trial,
         strike,
         fault: planned.fault.to_string(),
         position,
         pids: chosen.iter().map(|found| found.identity.pid).collect(),
+        processes: names.clone(),
     };
     tell(journalist, event)?;
     journalist.sync()?;
@@ -93,8 +96,6 @@ pub(super) fn carry_out(
     let mut strikes = Vec::new();
     let mut refused = Vec::new();
     let decided = Instant::now();
-    let names: Vec<String> =
-        chosen.iter().filter_map(|found| living.name_of(found.identity.pid).cloned()).collect();
     if let Fault::KeepDown(span) = &planned.fault {
         // Before the kill, or the supervisor would be faster.
         for name in &names {

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const EVENTS_WAITING_MAX: usize = 4_096;
 /// How long a supervisor that was told to stop, and whose time is over, may take to end.
 const END_GRACE: Duration = Duration::from_secs(5);
+/// Events of a stop that are looked at; the supervisor keeps the rest in its file.
+const LAST_WORDS_MAX: usize = 10_000;
 /// How often it is looked whether a supervisor has ended.
 const END_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -92,19 +94,29 @@ impl Supervisor {
         }
     }
 
-    /// Stops everything, at once when the time is over; whether it ended by itself.
-    pub(super) fn stop(&mut self, limit: Duration) -> bool {
+    /// Stops everything, at once when the time is over; whether it ended by itself, and what it told
+    /// meanwhile.
+    pub(super) fn stop(&mut self, limit: Duration) -> (bool, Vec<Record>) {
         self.ask("shutdown");
         self.input = None;
         let since = Instant::now();
+        let mut last_words = Vec::new();
         while since.elapsed() < limit {
             // The pipe must not fill up, or its last words would hold it up.
-            while self.next(END_INTERVAL).is_ok_and(|event| event.is_some()) {}
+            while let Ok(Some(record)) = self.next(END_INTERVAL) {
+                if last_words.len() < LAST_WORDS_MAX {
+                    last_words.push(record);
+                }
+            }
             if !matches!(self.child.try_wait(), Ok(None)) {
-                return true;
+                // What it said just before its end is in the pipe still, or waits to be looked at.
+                while let Ok(Some(record)) = self.next(END_GRACE) {
+                    last_words.push(record);
+                }
+                return (true, last_words);
             }
         }
-        false
+        (false, last_words)
     }
 }
 
@@ -116,7 +128,7 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         // The guardian ends what is below it when its standard input is at an end.
         self.input = None;
-        if matches!(self.child.try_wait(), Ok(None)) && !self.stop(END_GRACE) {
+        if matches!(self.child.try_wait(), Ok(None)) && !self.stop(END_GRACE).0 {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();

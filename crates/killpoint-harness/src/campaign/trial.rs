@@ -139,7 +139,11 @@ impl Trial<'_, '_> {
             self.finish_workload()?;
         }
         let _ = self.stage.injector.rollback();
-        if !self.supervisor.stop(timeouts.stop.duration()) {
+        let (is_down, last_words) = self.supervisor.stop(timeouts.stop.duration());
+        for record in last_words {
+            self.take(record)?;
+        }
+        if !is_down {
             let why = format!("The target was not down within {} of its stop.", timeouts.stop);
             self.worsen(Judgement::violated(Class::Hung, why));
         }
@@ -155,6 +159,11 @@ impl Trial<'_, '_> {
             self.workload = Some(running.map_err(fail)?);
         }
         self.workload_began = Instant::now();
+        if self.workload.is_some() {
+            let at_us = self.state.clock.micros(self.workload_began);
+            let event = TrialEvent::WorkloadStarted { trial: self.number, at_us };
+            tell(self.stage.journalist, event)?;
+        }
         Ok(())
     }
 
@@ -301,8 +310,10 @@ impl Trial<'_, '_> {
             Some(mut running) => running.finish().ok().and_then(|status| status.code()),
             None => None,
         };
+        let at_us = self.state.clock.micros(Instant::now());
         let event = TrialEvent::WorkloadEnded {
             trial: self.number,
+            at_us: self.stage.plan.scenario.workload.is_some().then_some(at_us),
             status: if timed_out { None } else { status },
             timed_out,
             acknowledged: self.journal().1,
@@ -325,6 +336,7 @@ impl Trial<'_, '_> {
             checkpoint: self.state.checkpoint,
             address: None,
             after_ms: u64::try_from(self.workload_began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            at_us: self.state.clock.micros(Instant::now()),
         }
     }
 
@@ -367,8 +379,17 @@ impl Trial<'_, '_> {
         Ok(())
     }
 
+    fn tell_heartbeats(&mut self) -> Result<(), CampaignError> {
+        for heartbeats in std::mem::take(&mut self.state.heartbeats).into_values() {
+            let event = TrialEvent::Heartbeats { trial: self.number, heartbeats };
+            tell(self.stage.journalist, event)?;
+        }
+        Ok(())
+    }
+
     /// Judges what is left.
     fn end(mut self) -> Result<Ended, CampaignError> {
+        self.tell_heartbeats()?;
         self.judge(JudgeAt::End, None)?;
         // What held needs its copies no more; what did not is kept for whoever looks into it.
         if self.judgement.verdict == Verdict::Held {

@@ -74,7 +74,7 @@ impl Trial<'_, '_> {
         }
     }
 
-    fn take(&mut self, record: Record) -> Result<(), CampaignError> {
+    pub(super) fn take(&mut self, record: Record) -> Result<(), CampaignError> {
         self.state.take(&record);
         let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});
         if is_chatter || self.state.events > EVENTS_TOLD_MAX {

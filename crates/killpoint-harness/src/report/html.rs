@@ -4,6 +4,7 @@
 //! the script are files of ours, put in as they are. The page says everything without the script,
 //! which only adds buttons to copy with and a filter.
 
+mod campaign;
 mod findings;
 mod frame;
 mod timeline;
@@ -29,7 +30,9 @@ pub fn page(report: &Report) -> String {
                 meta name="color-scheme" content="light dark";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 title { (title) " · Killpoint" }
-                style { (PreEscaped(include_str!("html/style.css"))) }
+                style {
+                    (PreEscaped(include_str!("html/style.css"))) (PreEscaped(campaign::style(report)))
+                }
             }
             body {
                 a.skip href="#verdict" { "Skip to the verdict" }
@@ -37,6 +40,7 @@ pub fn page(report: &Report) -> String {
                 main {
                     (frame::verdict(report))
                     (frame::gaps(report))
+                    (campaign::section(report))
                     (findings::all(report))
                     (findings::known(report))
                     (frame::models(report))
@@ -61,6 +65,9 @@ pub fn page(report: &Report) -> String {
 
 /// What was tested, for the title.
 fn subject(report: &Report) -> String {
+    if let Some(title) = words::campaign_title(report) {
+        return title;
+    }
     let command = report.setting.as_ref().map(|setting| words::command_line(&setting.command));
     command.filter(|command| !command.is_empty()).unwrap_or_else(|| visible(&report.run))
 }
@@ -158,6 +165,9 @@ mod tests {
 
     #[test]
     fn html_escapes_what_the_target_printed() {
+        let name = "<script>alert(1)\u{202e}";
+        let trials = super::page(&sample::campaign(name, 2));
+        assert!(trials.matches("<script").count() == 1 && !trials.contains('\u{202e}'));
         let page = page(&sample::hostile());
         assert_eq!(page.matches("<script").count(), 1);
         assert_eq!(page.matches("</pre>").count(), page.matches("<pre").count());
@@ -169,7 +179,8 @@ mod tests {
 
     #[test]
     fn html_has_no_external_reference() {
-        for report in [sample::violated(), sample::pass(), sample::hostile()] {
+        let trials = sample::campaign("editor", 4);
+        for report in [sample::violated(), sample::pass(), sample::hostile(), trials] {
             let page = page(&report);
             for reference in [" src=", "<link", "@import", "url(", "http://", "https://", "fetch("]
             {
@@ -187,7 +198,8 @@ mod tests {
 
     #[test]
     fn every_link_within_the_page_has_its_target() {
-        for report in [sample::violated(), sample::long(3_000), sample::many_findings(25)] {
+        let trials = sample::campaign("editor", 300);
+        for report in [sample::violated(), sample::long(3_000), sample::many_findings(25), trials] {
             let page = page(&report);
             for link in page.split("href=\"#").skip(1) {
                 let id = link.split('"').next().expect("a quoted attribute");
@@ -201,6 +213,40 @@ mod tests {
         let page = page(&sample::long(30_000));
         assert!(page.len() < 1_000_000, "{}", page.len());
         assert!(page.contains("of 30,000 operations"));
+    }
+
+    #[test]
+    fn the_page_of_a_scenario_shows_its_objectives_trials_and_what_happened_in_them() {
+        let page = page(&sample::campaign("editor", 4));
+        for text in [
+            "editor survives",
+            "violated in 2 of 4 trials",
+            "d1ge57",
+            "only some of the plan",
+            "7 values",
+            "at most 0",
+            "killpoint run plan.json --trial 2",
+            "strike 1: kill",
+            "killed, SIGKILL",
+            "ready again after strike 1",
+            "12 heartbeats",
+            "checkpoint 3",
+            "61 to 91 ms",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+        assert!(!page.contains("Crash models"));
+    }
+
+    #[test]
+    fn many_trials_are_bounded_and_counted() {
+        let report = sample::campaign("editor", 3_000);
+        let page = page(&report);
+        assert!(page.len() < 2_000_000, "{}", page.len());
+        assert!(page.contains("500 of 3,001 trials"));
+        assert!(page.contains("2,941 further trials"));
+        let kept = report.campaign.expect("trials").timelines_omitted;
+        assert_eq!(kept, 3_001 - 220);
     }
 
     #[test]

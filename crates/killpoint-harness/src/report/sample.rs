@@ -1,5 +1,9 @@
 //! Reports for the tests of every output: one for each result, a hostile one and long ones.
 
+mod campaign;
+
+pub use campaign::campaign;
+
 use killpoint_model::event::{Event, PlannedCount, TimelineRow};
 use killpoint_model::report::{
     Confirmation, Drafts, FileChange, Finding, NotCovered, Report, Setting, Shrunk, TimelinePoint,

@@ -1,7 +1,7 @@
 //! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
 
-use killpoint_model::report::{Confirmation, Drafts, Finding, Report};
-use killpoint_model::{CrashModel, OperationKind, Outcome, Phase};
+use killpoint_model::report::{CampaignReport, Confirmation, Drafts, Finding, Report};
+use killpoint_model::{CrashModel, OperationKind, Outcome, Phase, Verdict};
 
 /// A number with thousands separators: `88,895`.
 pub fn thousands(number: u64) -> String {
@@ -267,8 +267,25 @@ pub fn verdict_line(report: &Report) -> String {
     format!("{}: {}", report.result, verdict_counts(report))
 }
 
+/// The title of the scenario that was carried out, if one was and has one.
+pub fn campaign_title(report: &Report) -> Option<String> {
+    let title = &report.campaign.as_ref()?.title;
+    (!title.is_empty()).then(|| visible(title))
+}
+
+/// How many trials of a scenario got which verdict: `violated in 2 of 10 trials, 1 unknown`.
+pub fn trial_counts(campaign: &CampaignReport) -> String {
+    let violated = campaign.count(|verdict| matches!(verdict, Verdict::Violated(_))) as u64;
+    let unknown = campaign.count(|verdict| matches!(verdict, Verdict::Unknown(_))) as u64;
+    let tries = count(campaign.count(|_| true) as u64, "trial");
+    format!("violated in {} of {tries}, {} unknown", thousands(violated), thousands(unknown))
+}
+
 /// The verdict line without the result.
 pub fn verdict_counts(report: &Report) -> String {
+    if let Some(campaign) = &report.campaign {
+        return trial_counts(campaign);
+    }
     let findings = length(&report.findings);
     let unknown: u64 = report.unknown.iter().map(|unknown| unknown.count).sum();
     let uncovered = length(&report.not_covered);

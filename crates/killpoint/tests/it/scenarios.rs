@@ -3,7 +3,7 @@
 
 use crate::support::{World, explored, guests_directory, repository, stderr, stdout};
 use killpoint_model::lifecycle::Lifecycle;
-use killpoint_model::report::Report;
+use killpoint_model::report::{MarkKind, Report};
 use killpoint_model::{Class, Outcome, Plan, Reason, Verdict};
 use std::fs;
 use std::process::Command;
@@ -56,6 +56,36 @@ fn notes_that_are_replaced_atomically_hold() {
         assert!(campaign.trials.iter().all(|trial| trial.acknowledged > 0), "{campaign:#?}");
         assert_eq!(campaign.recoveries_us.len(), 3, "each kill of the editor is come back from");
     }
+}
+
+#[test]
+fn the_log_of_a_scenario_gives_the_same_reports_again_and_they_tell_what_happened() {
+    let world = World::new();
+    let path = repository().join("scenarios/notes-atomic.yaml");
+    let report = run(&world, path.to_str().expect("a text"), &["--seed", "1"]);
+    let folder = world.only_run();
+    let names = ["report.html", "report.json", "junit.xml"];
+    let read = || names.map(|name| fs::read(folder.join(name)).expect(name));
+    let live = read();
+    for name in names {
+        fs::remove_file(folder.join(name)).expect("removed");
+    }
+    let again = world.killpoint().arg("report").arg(&folder).output().expect("it starts");
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(read() == live, "the log alone gives the same bytes");
+    let campaign = report.campaign.expect("trials");
+    for trial in campaign.trials.iter().filter(|trial| trial.rule == "editor") {
+        let kinds: Vec<MarkKind> = trial.timeline.marks.iter().map(|mark| mark.kind).collect();
+        let count = |kind| kinds.iter().filter(|it| **it == kind).count();
+        assert_eq!((count(MarkKind::Struck), count(MarkKind::Recovered)), (1, 1), "{trial:#?}");
+        assert_eq!((count(MarkKind::Started), count(MarkKind::Died)), (2, 1), "{trial:#?}");
+        assert_eq!(count(MarkKind::Stopped), 1, "the stop at the end is told, too");
+        let times: Vec<u64> = trial.timeline.marks.iter().map(|mark| mark.at_us).collect();
+        let struck = kinds.iter().position(|kind| *kind == MarkKind::Struck).expect("one");
+        let died = kinds.iter().position(|kind| *kind == MarkKind::Died).expect("one");
+        assert!(times[struck] <= times[died], "{trial:#?}");
+    }
+    assert!(campaign.objectives.iter().any(|it| it.objective == "restarts"), "{campaign:#?}");
 }
 
 #[test]

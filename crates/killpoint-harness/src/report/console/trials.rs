@@ -1,6 +1,7 @@
 //! The trials of a scenario on a terminal.
 
-use super::{Colour, Console, INDENT, words};
+use super::{Colour, Console, INDENT, WIDTH, words, wrapped};
+use killpoint_model::objective::Measurement;
 use killpoint_model::report::{CampaignReport, TrialReport};
 use killpoint_model::{Outcome, Verdict};
 
@@ -41,11 +42,30 @@ impl Console<'_> {
             self.item(&format!("and {} more trials, in the report", words::thousands(rest as u64)));
             self.gap();
         }
-        for missed in &campaign.missed {
-            let head = self.paint(Colour::Red, "MISSED");
-            self.line(&format!("  {head}  {}", words::visible(missed)));
+        for objective in &campaign.objectives {
+            self.objective(objective);
         }
         self.gap();
+    }
+
+    fn objective(&mut self, it: &Measurement) {
+        let (word, colour) = match (it.met, it.is_open()) {
+            (Some(true), _) => ("met", Colour::Green),
+            (Some(false), _) => ("MISSED", Colour::Red),
+            (None, true) => ("UNKNOWN", Colour::Yellow),
+            (None, false) => ("measured", Colour::Dim),
+        };
+        let name = words::visible(&it.objective);
+        let wanted =
+            it.wanted.as_ref().map(|wanted| format!("; wanted {}", words::visible(wanted)));
+        let text =
+            format!("{name}: {}{}", words::visible(&it.measured), wanted.unwrap_or_default());
+        let width = WIDTH - INDENT - 4;
+        for (index, line) in wrapped(&text, width).iter().enumerate() {
+            let blanks = " ".repeat(8_usize.saturating_sub(word.len()));
+            let head = if index == 0 { self.paint(colour, word) } else { " ".repeat(word.len()) };
+            self.line(&format!("  {head}{blanks}  {line}"));
+        }
     }
 
     fn trial(&mut self, trial: &TrialReport) {
@@ -71,18 +91,13 @@ impl Console<'_> {
     }
 
     pub(super) fn campaign_ending(&mut self, campaign: &CampaignReport, result: Outcome) {
-        let violated = campaign.count(|verdict| matches!(verdict, Verdict::Violated(_)));
-        let unknown = campaign.count(|verdict| matches!(verdict, Verdict::Unknown(_)));
-        let tries = campaign.count(|_| true);
         let colour = match result {
             Outcome::Pass => Colour::Green,
             Outcome::Violated => Colour::Red,
             _ => Colour::Yellow,
         };
         let word = self.paint(colour, &result.to_string());
-        self.line(&format!(
-            "  {word}: violated in {violated} of {tries} trials, {unknown} unknown"
-        ));
+        self.line(&format!("  {word}: {}", words::trial_counts(campaign)));
         if let Some(page) = self.style.page {
             self.line(&format!("{}{}", " ".repeat(INDENT), words::visible(page)));
         }

@@ -1,6 +1,6 @@
 //! What stands around the findings: masthead, verdict, gaps, models, setting, stages.
 
-use super::{chips, mark, meaning, prose, visible};
+use super::{campaign, chips, mark, meaning, prose, visible};
 use crate::report::words::{self, count, thousands};
 use killpoint_model::report::{Confirmation, ModelCount, Report, Setting};
 use killpoint_model::{Outcome, Reason, Verdict};
@@ -11,9 +11,10 @@ pub fn masthead(report: &Report) -> Markup {
     html! {
         header.masthead {
             p.brand { span.dot aria-hidden="true" {} "Killpoint" }
-            h1 { @match &report.setting {
-                Some(setting) => { code { (words::command_line(&setting.command)) } }
-                None => { "Run " code { (visible(&report.run)) } }
+            h1 { @match (words::campaign_title(report), &report.setting) {
+                (Some(title), _) => { (title) }
+                (None, Some(setting)) => { code { (words::command_line(&setting.command)) } }
+                (None, None) => { "Run " code { (visible(&report.run)) } }
             } }
             p.meta {
                 span { "run " code { (visible(&report.run)) } }
@@ -60,7 +61,8 @@ pub fn verdict(report: &Report) -> Markup {
 
 /// Whether there is anything to count; a row of zeros would look like a clean run.
 fn is_judged(report: &Report) -> bool {
-    report.points > 0 || report.states > 0 || report.live.tries > 0
+    let has_trials = report.campaign.as_ref().is_some_and(|it| !it.trials.is_empty());
+    has_trials || report.points > 0 || report.states > 0 || report.live.tries > 0
 }
 
 fn tiles(report: &Report) -> Markup {
@@ -74,6 +76,14 @@ fn tiles(report: &Report) -> Markup {
         let text = format!("{} of {}", thousands(share.hits.into()), thousands(share.tries.into()));
         tile(text, label, if share.hits < share.tries { "unknown" } else { "" })
     };
+    if let Some(campaign) = &report.campaign {
+        return html! {
+            dl.tiles {
+                @for (value, label, tone) in campaign::tiles(campaign) { (tile(value, label, tone)) }
+                (number(words::length(&report.not_covered), "not covered", "unknown"))
+            }
+        };
+    }
     html! {
         dl.tiles {
             (number(words::length(&report.findings), "findings", "violated"))
@@ -94,11 +104,21 @@ pub fn gaps(report: &Report) -> Markup {
     html! {
         section.gaps aria-label="What the verdict rests on" {
             (not_covered(report))
-            (unknown(report))
+            // What a trial does not know stands with the trial.
+            @if report.campaign.is_none() { (unknown(report)) }
             div.card {
-                h2 { "Bounds" }
+                h2 { @if report.campaign.is_some() { "Plan" } @else { "Bounds" } }
                 ul {
-                    li { (interleavings(report)) }
+                    @match &report.campaign {
+                        Some(campaign) => {
+                            @for line in campaign::plan(campaign) { li { (line) } }
+                            li { "Digest " code { (visible(&campaign.digest)) } }
+                            @if let Some(setting) = &report.setting {
+                                li { "Seed " code { (visible(&setting.seed)) } }
+                            }
+                        }
+                        None => { li { (interleavings(report)) } }
+                    }
                     @for bound in &report.bounds { li { (visible(bound)) } }
                     @for note in &report.notes { li { "Note: " (visible(note)) } }
                 }
@@ -232,7 +252,9 @@ pub fn setting(report: &Report) -> Markup {
             h2 #setting { "Setting" }
             dl.setting {
                 @for (name, value) in setting_rows(setting) {
-                    div { dt { (name) } dd { (value) } }
+                    // Crash states are laid out nowhere in the trials of a scenario.
+                    @if report.campaign.is_some() && ["profile", "judges"].contains(&name) {}
+                    @else { div { dt { (name) } dd { (value) } } }
                 }
                 @if let Some(text) = words::drafts(report) {
                     div { dt { "drafts" } dd { (text) } }
@@ -245,7 +267,9 @@ pub fn setting(report: &Report) -> Markup {
                         @for role in &setting.roles { code { (visible(role)) } " " }
                     } }
                 }
-                div { dt { "models" } dd { (chips(&setting.models)) } }
+                @if !setting.models.is_empty() {
+                    div { dt { "models" } dd { (chips(&setting.models)) } }
+                }
             }
         }
     }
