@@ -10,6 +10,7 @@
 
 pub mod aftermath;
 pub mod discovery;
+mod finding_file;
 pub mod findings;
 pub mod judging;
 pub mod options;
@@ -17,6 +18,7 @@ pub mod phases;
 mod pinned;
 pub mod plan;
 pub mod prepare;
+mod problem;
 pub mod recordings;
 pub mod recovery;
 pub mod replay;
@@ -27,7 +29,7 @@ pub mod survivors;
 
 pub use crate::interrupt::Interrupt;
 pub use options::Options;
-pub use prepare::ExploreError;
+pub use problem::ExploreError;
 
 use crate::asserter::checker::{Expectation, judge};
 use crate::environment::local::{Judges, Local, Subject};

@@ -2,7 +2,6 @@
 
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
-use super::resume::SECOND_CHECK_NOTE;
 use super::{ExploreError, Journalist, Options, Progress, Watch};
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
@@ -15,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// How far ahead a state is looked for whose image nobody reads at the moment.
 const LOOK_AHEAD_STATES_MAX: usize = 64;
+
+/// How the note of a second reading that differs begins: by it a resumed run knows that it was told.
+pub(super) const SECOND_CHECK_NOTE: &str = "the recovered store of";
 
 /// A judged state.
 #[derive(Clone, Debug)]

@@ -1,21 +1,21 @@
 //! What is tested, where, and whether that can be done at all.
 
+mod start_log;
+
 use super::discovery::{Discovery, discover, without_out};
-use super::{Journalist, Options, Progress, Watch};
-use crate::asserter::checker::{Checker, ControlError, Surroundings};
-use crate::asserter::journal::{Journal, JournalError, OneShot};
-use crate::environment::local::{INITIAL, Local, LocalError, snapshot_name};
+use super::{ExploreError, Journalist, Options, Progress, Watch};
+use crate::asserter::checker::{Checker, Surroundings};
+use crate::asserter::journal::{Journal, OneShot};
+use crate::environment::local::{INITIAL, Local, snapshot_name};
 use crate::store::{RunFolder, StoreError};
-use killpoint_engine::arena::{self, ArenaError, Containment, process_ids};
-use killpoint_engine::image::{Image, ScanError};
-use killpoint_engine::materialise::{MaterialiseError, Materialised};
-use killpoint_engine::record::{Mechanism, REFUSED_CALLS, Root, Scope};
-use killpoint_engine::recording::RecordingError;
-use killpoint_engine::spawn::{Launch, ProgramError, find_program};
+use killpoint_engine::arena::{self, Containment, process_ids};
+use killpoint_engine::image::Image;
+use killpoint_engine::materialise::Materialised;
+use killpoint_engine::record::{Mechanism, Root, Scope};
+use killpoint_engine::spawn::{Launch, find_program};
 use killpoint_model::event::Event;
-use killpoint_model::report::{NotCovered, Setting};
-use killpoint_model::{Outcome, Roles};
-use std::ffi::{OsStr, OsString};
+use killpoint_model::report::NotCovered;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,116 +30,6 @@ const STOP: Duration = Duration::from_secs(5);
 const HASH_SEEDS: [&str; 2] = ["PYTHONHASHSEED", "PERL_HASH_SEED"];
 /// Most threads of a target.
 const THREADS_MAX: usize = 2_000;
-
-/// Why a run could not be made. What a run finds is no error.
-#[derive(Debug, thiserror::Error)]
-pub enum ExploreError {
-    /// No command was given.
-    #[error("no command was given: write it after `--`, as in `killpoint explore -- ./save.py`")]
-    NoCommand,
-    /// The program is not there.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// A state directory cannot be used.
-    #[error("the state directory {path} {problem}")]
-    State {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// It cannot be read.
-    #[error("the state cannot be copied; run killpoint as a user who may read it")]
-    Scan(#[from] ScanError),
-    /// The copy failed.
-    #[error("the state cannot be copied")]
-    Copy(#[from] MaterialiseError),
-    /// The journal is no journal.
-    #[error("{path}")]
-    Journal {
-        /// The journal.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: JournalError,
-    },
-    /// Somebody asked for it to be stopped.
-    #[error("stopped; the log of the run is kept in {folder}")]
-    Interrupted {
-        /// The folder of the run.
-        folder: PathBuf,
-        /// Whether the run can be resumed.
-        resumable: bool,
-    },
-    /// What an interrupted run left behind cannot be undone.
-    #[error(transparent)]
-    Recover(#[from] crate::recover::RecoverError),
-    /// A file that was named cannot be read.
-    #[error("cannot read {path}")]
-    Input {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file that was named makes no sense.
-    #[error("{path}: {problem}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// An intent is wrong.
-    #[error(transparent)]
-    Intent(#[from] crate::asserter::journal::OneShotError),
-    /// The command changes nothing, so there is nothing to strike.
-    #[error("{0}")]
-    Vacuous(String),
-    /// Options that do not go together.
-    #[error("{0}")]
-    Usage(String),
-    /// The run's folder.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A worker.
-    #[error(transparent)]
-    Local(#[from] LocalError),
-    /// A recording.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
-    /// The control.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-}
-
-impl ExploreError {
-    /// The outcome that a process exits with.
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            ExploreError::Vacuous(_) => Outcome::Vacuous,
-            _ if self.is_interruption() => Outcome::Interrupted,
-            _ if self.is_usage() => Outcome::Usage,
-            _ => Outcome::InternalError,
-        }
-    }
-
-    /// Whether the user can mend it by another command line or machine set-up, rather than us.
-    pub fn is_usage(&self) -> bool {
-        let of_a_worker = matches!(
-            self,
-            ExploreError::Local(LocalError::Worker(_) | LocalError::Arena(ArenaError::Channel(_)))
-        );
-        !of_a_worker && !matches!(self, ExploreError::Recording(_))
-    }
-
-    /// Whether somebody asked for it.
-    pub fn is_interruption(&self) -> bool {
-        matches!(
-            self,
-            ExploreError::Interrupted { .. } | ExploreError::Local(LocalError::Interrupted)
-        )
-    }
-}
 
 /// What later stages work on.
 pub struct Prepared {
@@ -252,7 +142,7 @@ fn prepare_in(
         steps,
         ..local(options, folder, roots, &journal_start, intents_start)?
     };
-    start_log(options, &local, &mut journalist, why_weaker)?;
+    start_log::start_log(options, &local, &mut journalist, why_weaker)?;
     for path in &found.state {
         let text = format!("the command writes to {}: explored as its state", path.display());
         journalist.tell(Event::Note { text })?;
@@ -490,96 +380,6 @@ fn views(options: &Options) -> Vec<PathBuf> {
 fn last_processor() -> Option<usize> {
     let set = rustix::thread::sched_getaffinity(None).ok()?;
     (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|processor| set.is_set(*processor))
-}
-
-fn start_log(
-    options: &Options,
-    local: &Local,
-    journalist: &mut Journalist,
-    why_weaker: Option<String>,
-) -> Result<(), ExploreError> {
-    let text = |value: &OsStr| value.to_string_lossy().into_owned();
-    let variable = |name: &str| {
-        let found = options.environment.iter().find(|(other, _)| other == name);
-        found.map(|(_, value)| text(value)).filter(|value| !value.is_empty())
-    };
-    let setting = Setting {
-        command: options.command.iter().map(|part| text(part)).collect(),
-        driver: options.driver.clone(),
-        state: local.roots.iter().map(|root| root.path.display().to_string()).collect(),
-        models: options.models.clone(),
-        profile: options.profile,
-        acks: if options.acks_survive_power_loss { "power-loss" } else { "kill" }.to_owned(),
-        scope: options.scope.name().to_owned(),
-        roles: role_texts(&options.roles),
-        oracle: match &local.checker {
-            Checker::Command(command) | Checker::Stream(command) => command.clone(),
-            Checker::BuiltIn => "built-in".to_owned(),
-        },
-        mechanism: mechanism_text(local),
-        containment: containment_text(local.containment),
-        seed: options.seed.to_string(),
-        jobs: u32::try_from(options.jobs_in(local.containment)).unwrap_or(u32::MAX),
-    };
-    journalist.tell(Event::RunStarted {
-        run: local.folder.id().to_owned(),
-        killpoint: env!("CARGO_PKG_VERSION").to_owned(),
-        started: jiff::Timestamp::now().to_string(),
-        commit: variable("GITHUB_SHA").or_else(|| variable("CI_COMMIT_SHA")),
-        job_url: variable("CI_JOB_URL"),
-        setting: Box::new(setting),
-    })?;
-    if local.containment == Containment::Redirect {
-        journalist.tell(Event::NotCovered(NotCovered {
-            file: "*".to_owned(),
-            reason: format!(
-                "no namespaces ({}): the state is a copy at another path, and what the command \
-                 writes elsewhere is not contained",
-                why_weaker.unwrap_or_default()
-            ),
-            needed: false,
-        }))?;
-    }
-    Ok(())
-}
-
-fn role_texts(roles: &Roles) -> Vec<String> {
-    roles.iter().map(|(name, selector)| format!("{name}: {selector}")).collect()
-}
-
-fn mechanism_text(local: &Local) -> String {
-    let mut text = match local.mechanism {
-        Mechanism::Ptrace => {
-            "ptrace with a seccomp filter (the default: the target itself does every call)"
-        }
-        Mechanism::Notify => {
-            "seccomp user notification (asked for: cheap outside the state, leaves ptrace to the \
-             target; writes on descriptors are done for it, other calls on the state behind a fence)"
-        }
-    }
-    .to_owned();
-    if let Some(processor) = local.pin {
-        text.push_str(&format!(", harness and target together on processor {processor}"));
-    }
-    text.push_str(&format!("; answered ENOSYS: {REFUSED_CALLS}"));
-    if local.mechanism == Mechanism::Notify && local.containment == Containment::Redirect {
-        text.push_str(
-            "; without a PID namespace only the command's first process dies with the harness",
-        );
-    }
-    text
-}
-
-fn containment_text(containment: Containment) -> String {
-    match containment {
-        Containment::Namespaces { user: false } => {
-            "mount, PID, IPC, network and UTS namespaces".to_owned()
-        }
-        Containment::Namespaces { user: true } => {
-            "user, mount, PID, IPC, network and UTS namespaces".to_owned()
-        }
-        Containment::Redirect => "none: the state is a copy at another path".to_owned(),
-    }
 }
 
 /// Says so if the real state changed while the run used copies of it.

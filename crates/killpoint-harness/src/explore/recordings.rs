@@ -1,6 +1,12 @@
 //! The control and its repetitions: what the undisturbed command does, and which of it is the same
 //! every time.
 
+mod back;
+mod failure;
+mod told;
+
+pub use back::{is_call, read_addresses, read_ending, read_journal};
+
 use super::phases::Phases;
 use super::{ExploreError, Journalist, Options, Progress, Watch, judge_control};
 use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
@@ -9,22 +15,16 @@ use crate::asserter::journal::Journal;
 use crate::environment::local::{
     Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
 };
+use failure::workload_failure;
 use killpoint_engine::compare::Difference;
-use killpoint_engine::record::Mechanism;
-use killpoint_engine::recording::{Ending, Exit, Reader, Record};
+use killpoint_engine::recording::Exit;
 use killpoint_model::Address;
-use killpoint_model::event::{Event, TimelineRow};
-use killpoint_model::report::NotCovered;
+use killpoint_model::event::Event;
 use killpoint_model::verdict::Reason;
-use rustix::process::Signal;
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::Instant;
+use told::{note_gaps, note_idle_roles, tell_recorded, tell_timeline};
 
-/// Operations that the timeline of a report has.
-const TIMELINE_ROWS_MAX: usize = 2_000;
-/// Most files named of which the real end is another than the rebuilt one.
-const DIFFERENCES_NAMED_MAX: usize = 20;
 /// Recordings made to find out which names are the same every time.
 const NAMING_RECORDINGS_MAX: u32 = 4;
 
@@ -300,17 +300,6 @@ fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectat
     Ok(Expectation::Between { kept })
 }
 
-/// The journal that a recording left.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn read_journal(local: &Local, name: &str) -> Result<Journal, String> {
-    let path = local.folder.join(&format!("recordings/{name}.journal"));
-    let bytes =
-        fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Journal::parse(&bytes).map_err(|error| error.to_string())
-}
-
 /// The control, read before and after. Where there is more than one job the second recording is
 /// begun as soon as it can be, while the store is still read.
 fn run_first(
@@ -425,291 +414,13 @@ fn recorded_earlier(
     number: u32,
 ) -> Result<Option<TrialResult>, ExploreError> {
     let Some(digest) = journalist.earlier.recorded(number) else { return Ok(None) };
-    let result = super::resume::load_result(&local.folder, number, digest)?;
+    let result = back::load_result(&local.folder, number, digest)?;
     tell_recorded(local, journalist, number, &result)?;
     Ok(Some(result))
-}
-
-fn tell_recorded(
-    local: &Local,
-    journalist: &mut Journalist,
-    number: u32,
-    result: &TrialResult,
-) -> Result<(), ExploreError> {
-    if journalist.earlier.recorded(number).is_none() {
-        super::resume::save_result(&local.folder, number, result)?;
-    }
-    let path = local.folder.join(&format!("recordings/{number}.rec"));
-    let digest = fs::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
-    let start = local.intents_start;
-    let (acknowledged, drafts) =
-        read_journal(local, &number.to_string()).map_or((0, 0), |journal| {
-            let acknowledged = journal.acknowledged(u64::MAX) - journal.acknowledged(start);
-            (acknowledged, journal.drafts(start))
-        });
-    journalist.tell(Event::Recorded {
-        recording: number,
-        operations: result.operations,
-        acknowledged,
-        drafts,
-        outside: result.ending.outside,
-        digest: digest.unwrap_or_default(),
-    })?;
-    if number == 1
-        && let Some(text) = cheaper(local, result)
-    {
-        journalist.tell(Event::Note { text })?;
-    }
-    for text in &result.notes {
-        if number == 1 {
-            journalist.tell(Event::Note { text: text.clone() })?;
-        }
-    }
-    Ok(())
-}
-
-/// Says so where the other mechanism would spare the command much waiting.
-fn cheaper(local: &Local, first: &TrialResult) -> Option<String> {
-    const OUTSIDE_PER_SECOND: f64 = 2_000.0;
-    const OUTSIDE_LEAST: u64 = 1_000;
-    let (outside, seconds) = (first.ending.outside, first.elapsed.as_secs_f64());
-    let often = outside >= OUTSIDE_LEAST && outside as f64 > OUTSIDE_PER_SECOND * seconds;
-    (often && local.mechanism == Mechanism::Ptrace).then(|| {
-        format!(
-            "{outside} calls outside the state in {seconds:.1} s were stopped and let go: \
-             --mechanism notify would be cheaper for this command"
-        )
-    })
-}
-
-/// Signals that programs do not raise in themselves by mistake: somebody sent them.
-const FOREIGN_SIGNALS: [Signal; 5] =
-    [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
-
-/// Why the undisturbed workload cannot serve as a control, if it cannot.
-fn workload_failure(local: &Local, result: &TrialResult) -> Option<Control> {
-    if let Some(why) = never_quiet(local, result) {
-        return Some(Control::Unknown(Reason::NeverSteady, why));
-    }
-    let command = if local.driver.is_some() { "driver" } else { "command" };
-    let said = result.output.trim().lines().last().unwrap_or_default();
-    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    let why = match result.ending.exit {
-        Exit::Status(0) => return target_failure(result, &said).map(Control::Failed),
-        Exit::Status(code) => format!("the {command} ended with exit status {code}{said}"),
-        Exit::Signal(_) if result.ending.gaps.iter().any(|(file, _)| file == "*") => {
-            let (_, reason) =
-                result.ending.gaps.iter().find(|(file, _)| file == "*").expect("found");
-            format!("the command was stopped: {reason}")
-        }
-        Exit::Signal(number)
-            if FOREIGN_SIGNALS.iter().any(|foreign| foreign.as_raw() == number) =>
-        {
-            let why = format!(
-                "the {command} was killed by signal {number}, which killpoint did not send{said}"
-            );
-            return Some(Control::Unknown(Reason::ForeignDeath, why));
-        }
-        Exit::Signal(number) => format!("the {command} was killed by signal {number}{said}"),
-        Exit::NotStarted(number) => format!(
-            "the {command} could not be started: {}",
-            std::io::Error::from_raw_os_error(number)
-        ),
-        Exit::TimedOut => {
-            format!("the {command} did not end in time; give it longer with --timeout{said}")
-        }
-        Exit::Running => match result.ending.gaps.iter().find(|(file, _)| file == "*") {
-            Some((_, reason)) => format!("the command was stopped: {reason}"),
-            None => "the command was stopped before it ended".to_owned(),
-        },
-    };
-    Some(Control::Failed(why))
-}
-
-/// Why the target never became steady, if it did not.
-fn never_quiet(local: &Local, result: &TrialResult) -> Option<String> {
-    let (quiet, timeout) = (local.quiet.as_millis(), local.target_timeout.as_secs());
-    let is_driven = result.ending.turns.driver_ended.is_some();
-    match result.ending.exit {
-        _ if !result.ending.never_quiet => None,
-        Exit::Status(0) => Some(format!(
-            "what the workload left behind went on changing the state: there were never {quiet} ms \
-             without a change, within {timeout} s"
-        )),
-        _ if is_driven => None,
-        _ => Some(format!(
-            "the command never became quiet, so that its driver was not started: there were never \
-             {quiet} ms in which it slept and changed nothing, within {timeout} s"
-        )),
-    }
-}
-
-/// Why a target that has a driver cannot serve as a control: it may end by itself, but not fail.
-fn target_failure(result: &TrialResult, said: &str) -> Option<String> {
-    let how = match result.ending.target {
-        Exit::Running | Exit::Status(0) => return None,
-        Exit::Status(code) => format!("ended with exit status {code}"),
-        Exit::Signal(number) => format!("was killed by signal {number}"),
-        Exit::NotStarted(number) => {
-            let why = std::io::Error::from_raw_os_error(number);
-            return Some(format!("the command could not be started: {why}"));
-        }
-        Exit::TimedOut => "was stopped".to_owned(),
-    };
-    Some(format!("the command {how} before it was asked to end{said}"))
-}
-
-fn note_gaps(
-    local: &Local,
-    result: &TrialResult,
-    journalist: &mut Journalist,
-) -> Result<(), ExploreError> {
-    for (file, reason) in &result.ending.gaps {
-        journalist.tell(Event::NotCovered(NotCovered {
-            file: file.clone(),
-            reason: reason.clone(),
-            needed: true,
-        }))?;
-    }
-    for difference in unseen_changes(result).take(DIFFERENCES_NAMED_MAX) {
-        journalist.tell(Event::NotCovered(NotCovered {
-            file: difference.path.clone(),
-            reason: format!(
-                "something changes it that makes no call the recording has: at the end it {}; \
-                 crash points are judged by live kills, what lies between them is not covered",
-                difference.what
-            ),
-            needed: false,
-        }))?;
-    }
-    // Recordings that nobody reads afterwards cannot say more.
-    let says = local.checker == Checker::BuiltIn || result.after.is_some();
-    for (link, path) in result.ending.linked.iter().filter(|_| says) {
-        let read = result.links_read.contains(path);
-        let (why, needed) = match (&local.checker, read) {
-            (Checker::BuiltIn, _) => {
-                ("whether the next start needs it only a checker can say", true)
-            }
-            (_, true) => ("the checker opens it", true),
-            (_, false) => ("the checker does not open it", false),
-        };
-        journalist.tell(Event::NotCovered(NotCovered {
-            file: link.clone(),
-            reason: format!(
-                "leads to {path}, which the command changes and which is no part of the state; {why}"
-            ),
-            needed,
-        }))?;
-    }
-    for path in &result.ending.outside_writes {
-        let text = format!(
-            "the command changes {path}: outside of its state and of what it sees copy-on-write, so \
-             each of its runs here did that for real"
-        );
-        journalist.tell(Event::Note { text })?;
-    }
-    let (asked, left_over) = (result.ending.turns.asked, result.ending.left_over);
-    if asked > 0 && local.driver.is_none() {
-        let text = format!(
-            "{asked} processes were left when the command had ended and nothing moved any more: they \
-             were asked to end (SIGTERM)"
-        );
-        journalist.tell(Event::Note { text })?;
-    }
-    if left_over > 0 {
-        let seconds = local.stop.as_secs();
-        let text = format!(
-            "{left_over} processes did not end within {seconds} s when asked, and were killed"
-        );
-        journalist.tell(Event::Note { text })?;
-    }
-    Ok(())
-}
-
-/// Says so where a role that was asked for did nothing: its selector may be mistaken.
-fn note_idle_roles(
-    local: &Local,
-    addresses: &[Address],
-    journalist: &mut Journalist,
-) -> Result<(), ExploreError> {
-    let seen: BTreeSet<&str> = addresses.iter().filter_map(Address::role).collect();
-    for (role, selector) in local.roles.iter().filter(|(role, _)| !seen.contains(role)) {
-        let text = format!(
-            "no process of the role {role} ({selector}) made a call on the state: is its selector right?"
-        );
-        journalist.tell(Event::Note { text })?;
-    }
-    Ok(())
-}
-
-/// The addresses of a recording, in order.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn read_addresses(local: &Local, name: &str) -> Result<Vec<Address>, ExploreError> {
-    let mut reader = Reader::open(&local.folder.join(&format!("recordings/{name}.rec")))?;
-    let mut addresses = Vec::new();
-    while let Some(record) = reader.next_record()? {
-        if let Record::Operation(operation, _) = record {
-            addresses.push(operation.address);
-        }
-    }
-    Ok(addresses)
-}
-
-/// The last record of a recording.
-///
-/// # Errors
-/// If it cannot be read, or was cut off.
-pub fn read_ending(local: &Local, name: &str) -> Result<Ending, ExploreError> {
-    let path = local.folder.join(&format!("recordings/{name}.rec"));
-    let mut reader = Reader::open(&path)?;
-    while let Some(record) = reader.next_record()? {
-        if let Record::Ending(ending) = record {
-            return Ok(ending);
-        }
-    }
-    let problem = "was cut off: the run cannot be replayed".to_owned();
-    Err(ExploreError::Malformed { path, problem })
-}
-
-/// Whether an address is that of a call: stores into a mapping are seen at a stop by chance.
-pub fn is_call(address: &Address) -> bool {
-    !matches!(address, Address::Call { kind, .. } if !kind.is_point())
 }
 
 fn common(sets: &[Vec<Address>]) -> BTreeSet<Address> {
     let mut sets = sets.iter().map(|set| set.iter().cloned().collect::<BTreeSet<_>>());
     let first = sets.next().unwrap_or_default();
     sets.fold(first, |common, set| common.intersection(&set).cloned().collect())
-}
-
-fn tell_timeline(
-    local: &Local,
-    name: &str,
-    journal: &Journal,
-    phases: &Phases,
-    journalist: &mut Journalist,
-) -> Result<(), ExploreError> {
-    let mut reader = Reader::open(&local.folder.join(&format!("recordings/{name}.rec")))?;
-    let mut rows = Vec::new();
-    let mut omitted = 0;
-    while let Some(record) = reader.next_record()? {
-        let Record::Operation(operation, _) = record else { continue };
-        if rows.len() == TIMELINE_ROWS_MAX {
-            omitted += 1;
-            continue;
-        }
-        rows.push(TimelineRow {
-            ordinal: operation.ordinal,
-            acknowledged: journal.acknowledged(operation.journal_length),
-            phase: phases.at(operation.ordinal, operation.journal_length),
-            address: operation.address,
-            shown: operation.shown.join(", "),
-            call: operation.call,
-            process: operation.process,
-            result: operation.result,
-        });
-    }
-    Ok(journalist.tell(Event::Timeline { rows, omitted })?)
 }

@@ -1,11 +1,11 @@
 //! Crashes inside recovery, one level deep: a checker that reopens a store after a crash writes to
 //! it, too, and may be killed at any of those writes; the store must still open then.
 
+use super::finding_file::{FindingFile, RunFile};
 use super::findings::{address_at, shown_at};
 use super::judging::{Judged, judge_states};
 use super::plan::{Plan, distinct_kill_states, initial_image};
 use super::recordings::Recorded;
-use super::replay::{FindingFile, RunFile};
 use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
 use crate::asserter::checker::{Checker, Surroundings};
 use crate::environment::local::{Judges, Local, Subject, Trial, snapshot_name};

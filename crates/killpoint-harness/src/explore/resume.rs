@@ -6,12 +6,13 @@
 //! up again and stands in the log is not written a second time, so the log, and the report that is
 //! folded from it, become those of a run that was never interrupted.
 
-use super::judging::Judged;
+use super::ExploreError;
+use super::judging::{Judged, SECOND_CHECK_NOTE};
 use super::pinned::Pinned;
 use super::plan::Plan;
-use super::prepare::{ExploreError, Prepared};
+use super::prepare::Prepared;
 use super::{Explored, Interrupt, Journalist, Options, Watch, go_on, prepare};
-use crate::environment::local::{Local, TrialResult};
+use crate::environment::local::Local;
 use crate::recover::recover;
 use crate::store::{EventLog, RunFolder, StoreError};
 use killpoint_engine::arena::Containment;
@@ -29,8 +30,6 @@ use std::path::PathBuf;
 
 /// Version of `setup.json`.
 const SETUP_VERSION: u32 = 2;
-/// What a note about a second check begins with; it belongs to the judged state before it.
-pub(super) const SECOND_CHECK_NOTE: &str = "the recovered store of";
 
 /// All that a run was begun with, but for values of the environment: `setup.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -263,38 +262,6 @@ impl Earlier {
             _ => None,
         }
     }
-}
-
-/// Keeps what a recording gave, so that it need not be made again.
-pub(super) fn save_result(
-    folder: &RunFolder,
-    number: u32,
-    result: &TrialResult,
-) -> Result<(), StoreError> {
-    let text = serde_json::to_vec(result).expect("plain data");
-    folder.write(&format!("recordings/{number}.json"), &text).map(|_| ())
-}
-
-/// What a recording of the interrupted part gave.
-pub(super) fn load_result(
-    folder: &RunFolder,
-    number: u32,
-    digest: &str,
-) -> Result<TrialResult, ExploreError> {
-    let recording = folder.join(&format!("recordings/{number}.rec"));
-    let input = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| ExploreError::Input { path, source }
-    };
-    let bytes = fs::read(&recording).map_err(input(&recording))?;
-    if blake3::hash(&bytes).to_hex().as_str() != digest {
-        let problem = "not the recording that the event log names; start the run anew".to_owned();
-        return Err(ExploreError::Malformed { path: recording, problem });
-    }
-    let path = folder.join(&format!("recordings/{number}.json"));
-    let bytes = fs::read(&path).map_err(input(&path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ExploreError::Malformed { path, problem: error.to_string() })
 }
 
 /// The folder of a run that was interrupted, for the message that says so.

@@ -6,11 +6,11 @@
 
 mod minimise;
 
+use super::finding_file::{FindingFile, RunFile};
 use super::findings::address_at;
 use super::judging::{Judged, judge_states};
 use super::plan::{self, Plan};
 use super::recordings::{Recorded, record_once};
-use super::replay::{FindingFile, RunFile};
 use super::strikes::{RETRIES_MAX, can_strike, expected, strike, strike_at};
 use super::{ExploreError, Journalist, Options, Progress, Watch};
 use crate::environment::local::{Judges, Local, Subject};

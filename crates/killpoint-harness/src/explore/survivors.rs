@@ -2,10 +2,10 @@
 //! `tree` others go on writing after the kill; and where something changed the state that is not in
 //! the recording, only the real state shows it.
 
+use super::finding_file::{FindingFile, RunFile};
 use super::findings::{address_at, held_neighbours, shown_at};
 use super::plan::Plan;
 use super::recordings::{Recorded, is_call};
-use super::replay::{FindingFile, RunFile};
 use super::strikes::{RETRIES_MAX, Strike, expected, strike};
 use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
 use crate::diagnose::{Cause, Failure, diagnose};
