@@ -90,6 +90,11 @@ elif mode == "flood":
     block = b"x" * 65535 + b"\n"
     for _ in range(512):
         os.write(1, block)
+elif mode == "flood-for-ever":
+    on_term(lambda *_: os._exit(0))
+    killpoint.ready()
+    while True:
+        os.write(1, b"x" * 65535 + b"\n")
 elif mode == "closed-pipes":
     os.close(1)
     os.close(2)
@@ -103,6 +108,20 @@ elif mode == "rename":
         comm.write("another-name")
     killpoint.ready()
     time.sleep(1)
+elif mode == "rename-for-ever":
+    with open("/proc/self/comm", "w") as comm:
+        comm.write("another-name")
+    killpoint.ready()
+    for_ever()
+elif mode == "second-life-fails":
+    if os.environ["KILLPOINT_LIFE"] != "1":
+        sys.exit(3)
+    killpoint.ready()
+    for_ever()
+elif mode == "second-life-never-ready":
+    if os.environ["KILLPOINT_LIFE"] == "1":
+        killpoint.ready()
+    for_ever()
 elif mode == "silent":
     killpoint.ready()
     killpoint.heartbeat()

@@ -8,6 +8,7 @@
 //! The target runs below a supervisor of its own process, so that either may be killed: the end of the
 //! supervisor's standard input stops everything, and a watchdog lifts what lasts.
 
+mod ends;
 mod judging;
 mod objectives;
 mod prepare;

@@ -160,6 +160,8 @@ pub enum StopSignal {
     Usr1,
     /// SIGUSR2.
     Usr2,
+    /// SIGKILL: for a program that is meant to be killed. It is not asked, and cannot ignore it.
+    Kill,
 }
 
 impl StopSignal {
@@ -169,6 +171,7 @@ impl StopSignal {
             StopSignal::Hup => 1,
             StopSignal::Int => 2,
             StopSignal::Quit => 3,
+            StopSignal::Kill => 9,
             StopSignal::Usr1 => 10,
             StopSignal::Usr2 => 12,
             StopSignal::Term => 15,

@@ -6,6 +6,9 @@ use killpoint_model::trial::Heartbeats;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// Most ends that are kept.
+const ENDS_MAX: usize = 10_000;
+
 /// What is known of the supervised processes.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -21,6 +24,8 @@ pub(super) struct State {
     pub(super) restarts: u64,
     /// Sequences of checkpoints, in the order in which they were told.
     pub(super) checkpoints: Vec<u64>,
+    /// Which processes ended, and how, in their order.
+    pub(super) ends: Vec<(String, End)>,
     /// How often each event was told since the workload began.
     pub(super) counts: BTreeMap<(String, String), u32>,
     /// The supervisor's clock.
@@ -117,6 +122,11 @@ impl State {
         if let Lifecycle::CheckpointSaved { sequence } = record.event {
             self.checkpoint = Some(sequence);
             self.checkpoints.push(sequence);
+        }
+        if let Lifecycle::Ended { end, .. } = &record.event
+            && self.ends.len() < ENDS_MAX
+        {
+            self.ends.push((name.clone(), *end));
         }
         let Some(process) = self.processes.get_mut(&name) else { return };
         match &record.event {

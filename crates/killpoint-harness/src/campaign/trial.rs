@@ -1,5 +1,6 @@
 //! One trial: the target is started, driven, struck, waited for, stopped and judged.
 
+use super::ends;
 use super::judging::{self, Judge, Marks, Readings};
 use super::prepare::{CampaignError, Options};
 use super::state::State;
@@ -139,12 +140,20 @@ impl Trial<'_, '_> {
             self.finish_workload()?;
         }
         let _ = self.stage.injector.rollback();
-        let (is_down, last_words) = self.supervisor.stop(timeouts.stop.duration());
+        self.stop(timeouts.stop)
+    }
+
+    /// Stops everything, and judges how it ended.
+    fn stop(&mut self, limit: Span) -> Result<(), CampaignError> {
+        let (is_down, last_words) = self.supervisor.stop(limit.duration());
         for record in last_words {
             self.take(record)?;
         }
+        if let Some(judgement) = ends::judge(&self.state, self.number == 0) {
+            self.worsen(judgement);
+        }
         if !is_down {
-            let why = format!("The target was not down within {} of its stop.", timeouts.stop);
+            let why = format!("The target was not down within {limit} of its stop.");
             self.worsen(Judgement::violated(Class::Hung, why));
         }
         Ok(())
@@ -318,7 +327,18 @@ impl Trial<'_, '_> {
             timed_out,
             acknowledged: self.journal().1,
         };
-        tell(self.stage.journalist, event)
+        tell(self.stage.journalist, event)?;
+        // In the control nothing was done that could make it fail.
+        if self.number == 0 && !timed_out && status.is_some_and(|status| status != 0) {
+            let words = self.world.folder.join("workload.stderr");
+            let status = status.unwrap_or_default();
+            let why = format!(
+                "The workload ended with exit status {status}; its words are in {}.",
+                words.display()
+            );
+            self.worsen(Judgement::unknown(Reason::JudgeFailed, why));
+        }
+        Ok(())
     }
 
     fn workload_has_ended(&self) -> bool {

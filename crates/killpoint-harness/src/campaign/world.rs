@@ -8,6 +8,7 @@ use killpoint_model::supervision::{Probe, Supervision};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -199,14 +200,16 @@ impl Drop for Running {
     }
 }
 
-/// Copies a directory: directories, files with their modes, symbolic links. Sockets and pipes are left
-/// out: nobody is at their other end.
+/// Copies a directory: directories, files with their modes, symbolic links; with their owners, where we
+/// may give files away. Sockets and pipes are left out: nobody is at their other end.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut open = vec![(from.to_owned(), to.to_owned())];
     let mut entries = 0;
     while let Some((from, to)) = open.pop() {
         fs::create_dir_all(&to)?;
-        fs::set_permissions(&to, fs::metadata(&from)?.permissions())?;
+        let metadata = fs::metadata(&from)?;
+        keep_owner(&metadata, &to)?;
+        fs::set_permissions(&to, metadata.permissions())?;
         for entry in fs::read_dir(&from)? {
             let entry = entry?;
             entries += 1;
@@ -217,11 +220,55 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
             if kind.is_dir() {
                 open.push((entry.path(), to));
             } else if kind.is_symlink() {
-                std::os::unix::fs::symlink(fs::read_link(entry.path())?, to)?;
+                std::os::unix::fs::symlink(fs::read_link(entry.path())?, &to)?;
+                keep_owner(&entry.metadata()?, &to)?;
             } else if kind.is_file() {
-                fs::copy(entry.path(), to)?;
+                fs::copy(entry.path(), &to)?;
+                keep_owner(&entry.metadata()?, &to)?;
+                fs::set_permissions(&to, entry.metadata()?.permissions())?;
             }
         }
     }
     Ok(())
+}
+
+/// A server that root starts as another user must be able to read the copy of its state. Only root can
+/// give files away.
+fn keep_owner(metadata: &fs::Metadata, to: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    // Before the mode is set: to give a file away takes its set-user-ID bit.
+    std::os::unix::fs::lchown(to, Some(metadata.uid()), Some(metadata.gid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_copy_has_the_modes_of_the_original_and_its_owners_where_root_makes_it() {
+        let world = tempfile::tempdir().expect("a directory");
+        let (from, to) = (world.path().join("from"), world.path().join("to"));
+        fs::create_dir(&from).expect("made");
+        fs::write(from.join("data"), "x").expect("written");
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        mode(&from.join("data"), 0o600).expect("ours");
+        mode(&from, 0o700).expect("ours");
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            for path in [from.join("data"), from.clone()] {
+                std::os::unix::fs::lchown(path, Some(4_711), Some(4_712)).expect("we are root");
+            }
+        }
+        copy(&from, &to).expect("copied");
+        for (path, mode) in [(to.join("data"), 0o600), (to.clone(), 0o700)] {
+            let metadata = fs::metadata(&path).expect("it is there");
+            assert_eq!(metadata.mode() & 0o7777, mode, "{}", path.display());
+            let owner = fs::metadata(&from).expect("it is there").uid();
+            assert_eq!(metadata.uid(), owner, "{}", path.display());
+            assert!(!is_root || metadata.gid() == 4_712, "{}", path.display());
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod drafts;
 #[cfg(feature = "dumps")]
 mod dumps;
 mod guests;
+mod hard_targets;
 mod log;
 mod phases;
 mod report;

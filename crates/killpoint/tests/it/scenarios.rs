@@ -17,7 +17,7 @@ fn command(world: &World, verb: &str) -> Command {
     command
 }
 
-fn run(world: &World, scenario: &str, arguments: &[&str]) -> Report {
+pub fn run(world: &World, scenario: &str, arguments: &[&str]) -> Report {
     let mut command = command(world, "run");
     command.arg(scenario).args(arguments).args(["--format", "json", "--out"]).arg(world.out());
     explored(&mut command).report
@@ -29,8 +29,8 @@ fn shipped(name: &str, seed: &str) -> Report {
     run(&world, path.to_str().expect("a text"), &["--seed", seed])
 }
 
-/// A scenario with a target that sleeps.
-fn write(world: &World, name: &str, text: &str) -> String {
+/// Writes a scenario into a test's directory; its path.
+pub fn write(world: &World, name: &str, text: &str) -> String {
     let path = world.join(name);
     fs::write(&path, text).expect("written");
     path.to_str().expect("a text").to_owned()

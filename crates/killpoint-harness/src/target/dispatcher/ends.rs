@@ -5,6 +5,7 @@ use super::super::process::{Ending, Life, Phase, Rung, StopReason};
 use super::Dispatcher;
 use killpoint_engine::descendants;
 use killpoint_model::lifecycle::{End, Exit, Lifecycle};
+use killpoint_model::supervision::StopSignal;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,7 +82,8 @@ impl Dispatcher {
             self.settle(index);
         }
         let swept = descendants::end(|| self.members(index));
-        let end = name(&life, exit, swept);
+        let stop = self.processes[index].process.stop.signal;
+        let end = name(&life, exit, swept, stop == StopSignal::Kill);
         self.processes[index].last_end = Some(end);
         let after_us = u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX);
         self.tell(index, Lifecycle::Ended { end, exit, after_us, swept });
@@ -133,7 +135,7 @@ impl Dispatcher {
 }
 
 /// What an end is called.
-fn name(life: &Life, exit: Option<Exit>, swept: u32) -> End {
+fn name(life: &Life, exit: Option<Exit>, swept: u32, is_stopped_by_kill: bool) -> End {
     let by_itself = match exit {
         Some(Exit::Status(0)) if swept > 0 => End::Detached,
         Some(Exit::Status(0)) | None => End::Finished,
@@ -153,7 +155,11 @@ fn name(life: &Life, exit: Option<Exit>, swept: u32) -> End {
         StopReason::Announced if by_itself == End::Detached => End::Finished,
         StopReason::Announced => by_itself,
         // A kill that the supervisor did not send may come at any time.
-        StopReason::Asked if matches!(exit, Some(Exit::Signal { number: 9, .. })) => End::Killed,
+        StopReason::Asked
+            if !is_stopped_by_kill && matches!(exit, Some(Exit::Signal { number: 9, .. })) =>
+        {
+            End::Killed
+        }
         StopReason::Asked => End::Stopped,
     }
 }
