@@ -15,6 +15,7 @@ mod report;
 mod roles;
 mod scenarios;
 mod self_checks;
+mod servers;
 mod shrink;
 mod supervise;
 mod support;
