@@ -4,7 +4,9 @@ mod ends;
 mod killed;
 mod requests;
 mod restarts;
+mod said;
 mod sdk;
+mod stops;
 
 use crate::support::World;
 use killpoint_model::lifecycle::{Lifecycle, Record};
@@ -33,13 +35,18 @@ impl Supervisor {
 
     /// The mark stands in the environment of everything that it starts, and nowhere else.
     fn start_in(world: World, flags: &[&str], command: &[&str]) -> Supervisor {
+        Supervisor::start_telling(world, flags, command, Stdio::null())
+    }
+
+    /// The same, with somebody at the other end of its standard output.
+    fn start_telling(world: World, flags: &[&str], command: &[&str], output: Stdio) -> Supervisor {
         let mut tool = world.killpoint();
         tool.args(["supervise", "--events", "events.jsonl", "--quiet"]).args(flags);
         if !command.is_empty() {
             tool.arg("--").args(command);
         }
         tool.env("KILLPOINT_TEST_MARK", world.path()).env("TMPDIR", world.path());
-        tool.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        tool.stdin(Stdio::piped()).stdout(output).stderr(Stdio::inherit());
         let process = tool.spawn().expect("the tool starts");
         Supervisor { world, process }
     }

@@ -29,6 +29,7 @@ impl Dispatcher {
             // Asked twice: no more patience.
             for index in 0..self.processes.len() {
                 if self.processes[index].is_alive() {
+                    self.note_whether_it_ignores(index);
                     self.kill(index);
                 }
             }
@@ -131,16 +132,27 @@ impl Dispatcher {
         }
     }
 
-    /// The grace of a rung is over.
-    pub(super) fn escalate(&mut self, index: usize) {
+    /// Before a kill: whether the signal that asked it to end was thrown away.
+    fn note_whether_it_ignores(&mut self, index: usize) {
         let number = self.processes[index].process.stop.signal.number();
         let Some(life) = self.life(index) else { return };
         let pid = life.main.identity.pid;
-        let Some(stopping) = &mut life.stopping else { return };
+        if let Some(stopping) = &mut life.stopping
+            && stopping.rung == Rung::Signal
+        {
+            stopping.ignored = ignores(pid, number);
+        }
+    }
+
+    /// The grace of a rung is over.
+    pub(super) fn escalate(&mut self, index: usize) {
+        let Some(stopping) = self.life(index).and_then(|life| life.stopping.as_ref()) else {
+            return;
+        };
         match stopping.rung {
             Rung::Wait | Rung::Command => self.signal_to_stop(index),
             Rung::Signal => {
-                stopping.ignored = ignores(pid, number);
+                self.note_whether_it_ignores(index);
                 self.kill(index);
             }
             Rung::Kill => {

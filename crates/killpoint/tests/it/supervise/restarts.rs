@@ -128,6 +128,33 @@ fn a_state_of_another_version_is_refused_replaced_or_said() {
 }
 
 #[test]
+fn a_version_is_read_from_a_file_or_printed_by_a_command() {
+    for source in [r#"{ file = "version" }"#, r#"{ command = ["cat", "version"] }"#] {
+        for (version, is_accepted) in [("3\n", true), ("9\n", false), ("three\n", false)] {
+            let world = World::new();
+            fs::write(world.join("version"), version).expect("written");
+            config(
+                &world,
+                &format!(
+                    "version = 1\n[processes.app]\ncommand = [\"true\"]\nrestart = \"never\"
+                    schema = {{ version-in = {source}, accepts = \"2..4\", otherwise = \"refuse\" }}"
+                ),
+            );
+            let (status, records) =
+                Supervisor::start_in(world, &["--config", "processes.toml"], &[]).end();
+            let told = records.iter().find_map(|record| match &record.event {
+                Lifecycle::SchemaMismatch { found, .. } => Some(*found),
+                _ => None,
+            });
+            let expected = if is_accepted { None } else { Some(version.trim().parse().ok()) };
+            assert_eq!(told, expected, "{source} {version}: {records:#?}");
+            assert_eq!(started(&records).len(), usize::from(is_accepted), "{source} {version}");
+            assert_eq!(status.code(), Some(i32::from(!is_accepted)), "{source} {version}");
+        }
+    }
+}
+
+#[test]
 fn processes_start_after_those_that_they_come_after_and_stop_before_them() {
     let world = World::new();
     config(
