@@ -62,6 +62,20 @@ pub fn by_table(root: i32) -> Vec<Identity> {
     found
 }
 
+/// Whoever has one of these variables, `NAME=value`, in the environment that it was started with. Who
+/// was started with another one, or does not let itself be looked at, is not found.
+pub fn by_environment(variables: &[Vec<u8>]) -> Vec<Identity> {
+    let running = if variables.is_empty() { Vec::new() } else { identity::all() };
+    let is_marked = |status: &identity::Status| {
+        let environment =
+            fs::read(format!("/proc/{}/environ", status.identity.pid)).unwrap_or_default();
+        let mut own = environment.split(|byte| *byte == 0);
+        own.any(|variable| variables.iter().any(|mark| mark == variable))
+    };
+    let marked = running.into_iter().filter(|it| !it.ended && is_marked(it));
+    marked.map(|status| status.identity).collect()
+}
+
 /// Ends everybody whom `find` finds, until it finds nobody; returns how many there were. They are all
 /// stopped before the first is killed, so that none can start others meanwhile. Bounded.
 pub fn end(mut find: impl FnMut() -> Vec<Identity>) -> u32 {

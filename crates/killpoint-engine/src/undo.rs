@@ -70,6 +70,11 @@ pub enum Made {
         /// The value of `KILLPOINT_SUPERVISOR`.
         mark: String,
     },
+    /// Programs that the tool itself starts: a workload, checkers. The tool's death is theirs.
+    Marked {
+        /// The variable, `NAME=value`, that they have in their environment.
+        variable: Vec<u8>,
+    },
     /// Not made but undone: everything above.
     Undone,
 }
@@ -138,6 +143,15 @@ pub fn faults(records: &[Made]) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// The variables by which the tool's own programs are known.
+pub fn marks(records: &[Made]) -> Vec<Vec<u8>> {
+    let marked = records.iter().filter_map(|record| match record {
+        Made::Marked { variable } => Some(variable.clone()),
+        _ => None,
+    });
+    marked.collect()
 }
 
 /// Lifts every fault of a run that was not lifted; each with what came of it.

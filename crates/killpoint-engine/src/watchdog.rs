@@ -1,8 +1,8 @@
 //! The watchdog of a run that injects faults: a process of its own that holds one end of a pipe. The
 //! moment the harness dies, however it dies, the kernel closes the other end, and the watchdog lifts
-//! every fault that stands in the undo log.
+//! every fault that stands in the undo log, and ends what the harness itself had started.
 
-use crate::undo;
+use crate::{descendants, undo};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
@@ -73,8 +73,10 @@ fn watch(pipe: OwnedFd, run: &Path) {
     while pipe.read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {}
     for _ in 0..TRIES_MAX {
         match undo::lift_all(run) {
-            Ok(lifted) if lifted.iter().all(|(_, result)| result.is_ok()) => return,
+            Ok(lifted) if lifted.iter().all(|(_, result)| result.is_ok()) => break,
             _ => thread::sleep(TRY_INTERVAL),
         }
     }
+    let marks = undo::marks(&undo::read(run).unwrap_or_default());
+    descendants::end(|| descendants::by_environment(&marks));
 }

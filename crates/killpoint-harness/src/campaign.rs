@@ -1,16 +1,21 @@
 //! The run of a scenario: the control, then each trial of the plan.
 //!
-//! The rooms: `prepare` (what can be carried out here, the run's folder), `world` (one trial's copies,
+//! The rooms: `prepare` (what can be carried out here, the run's folder), `course` (which trial when and
+//! how often), `again` (replay and resume) with `log` (what was done already), `world` (one trial's copies,
 //! supervisor and workload), `supervisor` (the process that keeps the target up), `trial` (one trial
-//! from start to verdict), `state` (what is known of the target), `waiting` (for moments and triggers),
+//! from start to verdict), `position` (where a strike stands, and getting there again), `state` (what is known of the target), `waiting` (for moments and triggers),
 //! `strike` (one fault on the processes that it is meant for), `judging` (invariants), `objectives`.
 //!
 //! The target runs below a supervisor of its own process, so that either may be killed: the end of the
 //! supervisor's standard input stops everything, and a watchdog lifts what lasts.
 
+mod again;
+mod course;
 mod ends;
 mod judging;
+mod log;
 mod objectives;
+mod position;
 mod prepare;
 mod state;
 mod strike;
@@ -19,18 +24,25 @@ mod trial;
 mod waiting;
 mod world;
 
-pub use prepare::{CampaignError, Options};
+pub use again::{Again, replay, resume};
+pub use course::{Course, ROUNDS_MAX};
+pub use prepare::{CampaignError, Options, Replayed, is_campaign};
 
-use crate::explore::{Journalist, Progress, Watch};
+use crate::explore::findings::{read_keys, write_keys};
+use crate::explore::{Journalist, Watch};
 use crate::injector::Injector;
 use crate::store::RunFolder;
+use course::Rounds;
+use killpoint_model::Outcome;
 use killpoint_model::event::Event;
 use killpoint_model::objective::Measurement;
-use killpoint_model::plan::{Plan, PlannedTrial};
-use killpoint_model::report::Report;
+use killpoint_model::plan::Plan;
+use killpoint_model::report::{CampaignReport, Report, Tally, TrialReport};
 use killpoint_model::trial::TrialEvent;
-use killpoint_model::{Outcome, Verdict};
+use log::Earlier;
+use std::collections::BTreeSet;
 use std::time::Instant;
+use trial::Stage;
 
 /// A finished run.
 #[derive(Debug)]
@@ -46,89 +58,122 @@ pub struct Campaign {
 /// # Errors
 /// If it cannot be carried out here, or the run's folder cannot be written. What is found is no error.
 pub fn run(plan: &Plan, options: &Options, watch: Watch<'_>) -> Result<Campaign, CampaignError> {
+    begin(plan, options, None, watch)
+}
+
+/// Carries out a plan from the state as it is now, or as an earlier run found it.
+fn begin(
+    plan: &Plan,
+    options: &Options,
+    earlier: Option<&RunFolder>,
+    watch: Watch<'_>,
+) -> Result<Campaign, CampaignError> {
     prepare::check(plan, options)?;
-    let folder = prepare::make_folder(plan, options)?;
+    read_baseline(options)?;
+    let folder = prepare::make_folder(plan, options, earlier)?;
     // Before there are threads: the watchdog is forked.
-    let mut injector = Injector::start(folder.path())?;
-    let mut journalist = prepare::begin(plan, options, &folder)?;
-    let begun = Instant::now();
-    let result = carry_out(plan, options, &folder, &mut journalist, &mut injector, watch);
+    let injector = Injector::start(folder.path())?;
+    let journalist = prepare::begin(plan, options, &folder)?;
+    go_on(plan, options, Begun { folder, injector, journalist, earlier: Earlier::default() }, watch)
+}
+
+/// A run that has its folder.
+struct Begun {
+    folder: RunFolder,
+    injector: Injector,
+    journalist: Journalist,
+    /// What was done before it was interrupted.
+    earlier: Earlier,
+}
+
+/// All that comes after the preparations, in a new run and in a resumed one.
+fn go_on(
+    plan: &Plan,
+    options: &Options,
+    begun: Begun,
+    watch: Watch<'_>,
+) -> Result<Campaign, CampaignError> {
+    let Begun { folder, mut injector, mut journalist, earlier } = begun;
+    let since = Instant::now();
+    let stage = Stage {
+        plan,
+        options,
+        folder: &folder,
+        journalist: &mut journalist,
+        injector: &mut injector,
+        control: judging::Readings::new(),
+        known: read_baseline(options)?,
+    };
+    let result = carry_out(stage, earlier, watch);
     let _ = injector.rollback();
+    // What could not be undone now stays in the undo log for `killpoint recover`.
+    let undo = || drop(crate::recover::recover(&folder));
     let (outcome, explanation) = match result {
         Ok(ended) => ended,
         Err(error) => {
             journalist.sync()?;
+            undo();
             return Err(error);
         }
     };
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = since.elapsed().as_secs_f64();
     journalist.tell(Event::Stage { name: "trials".to_owned(), seconds })?;
     journalist.tell(Event::RunEnded { result: outcome, explanation })?;
     let report = journalist.report().clone();
     crate::report::write_all(&folder, &report)?;
+    if let Some(path) = &options.write_baseline {
+        let trials = report.campaign.iter().flat_map(|it| &it.trials);
+        write_keys(&options.directory.join(path), trials.filter_map(TrialReport::key).collect())?;
+    }
+    undo();
+    folder.remove_older(options.keep)?;
     Ok(Campaign { folder, report })
+}
+
+fn read_baseline(options: &Options) -> Result<BTreeSet<String>, CampaignError> {
+    match &options.baseline {
+        Some(path) => Ok(read_keys(&options.directory.join(path))?),
+        None => Ok(BTreeSet::new()),
+    }
 }
 
 /// The trials, and what follows from them.
 fn carry_out(
-    plan: &Plan,
-    options: &Options,
-    folder: &RunFolder,
-    journalist: &mut Journalist,
-    injector: &mut Injector,
+    mut stage: Stage<'_>,
+    earlier: Earlier,
     watch: Watch<'_>,
 ) -> Result<(Outcome, String), CampaignError> {
+    let plan = stage.plan;
+    let planned = prepare::planned(plan, stage.options);
     let begun = Instant::now();
-    let planned: Vec<&PlannedTrial> = plan
-        .trials
-        .iter()
-        .filter(|trial| options.only.is_none_or(|only| trial.ordinal == only))
-        .collect();
-    let total = planned.len() as u64 * u64::from(options.repeat);
-    let mut tell = |done: u64| {
-        let elapsed = begun.elapsed();
-        watch(&Progress { stage: "trials", done, total, elapsed });
-    };
-    tell(0);
-    let control = judging::Readings::new();
-    let mut stage = trial::Stage { plan, options, folder, journalist, injector, control };
-    let control = stage.run(None, 1)?;
-    if control.judgement.verdict != Verdict::Held {
-        let why = format!("the control did not hold: {}", control.judgement.detail);
-        return Ok((Outcome::BaselineFailed, why));
+    let mut rounds = Rounds { stage: &mut stage, planned, earlier, watch, begun };
+    if let Some(why) = rounds.control()? {
+        return Ok((Outcome::BaselineFailed, format!("the control did not hold: {why}")));
     }
-    let (mut done, mut fired, mut worst) = (0, 0, Verdict::Held);
-    for planned in planned {
-        for attempt in 1..=options.repeat {
-            let ended = stage.run(Some(planned), attempt)?;
-            fired += ended.fired;
-            worst = worst.max(ended.judgement.verdict);
-            done += 1;
-            tell(done);
-            if options.interrupt.is_requested() {
-                return Ok((Outcome::Interrupted, String::new()));
-            }
-        }
-    }
+    rounds.carry_out()?;
     let measured = objectives::judge(plan, stage.journalist)?;
-    Ok(conclude(fired, &worst, &measured))
+    let campaign = stage.journalist.report().campaign.as_ref();
+    let total = campaign.map(CampaignReport::total).unwrap_or_default();
+    Ok(conclude(&total, &measured))
 }
 
-fn conclude(fired: u64, worst: &Verdict, measured: &[Measurement]) -> (Outcome, String) {
+fn conclude(total: &Tally, measured: &[Measurement]) -> (Outcome, String) {
     let named = |is_meant: fn(&Measurement) -> bool| {
         let names = measured.iter().filter(|it| is_meant(it)).map(|it| it.objective.as_str());
         names.collect::<Vec<_>>().join(", ")
     };
     let (missed, open) = (named(Measurement::is_missed), named(Measurement::is_open));
-    match worst {
-        Verdict::Violated(_) => (Outcome::Violated, String::new()),
-        _ if fired == 0 => (Outcome::Vacuous, "no strike of the plan did anything".to_owned()),
+    match total {
+        Tally { violated: 1.., .. } => (Outcome::Violated, String::new()),
+        Tally { fired: 0, .. } => {
+            (Outcome::Vacuous, "no strike of the plan did anything".to_owned())
+        }
         _ if !missed.is_empty() => (Outcome::Violated, format!("objectives missed: {missed}")),
-        Verdict::Unknown(_) => (Outcome::Unknown, String::new()),
+        Tally { unknown: 1.., .. } => (Outcome::Unknown, String::new()),
         _ if !open.is_empty() => {
             (Outcome::Unknown, format!("objectives that nothing was measured for: {open}"))
         }
-        Verdict::Held => (Outcome::Pass, String::new()),
+        _ => (Outcome::Pass, String::new()),
     }
 }
 
@@ -140,21 +185,23 @@ fn tell(journalist: &mut Journalist, event: TrialEvent) -> Result<(), CampaignEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use killpoint_model::{Class, Reason};
 
     #[test]
     fn the_result_is_the_worst_and_vacuous_where_nothing_fired() {
-        let unknown = Verdict::Unknown(Reason::NotFired);
-        let result = |fired, worst: &Verdict, measured| conclude(fired, worst, measured).0;
+        let result = |fired, unknown, violated, measured: &[Measurement]| {
+            conclude(&Tally { fired, unknown, violated, ..Tally::default() }, measured).0
+        };
         let measured = || Measurement::of("restarts", "3");
         let (met, missed) = ([measured().against("4", true)], [measured().against("2", false)]);
         let open = [measured().not_measured("2")];
-        assert_eq!(result(3, &Verdict::Held, &met), Outcome::Pass);
-        assert_eq!(result(3, &Verdict::Held, &missed), Outcome::Violated);
-        assert_eq!(result(3, &Verdict::Held, &open), Outcome::Unknown);
-        assert_eq!(result(1, &unknown, &met), Outcome::Unknown);
-        assert_eq!(result(0, &unknown, &met), Outcome::Vacuous);
-        assert_eq!(result(0, &Verdict::Held, &met), Outcome::Vacuous);
-        assert_eq!(result(1, &Verdict::Violated(Class::Lost), &met), Outcome::Violated);
+        assert_eq!(result(3, 0, 0, &met), Outcome::Pass);
+        assert_eq!(result(3, 0, 0, &missed), Outcome::Violated);
+        assert_eq!(result(3, 0, 0, &open), Outcome::Unknown);
+        assert_eq!(result(1, 1, 0, &met), Outcome::Unknown);
+        assert_eq!(result(0, 1, 0, &met), Outcome::Vacuous);
+        assert_eq!(result(0, 0, 0, &met), Outcome::Vacuous);
+        assert_eq!(result(1, 0, 1, &met), Outcome::Violated);
+        let known = Tally { fired: 1, known: 1, ..Tally::default() };
+        assert_eq!(conclude(&known, &met).0, Outcome::Pass, "it stands in the baseline");
     }
 }

@@ -101,6 +101,11 @@ impl Journalist {
         Journalist { log, report, earlier: Earlier::new(events) }
     }
 
+    /// Appends to the log of an interrupted run; what comes up again is written again.
+    pub(crate) fn add_to(log: EventLog, events: &[Event]) -> Self {
+        Journalist { log, report: Report::from_events(events), earlier: Earlier::default() }
+    }
+
     /// Writes an event down, unless it comes up again in a resumed run.
     ///
     /// # Errors

@@ -2,16 +2,19 @@
 
 use crate::store::{RunFolder, StoreError, has_ended};
 use killpoint_engine::arena::empty_directory;
-use killpoint_engine::guardian;
 use killpoint_engine::identity::{self, Identity, Status};
 use killpoint_engine::undo::{self, Fault, Made};
+use killpoint_engine::{descendants, guardian};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The variable in which a supervisor marks what it starts.
 const MARK: &str = "KILLPOINT_SUPERVISOR";
+/// The variable in which a run marks its workload and its checkers: the folder of the run.
+pub const RUN_MARK: &str = "KILLPOINT_RUN";
 
 /// What was found and done, in plain words, one sentence each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +41,22 @@ pub enum RecoverError {
     /// The run's folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Writes down that this process works on a run, and by what mark it knows what it starts itself.
+///
+/// # Errors
+/// If the undo log cannot be written.
+pub fn announce_tool(folder: &RunFolder) -> Result<(), StoreError> {
+    let path = folder.join(undo::FILE_NAME);
+    let fail = |source| StoreError::Io { action: "write", path: path.clone(), source };
+    let process = Identity::current().map_err(fail)?;
+    let mut variable = format!("{RUN_MARK}=").into_bytes();
+    variable.extend(folder.path().as_os_str().as_bytes());
+    for made in [Made::Tool { process, boot: identity::boot() }, Made::Marked { variable }] {
+        undo::append(folder.path(), &made).map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// Undoes what stands in the undo log of a run. Doing it twice does nothing more.
@@ -133,20 +152,16 @@ fn end_processes(folder: &RunFolder, records: &[Made], recovered: &mut Recovered
 /// What a supervisor started, where its guardian died with it: the programs, and whoever has the
 /// supervisor's mark, which names one supervisor and no other.
 fn end_supervised(records: &[Made], recovered: &mut Recovered) {
-    let mut marks = BTreeSet::new();
+    let mut marks: BTreeSet<Vec<u8>> = undo::marks(records).into_iter().collect();
     for record in records {
         if let Made::Supervised { process, mark } = record {
             end(*process, "a supervised process", recovered);
             marks.insert(format!("{MARK}={mark}").into_bytes());
         }
     }
-    let running = if marks.is_empty() { Vec::new() } else { identity::all() };
-    for member in running.iter().filter(|it| !it.ended) {
-        let environment =
-            fs::read(format!("/proc/{}/environ", member.identity.pid)).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| marks.contains(variable)) {
-            end(member.identity, "what a supervised process started", recovered);
-        }
+    let marks: Vec<Vec<u8>> = marks.into_iter().collect();
+    for member in descendants::by_environment(&marks) {
+        end(member, "what the run started", recovered);
     }
 }
 

@@ -5,7 +5,10 @@
 
 mod campaign;
 
-pub use campaign::{BrokenInvariant, CampaignReport, Mark, MarkKind, Timeline, TrialReport, ended};
+pub use campaign::{
+    BrokenInvariant, CampaignReport, Mark, MarkKind, Tally, Timeline, TrialReport, ended,
+    key as trial_key,
+};
 
 use crate::address::Address;
 use crate::crash_model::CrashModel;
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of `report.json` and of the finding file.
-pub const REPORT_VERSION: u32 = 3;
+pub const REPORT_VERSION: u32 = 4;
 
 /// Counts of one crash model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

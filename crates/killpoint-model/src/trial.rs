@@ -3,8 +3,9 @@
 use crate::lifecycle::Record;
 use crate::objective::Measurement;
 use crate::strike::Strike;
-use crate::verdict::{Judgement, Reason};
+use crate::verdict::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Something that a scenario run did or saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,10 +17,12 @@ pub enum TrialEvent {
         title: String,
         /// The plan's digest.
         digest: String,
-        /// Trials but the control.
+        /// Trials but the control, each counted once.
         trials: u64,
         /// Strikes in all of them.
         strikes: u64,
+        /// How often each is carried out; none where that is not known before.
+        rounds: Option<u32>,
         /// Limits and rules that cannot be planned, in words.
         remarks: Vec<String>,
     },
@@ -31,6 +34,12 @@ pub enum TrialEvent {
         attempt: u32,
         /// Its rule; empty for the control.
         rule: String,
+        /// The try that failed and is repeated by this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rerun_of: Option<u32>,
+        /// The verdict that a repetition at the recorded positions is to show again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Verdict>,
     },
     /// What the supervisor told.
     Told {
@@ -129,6 +138,9 @@ pub enum TrialEvent {
         fired: u64,
         /// The worst of its verdicts.
         judgement: Judgement,
+        /// Whether that stands in the baseline.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        known: bool,
         /// The line that carries it out again.
         replay: String,
         /// How long it took.
@@ -137,6 +149,10 @@ pub enum TrialEvent {
 }
 
 /// Where a strike stands in what the target did, apart from time: a replay strikes there again.
+///
+/// Positions are compared part by part, in the order of [`Position::course`]: acknowledgements lead,
+/// then lines of the journal, then the checkpoint, then lifecycle events. Within one position the time
+/// since it was reached tells where the strike stood.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The role or process that is struck, where one is named.
@@ -146,7 +162,8 @@ pub struct Position {
     pub journal_lines: u64,
     /// Acknowledgements in it.
     pub acknowledged: u64,
-    /// Lifecycle events that had been told.
+    /// Lifecycle events that had been told since the workload started, or since the target had come
+    /// back from the strike before; without those that a clock makes (heartbeats, status).
     pub lifecycle_events: u64,
     /// The last checkpoint that had been told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +171,9 @@ pub struct Position {
     /// The address at which it struck, where a call was held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Microseconds since the journal grew or such an event was told, whichever was later; since the
+    /// workload started where neither was.
+    pub since_last_us: u64,
     /// Milliseconds since the workload started.
     pub after_ms: u64,
     /// Microseconds since the supervisor began.
@@ -176,4 +196,41 @@ pub struct Heartbeats {
     pub last_us: u64,
     /// The longest time between two, in microseconds.
     pub longest_gap_us: u64,
+}
+
+impl Position {
+    /// What is compared, the leading part first.
+    pub fn course(&self) -> (u64, u64, Option<u64>, u64) {
+        (self.acknowledged, self.journal_lines, self.checkpoint, self.lifecycle_events)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} acknowledged, {} journal lines, ", self.acknowledged, self.journal_lines)?;
+        if let Some(checkpoint) = self.checkpoint {
+            write!(f, "checkpoint {checkpoint}, ")?;
+        }
+        write!(f, "{} lifecycle events", self.lifecycle_events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_lead_and_events_come_last() {
+        let position = |acknowledged, journal_lines, lifecycle_events| Position {
+            acknowledged,
+            journal_lines,
+            lifecycle_events,
+            ..Position::default()
+        };
+        assert!(position(2, 4, 9).course() < position(3, 4, 0).course());
+        assert!(position(2, 4, 9).course() < position(2, 5, 0).course());
+        assert!(position(2, 4, 1).course() < position(2, 4, 2).course());
+        let shown = Position { checkpoint: Some(7), ..position(2, 4, 1) }.to_string();
+        assert_eq!(shown, "2 acknowledged, 4 journal lines, checkpoint 7, 1 lifecycle events");
+    }
 }

@@ -233,9 +233,14 @@ pub type PhaseList = Vec<Phase>;
 #[command(after_help = "Example:
   killpoint replay 7f3a/1 --times 20
 
-Exits 0 when every try showed the finding again, 1 when none or only some did.")]
+A trial of a scenario is struck where it was struck: at the recorded number of acknowledgements,
+checkpoint and lifecycle event, not only at the time. It is a run of its own, from the state that
+the first run began with; a hit has the same verdict.
+
+Exits 0 when every try showed the finding or the trial's verdict again, 1 when none or only some
+did.")]
 pub struct Replay {
-    /// The finding: the run's id or folder, a slash, the finding's number.
+    /// The finding, or the trial of a scenario: the run's id or folder, a slash, the number.
     #[arg(value_name = "RUN/N")]
     pub finding: String,
     /// How often.
@@ -251,8 +256,8 @@ pub struct Replay {
 #[command(after_help = "Example:
   killpoint resume 7f3a
 
-Recordings, judged states and live kills that stand in the run's log are not done again. The run
-keeps the options it was begun with; values of environment variables come from here, but for those
+Recordings, judged states, live kills and trials that stand in the run's log are not done again. The
+run keeps the options it was begun with; values of environment variables come from here, but for those
 that --env named then. Exits as `killpoint explore` does.")]
 pub struct Resume {
     /// The run's id or folder.
@@ -602,6 +607,8 @@ pub struct Plan {
   killpoint run scenarios/notes-sqlite.yaml
   killpoint run scenarios/notes-sqlite.yaml --seed 7 --tier nightly
   killpoint run .killpoint/runs/7f3a21/plan.json --trial 3 --repeat 20
+  killpoint run scenarios/notes-sqlite.yaml --duration 1h --rerun-failed 5
+  killpoint run scenarios/notes-race.yaml --repeat-until-failure --duration 10m
 
 Exit codes: 0 pass, 1 violated, 2 bad usage or input, 3 unknown, 4 vacuous, 5 aborted,
 6 baseline failed, 70 internal error, 130 interrupted.")]
@@ -612,9 +619,29 @@ pub struct Run {
     /// Only this trial of the plan, besides the control.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub trial: Option<u64>,
-    /// How often each trial is carried out.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub repeat: u32,
+    /// How often each trial is carried out; with --duration and --repeat-until-failure the most [default:
+    /// 1; with those 100,000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub repeat: Option<u32>,
+    /// Repeat the plan until a trial is violated (and is not in the baseline).
+    #[arg(long)]
+    pub repeat_until_failure: bool,
+    /// Repeat the plan until this time is over: a soak. The trial that is going on then ends.
+    #[arg(long, value_name = "SPAN")]
+    pub duration: Option<Span>,
+    /// Run a trial that was violated again, so often, with the same plan at the same positions from the
+    /// same state, and say how often it was violated again.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub rerun_failed: u32,
+    /// Violated trials of this file do not fail the run.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write the violated trials of this run as a baseline.
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+    /// How many runs are kept; the oldest are removed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub keep: usize,
     /// Where the folder of the run is made.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]
     pub out: PathBuf,
@@ -656,6 +683,9 @@ pub struct Roulette {
     /// Where everything random comes from.
     #[arg(long, default_value = "cc8-v1:42")]
     pub seed: Seed,
+    /// How many runs are kept; the oldest are removed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub keep: usize,
     /// Where the folder of the run is made.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]
     pub out: PathBuf,

@@ -1,14 +1,20 @@
 //! `killpoint run` and `killpoint roulette`.
 
-use crate::arguments::{Format, Roulette, Run};
-use crate::commands::{Failure, Live, print_report};
+use crate::arguments::{Format, Replay, Resume, Roulette, Run};
+use crate::commands::{Failure, Live, print_report, shown_path};
 use crate::{interrupt, scenario, upkeep};
 use anyhow::{Context, anyhow};
-use killpoint_harness::campaign::{self, CampaignError, Options};
+use killpoint_harness::campaign::{
+    self, Again, Campaign, CampaignError, Course, Options, ROUNDS_MAX,
+};
+use killpoint_harness::explore::Watch;
+use killpoint_harness::report::words;
+use killpoint_harness::store::RunFolder;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{AckedIsDurable, Invariant, Semantics, USUAL_TIMEOUT};
 use killpoint_model::objective::Objectives;
 use killpoint_model::plan::Plan;
+use killpoint_model::report::{Confirmation, TrialReport};
 use killpoint_model::scenario::{
     FaultRule, SCENARIO_VERSION, Scenario, Supervisor, Target, Timeouts, Workload,
 };
@@ -21,6 +27,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Misses of a replay that are shown; its report has all.
+const MISSES_SHOWN_MAX: usize = 10;
 /// How long a trial of roulette may take beyond its duration.
 const SLACK: Span = Span::from_secs(300);
 
@@ -52,7 +60,39 @@ pub fn run(flags: &Run) -> Result<Outcome, Failure> {
             (plan, path.parent().map(Path::to_owned).unwrap_or_default())
         }
     };
-    carry_out(&plan, &directory, &flags.out, flags.format, (flags.trial, flags.repeat))
+    let here = std::env::current_dir()?;
+    let is_open = flags.repeat_until_failure || flags.duration.is_some();
+    let course = Course {
+        rounds: flags.repeat.unwrap_or(if is_open { ROUNDS_MAX } else { 1 }),
+        until_failure: flags.repeat_until_failure,
+        duration: flags.duration,
+        reruns: flags.rerun_failed,
+    };
+    let options = Options {
+        only: flags.trial,
+        course,
+        baseline: flags.baseline.as_ref().map(|path| here.join(path)),
+        write_baseline: flags.write_baseline.as_ref().map(|path| here.join(path)),
+        ..options(&directory, &flags.out, flags.keep)?
+    };
+    carry_out(&plan, &options, flags.format)
+}
+
+/// Options where nothing else is said.
+fn options(directory: &Path, out: &Path, keep: usize) -> Result<Options, Failure> {
+    let here = std::env::current_dir()?;
+    Ok(Options {
+        directory: here.join(directory),
+        out: here.join(out),
+        supervisor: std::env::current_exe()?,
+        only: None,
+        course: Course::default(),
+        replayed: None,
+        baseline: None,
+        write_baseline: None,
+        keep,
+        interrupt: interrupt::listen()?,
+    })
 }
 
 /// A plan, if the file is one: a scenario has no digest.
@@ -81,28 +121,69 @@ fn directory_of_plan(path: &Path) -> PathBuf {
     }
 }
 
-fn carry_out(
-    plan: &Plan,
-    directory: &Path,
-    out: &Path,
-    format: Format,
-    (only, repeat): (Option<u64>, u32),
-) -> Result<Outcome, Failure> {
-    let here = std::env::current_dir()?;
-    let options = Options {
-        directory: here.join(directory),
-        out: here.join(out),
-        supervisor: std::env::current_exe()?,
-        only,
-        repeat,
-        interrupt: interrupt::listen()?,
-    };
+fn carry_out(plan: &Plan, options: &Options, format: Format) -> Result<Outcome, Failure> {
     upkeep::mention_interrupted(&options.out);
-    let mut progress = Live::new(format == Format::Human);
-    let ended = campaign::run(plan, &options, &mut |step| progress.show(step));
-    progress.clear();
-    let ended = ended?;
+    let ended = watched(format, |watch| campaign::run(plan, options, watch))?;
     print_report(&ended.report, &ended.folder, format);
+    Ok(ended.report.result)
+}
+
+/// Does something with a line of progress on a terminal.
+fn watched(
+    format: Format,
+    work: impl FnOnce(Watch<'_>) -> Result<Campaign, CampaignError>,
+) -> Result<Campaign, Failure> {
+    let mut progress = Live::new(format == Format::Human);
+    let ended = work(&mut |step| progress.show(step));
+    progress.clear();
+    Ok(ended?)
+}
+
+fn again(out: &Path) -> Result<Again, Failure> {
+    Ok(Again {
+        out: std::env::current_dir()?.join(out),
+        supervisor: std::env::current_exe()?,
+        interrupt: interrupt::listen()?,
+    })
+}
+
+/// `killpoint replay` of a trial.
+///
+/// # Errors
+/// If there is no such trial, and as [`run`].
+pub fn replay(folder: &RunFolder, flags: &Replay, trial: u32) -> Result<Outcome, Failure> {
+    let again = again(&flags.out)?;
+    let ended = watched(Format::Human, |watch| {
+        campaign::replay(folder, trial.into(), flags.times, again, watch)
+    })?;
+    let Some(campaign) = ended.report.campaign.filter(|it| it.replayed.is_some()) else {
+        println!("  {}: {}", ended.report.result, ended.report.explanation);
+        return Ok(ended.report.result);
+    };
+    let Confirmation { hits, tries } = campaign.replayed.unwrap_or_default();
+    let tries_of_it = campaign.trials.iter().filter(|it| it.trial > 0);
+    if let Some(first) = tries_of_it.clone().next() {
+        let expected = first.expected.as_ref().map(ToString::to_string).unwrap_or_default();
+        println!("  {expected} in trial {}, {}", first.trial, words::visible(&first.rule));
+    }
+    println!("  hit {hits} of {tries}");
+    let is_miss = |it: &&TrialReport| it.expected.as_ref() != Some(&it.judgement.verdict);
+    for miss in tries_of_it.filter(is_miss).take(MISSES_SHOWN_MAX) {
+        let strikes = words::visible(&miss.strikes.join("; "));
+        println!("  missed: {} ({strikes}) {}", miss.judgement.verdict, miss.judgement.detail);
+    }
+    println!("  {}", shown_path(&ended.folder.join("report.html")));
+    Ok(if hits == tries { Outcome::Pass } else { Outcome::Violated })
+}
+
+/// `killpoint resume` of a run of a scenario.
+///
+/// # Errors
+/// If it is complete or still goes on, and as [`run`].
+pub fn resume(folder: RunFolder, flags: &Resume) -> Result<Outcome, Failure> {
+    let again = again(&flags.out)?;
+    let ended = watched(flags.format, |watch| campaign::resume(folder, again, watch))?;
+    print_report(&ended.report, &ended.folder, flags.format);
     Ok(ended.report.result)
 }
 
@@ -120,7 +201,7 @@ pub fn roulette(flags: &Roulette) -> Result<Outcome, Failure> {
     }
     let scenario = scenario_of(flags, roles, only);
     let plan = Plan::make(scenario, Vec::new())?;
-    carry_out(&plan, Path::new(""), &flags.out, flags.format, (None, 1))
+    carry_out(&plan, &options(Path::new(""), &flags.out, flags.keep)?, flags.format)
 }
 
 fn scenario_of(flags: &Roulette, roles: Roles, role: Option<String>) -> Scenario {

@@ -8,6 +8,7 @@ use crate::{campaign, demo, demo_store, dump, interrupt, scenario, supervise, up
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
+use killpoint_harness::campaign::is_campaign;
 use killpoint_harness::explore::replay::{locate, locate_run, replay};
 use killpoint_harness::explore::resume::resume;
 use killpoint_harness::explore::{ExploreError, Explored, Options, Progress, explore};
@@ -171,6 +172,9 @@ pub fn explore_watched(options: &Options, show: bool) -> Result<Explored, Failur
 fn run_resume(flags: &Resume) -> Result<Outcome, Failure> {
     let here = std::env::current_dir().unwrap_or_default();
     let folder = locate_run(&flags.run, &here.join(&flags.out))?;
+    if is_campaign(&folder) {
+        return campaign::resume(folder, flags);
+    }
     let environment = std::env::vars_os().collect();
     let mut progress = Live::new(flags.format == Format::Human);
     let interrupt = interrupt::listen()?;
@@ -239,6 +243,9 @@ impl Live {
 fn run_replay(flags: &Replay) -> Result<Outcome, Failure> {
     let here = std::env::current_dir().unwrap_or_default();
     let (folder, number) = locate(&flags.finding, &here.join(&flags.out))?;
+    if is_campaign(&folder) {
+        return campaign::replay(&folder, flags, number);
+    }
     let environment = std::env::vars_os().collect();
     let replayed = replay(&folder, number, flags.times, environment)?;
     let finding = &replayed.finding;

@@ -8,6 +8,7 @@ use crate::asserter::checker::{Expectation, control_store};
 use crate::asserter::history::{History, Promise, Store};
 use crate::asserter::invariants::{Evidence, Reader, Reading, Told, judge};
 use crate::asserter::journal::Journal;
+use crate::recover::RUN_MARK;
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::selector::Pattern;
@@ -133,6 +134,8 @@ fn live(world: &World) -> Reader {
         directory: world.directory.clone(),
         environment: std::env::vars_os()
             .filter(|(name, _)| name != "KILLPOINT_STATE" && name != "KILLPOINT_JOURNAL")
+            .filter(|(name, _)| name != RUN_MARK)
+            .chain([(RUN_MARK.into(), world.run.clone().into())])
             .collect(),
         is_live: true,
     }

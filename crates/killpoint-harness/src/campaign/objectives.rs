@@ -47,7 +47,7 @@ fn at_most<T: PartialOrd + Copy>(
 }
 
 fn data_loss(objectives: &Objectives, measured: &CampaignReport) -> Measurement {
-    let lost = measured.trials.iter().map(|trial| trial.judgement.keys_lost).sum();
+    let lost = measured.tallies.iter().map(|tally| tally.keys_lost).sum();
     at_most("data-loss", objectives.data_loss, lost, |number| {
         format!("{number} acknowledged values")
     })

@@ -1,38 +1,79 @@
 //! What can be carried out here, the folder of the run, and how it begins.
 
+use super::course::Course;
 use super::judging::VALUES;
 use super::tell;
+use super::world::take_snapshots;
 use crate::asserter::invariants::check_expression;
-use crate::explore::Journalist;
+use crate::explore::{ExploreError, Journalist};
 use crate::injector::StrikeError;
 use crate::interrupt::Interrupt;
 use crate::processes::FindError;
+use crate::recover::{RecoverError, announce_tool};
 use crate::store::{RunFolder, StoreError};
 use killpoint_model::event::Event;
 use killpoint_model::invariant::{Invariant, JudgeAt};
-use killpoint_model::plan::{Plan, PlanError};
+use killpoint_model::plan::{Plan, PlanError, PlannedTrial};
 use killpoint_model::report::{NotCovered, Setting};
-use killpoint_model::trial::TrialEvent;
+use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::trigger::Trigger;
-use killpoint_model::{Outcome, Profile};
+use killpoint_model::{Outcome, Profile, Verdict};
+use serde::{Deserialize, Serialize};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How a plan is carried out.
-#[derive(Clone, Debug)]
+/// The file with the plan.
+const PLAN: &str = "plan.json";
+/// The file with the options.
+const SETUP: &str = "campaign.json";
+/// Version of that file.
+const SETUP_VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct SetupFile {
+    version: u32,
+    options: Options,
+}
+
+/// How a plan is carried out. Kept in the folder of the run, for `resume` and `replay`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Options {
     /// The directory that paths of the scenario start from.
+    #[serde(with = "killpoint_engine::any_path")]
     pub directory: PathBuf,
     /// Where the folder of the run is made.
+    #[serde(with = "killpoint_engine::any_path")]
     pub out: PathBuf,
     /// The program whose `supervise` keeps the target up: killpoint itself.
+    #[serde(skip)]
     pub supervisor: PathBuf,
     /// Only this trial, besides the control.
     pub only: Option<u64>,
     /// How often each trial is carried out.
-    pub repeat: u32,
+    pub course: Course,
+    /// A trial of an earlier run that is shown again.
+    pub replayed: Option<Replayed>,
+    /// Violations that do not fail the run stand in this file.
+    pub baseline: Option<PathBuf>,
+    /// The violations of the run are written into this file.
+    pub write_baseline: Option<PathBuf>,
+    /// How many runs are kept.
+    pub keep: usize,
     /// A request to stop.
+    #[serde(skip)]
     pub interrupt: Interrupt,
+}
+
+/// A trial of an earlier run, as it is to be shown again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The earlier run's id.
+    pub run: String,
+    /// What the trial showed.
+    pub verdict: Verdict,
+    /// Where its strikes stood.
+    pub positions: Vec<Position>,
 }
 
 /// Why a plan could not be carried out.
@@ -64,6 +105,26 @@ pub enum CampaignError {
     /// A search for processes.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// The baseline.
+    #[error(transparent)]
+    Baseline(#[from] ExploreError),
+    /// What an interrupted run left behind.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// A file of an earlier run.
+    #[error("{path}: not written by this version of killpoint: {problem}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A run that is to be resumed has its end.
+    #[error("run {0} is complete: `killpoint report {0}` shows it again")]
+    Complete(String),
+    /// A trial that is to be replayed was not carried out.
+    #[error("run {0} has no trial {1} that ended: `killpoint report {0}` shows those that did")]
+    NotTried(String, u64),
     /// A file, directory or program of a trial.
     #[error("cannot {action} {path}")]
     Io {
@@ -75,10 +136,10 @@ pub enum CampaignError {
         source: io::Error,
     },
     /// The supervisor did not do what it has to.
-    #[error("the supervisor {0}; its words are in {1}")]
+    #[error("the supervisor {0}; its words are in {1}; `killpoint resume` goes on with the run")]
     Supervisor(String, PathBuf),
     /// Somebody asked for it to be stopped.
-    #[error("stopped; the log of the run is kept in {0}")]
+    #[error("interrupted; `killpoint resume {0}` goes on from there")]
     Interrupted(PathBuf),
 }
 
@@ -94,6 +155,7 @@ impl CampaignError {
     pub fn outcome(&self) -> Outcome {
         match self {
             CampaignError::Interrupted(_) => Outcome::Interrupted,
+            CampaignError::Baseline(error) => error.outcome(),
             CampaignError::Supervisor(..) => Outcome::InternalError,
             _ => Outcome::Usage,
         }
@@ -143,14 +205,56 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
     Ok(())
 }
 
-/// Makes the folder of the run, with the plan in it.
-pub(super) fn make_folder(plan: &Plan, options: &Options) -> Result<RunFolder, CampaignError> {
+/// Makes the folder of the run, with the plan in it and the state as it is now, or as an earlier run
+/// found it.
+pub(super) fn make_folder(
+    plan: &Plan,
+    options: &Options,
+    earlier: Option<&RunFolder>,
+) -> Result<RunFolder, CampaignError> {
     let folder = RunFolder::create(&options.out.join("runs"))?;
+    announce_tool(&folder)?;
     let text = serde_json::to_string_pretty(plan).expect("a plan is plain data") + "\n";
-    folder.write("plan.json", text.as_bytes())?;
+    folder.write(PLAN, text.as_bytes())?;
     // A plan names no directory of a machine; whoever carries it out again from here needs it.
     folder.write("directory", format!("{}\n", options.directory.display()).as_bytes())?;
+    take_snapshots(&plan.scenario, &options.directory, earlier, &folder)?;
+    // Last: with it the run can be resumed.
+    let setup = SetupFile { version: SETUP_VERSION, options: options.clone() };
+    let text = serde_json::to_string_pretty(&setup).expect("plain data") + "\n";
+    folder.write(SETUP, text.as_bytes())?;
     Ok(folder)
+}
+
+/// The options and the plan of an earlier run.
+pub(super) fn read_folder(folder: &RunFolder) -> Result<(Options, Plan), CampaignError> {
+    fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CampaignError> {
+        let bytes = fs::read(path).map_err(fail("read", path))?;
+        serde_json::from_slice(&bytes).map_err(|error| CampaignError::Malformed {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })
+    }
+    let path = folder.join(SETUP);
+    let setup: SetupFile = read(&path)?;
+    if setup.version != SETUP_VERSION {
+        let problem = format!("version {} is not {SETUP_VERSION}", setup.version);
+        return Err(CampaignError::Malformed { path, problem });
+    }
+    let plan: Plan = read(&folder.join(PLAN))?;
+    plan.verify()?;
+    Ok((setup.options, plan))
+}
+
+/// Whether the folder is that of a run of a scenario.
+pub fn is_campaign(folder: &RunFolder) -> bool {
+    folder.join(SETUP).exists()
+}
+
+/// The trials that are asked for.
+pub(super) fn planned<'a>(plan: &'a Plan, options: &Options) -> Vec<&'a PlannedTrial> {
+    let is_asked_for = |trial: &&PlannedTrial| options.only.is_none_or(|it| trial.ordinal == it);
+    plan.trials.iter().filter(is_asked_for).collect()
 }
 
 /// The first events.
@@ -160,6 +264,17 @@ pub(super) fn begin(
     folder: &RunFolder,
 ) -> Result<Journalist, CampaignError> {
     let mut journalist = Journalist::start(folder)?;
+    introduce(plan, options, folder, &mut journalist)?;
+    Ok(journalist)
+}
+
+/// What the run is about.
+pub(super) fn introduce(
+    plan: &Plan,
+    options: &Options,
+    folder: &RunFolder,
+    journalist: &mut Journalist,
+) -> Result<(), CampaignError> {
     let scenario = &plan.scenario;
     let supervision = scenario.target.supervision(scenario.seed);
     let commands = supervision.processes.values().map(|process| process.command.join(" "));
@@ -194,16 +309,24 @@ pub(super) fn begin(
             .to_owned(),
         needed: false,
     }))?;
-    let only = options.only.map(|only| format!("only trial {only} of the plan"));
+    let planned = planned(plan, options);
+    let mut remarks = options.course.remarks();
+    if let Some(only) = options.only {
+        remarks.push(format!("only trial {only} of the {} of the plan", plan.trials.len()));
+    }
+    if let Some(replayed) = &options.replayed {
+        let run = &replayed.run;
+        remarks.push(format!("struck at the positions that run {run} recorded, not at its times"));
+    }
     tell(
-        &mut journalist,
+        journalist,
         TrialEvent::Planned {
             title: scenario.title.clone(),
             digest: plan.digest.clone(),
-            trials: plan.trials.len() as u64,
-            strikes: plan.strikes() as u64,
-            remarks: only.into_iter().collect(),
+            trials: planned.len() as u64,
+            strikes: planned.iter().map(|trial| trial.strikes.len() as u64).sum(),
+            rounds: options.course.known_rounds(),
+            remarks,
         },
-    )?;
-    Ok(journalist)
+    )
 }

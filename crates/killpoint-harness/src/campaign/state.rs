@@ -18,6 +18,10 @@ pub(super) struct State {
     pub(super) processes: BTreeMap<String, Process>,
     /// All events so far.
     pub(super) events: u64,
+    /// Events since the workload began or the target had come back, without those that a clock makes.
+    pub(super) told_since: u64,
+    /// When the last of them was told.
+    pub(super) told_at: Option<Instant>,
     /// The last checkpoint.
     pub(super) checkpoint: Option<u64>,
     /// Starts that were not the first of their process.
@@ -48,6 +52,11 @@ impl Clock {
             (Some(known), Some(new)) => Some(known.min(new)),
             (known, new) => known.or(new),
         };
+    }
+
+    /// When something happened.
+    fn at(&self, record: &Record) -> Option<Instant> {
+        self.began?.checked_add(Duration::from_micros(record.at_us))
     }
 
     /// A moment of this process in microseconds since the supervisor began.
@@ -85,6 +94,11 @@ impl State {
         State { processes: named.collect(), ..State::default() }
     }
 
+    /// Counts events anew: the workload begins, or the target has come back.
+    pub(super) fn count_anew(&mut self) {
+        (self.told_since, self.told_at) = (0, Some(Instant::now()));
+    }
+
     pub(super) fn are_ready(&self) -> bool {
         self.processes.values().all(|process| process.is_ready || process.is_over)
             && self.processes.values().any(|process| process.is_ready)
@@ -111,6 +125,10 @@ impl State {
     pub(super) fn take(&mut self, record: &Record) {
         self.events += 1;
         self.clock.look_at(record);
+        if !is_made_by_a_clock(&record.event) {
+            self.told_since += 1;
+            self.told_at = self.clock.at(record);
+        }
         let name = record.process.clone().unwrap_or_default();
         if matches!(record.event, Lifecycle::Heartbeat {}) {
             self.count_heartbeat(&name, record);
@@ -177,4 +195,15 @@ impl State {
         beats.longest_gap_us = beats.longest_gap_us.max(at_us.saturating_sub(beats.last_us));
         beats.last_us = at_us;
     }
+}
+
+/// Events that come with time and not with what the target does: they are no part of a position.
+fn is_made_by_a_clock(event: &Lifecycle) -> bool {
+    matches!(
+        event,
+        Lifecycle::Heartbeat {}
+            | Lifecycle::HeartbeatMissed { .. }
+            | Lifecycle::Status { .. }
+            | Lifecycle::TimeExtended { .. }
+    )
 }

@@ -1,7 +1,9 @@
 //! One trial: the target is started, driven, struck, waited for, stopped and judged.
 
+use super::course::Try;
 use super::ends;
 use super::judging::{self, Judge, Marks, Readings};
+use super::position::JournalSeen;
 use super::prepare::{CampaignError, Options};
 use super::state::State;
 use super::strike::{self, Living};
@@ -9,16 +11,16 @@ use super::supervisor::Supervisor;
 use super::tell;
 use super::waiting::Wait;
 use super::world::{Running, World};
-use crate::asserter::journal::Journal;
 use crate::explore::Journalist;
 use crate::injector::Injector;
 use crate::store::RunFolder;
 use killpoint_model::invariant::JudgeAt;
-use killpoint_model::plan::{Moment, Plan, PlannedStrike, PlannedTrial};
+use killpoint_model::plan::{Moment, Plan, PlannedStrike};
+use killpoint_model::report::trial_key;
 use killpoint_model::span::Span;
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 
@@ -31,6 +33,8 @@ pub(super) struct Stage<'a> {
     pub(super) injector: &'a mut Injector,
     /// What was read at the end of the control.
     pub(super) control: Readings,
+    /// What stands in the baseline.
+    pub(super) known: BTreeSet<String>,
 }
 
 /// How a trial ended.
@@ -38,25 +42,25 @@ pub(super) struct Stage<'a> {
 pub(super) struct Ended {
     pub(super) fired: u64,
     pub(super) judgement: Judgement,
+    /// Where each strike stood.
+    pub(super) positions: Vec<Position>,
 }
 
 impl Stage<'_> {
-    /// Carries out a trial; none is the control.
-    pub(super) fn run(
-        &mut self,
-        planned: Option<&PlannedTrial>,
-        attempt: u32,
-    ) -> Result<Ended, CampaignError> {
+    /// Carries out a trial once.
+    pub(super) fn run(&mut self, once: &Try<'_>) -> Result<Ended, CampaignError> {
         let begun = Instant::now();
-        let number = planned.map_or(0, |planned| planned.ordinal);
-        let rule = planned.map_or_else(String::new, |planned| planned.rule.clone());
-        tell(self.journalist, TrialEvent::Started { trial: number, attempt, rule })?;
-        let name = match attempt {
-            1 => format!("trials/{number}"),
-            _ => format!("trials/{number}.{attempt}"),
+        let number = once.number();
+        let started = TrialEvent::Started {
+            trial: number,
+            attempt: once.attempt,
+            rule: once.planned.map_or_else(String::new, |planned| planned.rule.clone()),
+            rerun_of: once.rerun_of,
+            expected: once.expected.cloned(),
         };
+        tell(self.journalist, started)?;
         let scenario = &self.plan.scenario;
-        let world = World::make(scenario, self.options, self.folder.join(&name))?;
+        let world = World::make(scenario, self.options, self.folder, &once.folder())?;
         let before = judging::before(scenario, &world)?;
         let supervision = world.supervision(scenario);
         let supervisor = Supervisor::start(
@@ -78,28 +82,38 @@ impl Stage<'_> {
             judgement: Judgement::held(),
             before,
             marks: Marks::new(),
+            journal_seen: JournalSeen::default(),
+            positions: Vec::new(),
         };
-        trial.live(planned)?;
+        trial.live(once)?;
         let ended = trial.end()?;
         let replay = match number {
             0 => String::new(),
-            _ => {
-                let plan = self.folder.join("plan.json");
-                format!("killpoint run {} --trial {number} --repeat 20", plan.display())
-            }
+            _ => format!("killpoint replay {}/{number} --times 20", self.folder.id()),
         };
         tell(
             self.journalist,
             TrialEvent::Ended {
                 trial: number,
-                attempt,
+                attempt: once.attempt,
                 fired: ended.fired,
+                known: self.is_known(once, &ended.judgement),
                 judgement: ended.judgement.clone(),
                 replay,
                 seconds: begun.elapsed().as_secs_f64(),
             },
         )?;
         Ok(ended)
+    }
+
+    /// Whether the baseline has a violation like this one.
+    fn is_known(&self, once: &Try<'_>, judgement: &Judgement) -> bool {
+        match (&judgement.verdict, once.planned) {
+            (Verdict::Violated(class), Some(planned)) => {
+                self.known.contains(&trial_key(&planned.rule, *class))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -119,11 +133,15 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) before: Readings,
     /// Where the target's output stood at the last strike.
     pub(super) marks: Marks,
+    /// The ack journal as it was read last.
+    pub(super) journal_seen: JournalSeen,
+    /// Where each strike so far stood.
+    positions: Vec<Position>,
 }
 
 impl Trial<'_, '_> {
     /// From the start to the stop.
-    fn live(&mut self, planned: Option<&PlannedTrial>) -> Result<(), CampaignError> {
+    fn live(&mut self, once: &Try<'_>) -> Result<(), CampaignError> {
         let timeouts = self.stage.plan.scenario.timeouts;
         let ready = self.wait(timeouts.start.duration(), |trial| trial.state.are_ready())?;
         if ready != Wait::Done && !self.state.are_over() {
@@ -132,8 +150,9 @@ impl Trial<'_, '_> {
         } else {
             self.start_workload()?;
             self.judge(JudgeAt::Before, None)?;
-            for (index, strike) in planned.iter().flat_map(|it| &it.strikes).enumerate() {
-                if !self.strike(index as u64 + 1, strike)? {
+            for (index, strike) in once.planned.iter().flat_map(|it| &it.strikes).enumerate() {
+                let again = once.positions.get(index);
+                if !self.strike(index as u64 + 1, strike, again)? {
                     break;
                 }
             }
@@ -161,6 +180,7 @@ impl Trial<'_, '_> {
 
     fn start_workload(&mut self) -> Result<(), CampaignError> {
         self.state.counts.clear();
+        self.state.count_anew();
         if let Some(workload) = &self.stage.plan.scenario.workload {
             let running = self.world.start(&workload.command, "workload");
             let path = std::path::PathBuf::from(&workload.command[0]);
@@ -177,13 +197,20 @@ impl Trial<'_, '_> {
     }
 
     /// Waits until the moment of a strike, strikes, and waits for the target to come back. Whether the
-    /// trial goes on.
-    fn strike(&mut self, number: u64, planned: &PlannedStrike) -> Result<bool, CampaignError> {
+    /// trial goes on. `again` is where it stood when it was recorded: it leads where the plan only has a
+    /// time.
+    fn strike(
+        &mut self,
+        number: u64,
+        planned: &PlannedStrike,
+        again: Option<&Position>,
+    ) -> Result<bool, CampaignError> {
         let timeouts = self.stage.plan.scenario.timeouts;
-        let waited = match &planned.when {
-            Moment::After(span) => self.pass(Instant::now() + span.duration())?,
-            Moment::At(span) => self.pass(self.workload_began + span.duration())?,
-            Moment::When(trigger) => {
+        let waited = match (&planned.when, again) {
+            (Moment::After(_) | Moment::At(_), Some(position)) => self.reach(position, planned)?,
+            (Moment::After(span), None) => self.pass(Instant::now() + span.duration())?,
+            (Moment::At(span), None) => self.pass(self.workload_began + span.duration())?,
+            (Moment::When(trigger), _) => {
                 let (trigger, limit) = (trigger.clone(), self.trigger_limit());
                 self.wait(limit, move |trial| trial.has_happened(&trigger))?
             }
@@ -194,6 +221,7 @@ impl Trial<'_, '_> {
                 planned.fault,
                 match waited {
                     Wait::Over => "the target had ended",
+                    _ if again.is_some() => "its position was not reached again",
                     _ => "its trigger did not happen",
                 }
             );
@@ -201,6 +229,7 @@ impl Trial<'_, '_> {
             return Ok(false);
         }
         let position = self.position(planned);
+        self.positions.push(position.clone());
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
         self.marks = self.world.marks();
         let invariants = &self.stage.plan.scenario.invariants;
@@ -297,6 +326,7 @@ impl Trial<'_, '_> {
         if self.state.are_over() {
             return Ok(false);
         }
+        self.state.count_anew();
         self.judge(JudgeAt::AfterStrike, Some(number))?;
         Ok(true)
     }
@@ -325,7 +355,7 @@ impl Trial<'_, '_> {
             at_us: self.stage.plan.scenario.workload.is_some().then_some(at_us),
             status: if timed_out { None } else { status },
             timed_out,
-            acknowledged: self.journal().1,
+            acknowledged: self.acknowledged(),
         };
         tell(self.stage.journalist, event)?;
         // In the control nothing was done that could make it fail.
@@ -343,29 +373,6 @@ impl Trial<'_, '_> {
 
     fn workload_has_ended(&self) -> bool {
         self.workload.as_ref().is_none_or(|running| running.has_ended().unwrap_or(true))
-    }
-
-    /// Where the target stands, apart from time.
-    fn position(&self, planned: &PlannedStrike) -> Position {
-        let (journal_lines, acknowledged) = self.journal();
-        Position {
-            role: planned.who.role.clone(),
-            journal_lines,
-            acknowledged,
-            lifecycle_events: self.state.events,
-            checkpoint: self.state.checkpoint,
-            address: None,
-            after_ms: u64::try_from(self.workload_began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            at_us: self.state.clock.micros(Instant::now()),
-        }
-    }
-
-    /// Lines and acknowledgements of the journal; none where it cannot be read, which the judge says.
-    fn journal(&self) -> (u64, u64) {
-        let bytes = fs::read(&self.world.journal).unwrap_or_default();
-        Journal::parse(&bytes).map_or((0, 0), |journal| {
-            (journal.lines().len() as u64, journal.acknowledged(bytes.len() as u64))
-        })
     }
 
     fn worsen(&mut self, judgement: Judgement) {
@@ -417,6 +424,6 @@ impl Trial<'_, '_> {
                 let _ = fs::remove_dir_all(state);
             }
         }
-        Ok(Ended { fired: self.fired, judgement: self.judgement })
+        Ok(Ended { fired: self.fired, judgement: self.judgement, positions: self.positions })
     }
 }

@@ -54,24 +54,34 @@ impl Trial<'_, '_> {
             if is_so(self) {
                 return Ok(Wait::Done);
             }
-            if self.stage.options.interrupt.is_requested() {
-                return Err(CampaignError::Interrupted(self.stage.folder.path().to_owned()));
-            }
-            let is_out_of_time =
-                self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration();
-            if since.elapsed() >= limit || is_out_of_time {
+            if since.elapsed() >= limit {
                 return Ok(Wait::Late);
             }
-            match self.supervisor.next(LOOK_INTERVAL.min(NOTICE_INTERVAL)) {
-                Ok(Some(record)) => self.take(record)?,
-                Ok(None) if self.state.are_over() => return Ok(Wait::Over),
-                Ok(None) => {}
-                Err(Gone) => {
-                    let words = self.world.folder.join("supervisor.txt");
-                    return Err(CampaignError::Supervisor("ended too early".to_owned(), words));
-                }
+            if let Some(ended) = self.look(LOOK_INTERVAL)? {
+                return Ok(ended);
             }
         }
+    }
+
+    /// Takes in what the supervisor tells within this time, one event at most. Something if nothing is
+    /// to be waited for any more.
+    pub(super) fn look(&mut self, interval: Duration) -> Result<Option<Wait>, CampaignError> {
+        if self.stage.options.interrupt.is_requested() {
+            return Err(CampaignError::Interrupted(self.stage.folder.path().to_owned()));
+        }
+        if self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration() {
+            return Ok(Some(Wait::Late));
+        }
+        match self.supervisor.next(interval.min(NOTICE_INTERVAL)) {
+            Ok(Some(record)) => self.take(record)?,
+            Ok(None) if self.state.are_over() => return Ok(Some(Wait::Over)),
+            Ok(None) => {}
+            Err(Gone) => {
+                let words = self.world.folder.join("supervisor.txt");
+                return Err(CampaignError::Supervisor("ended too early".to_owned(), words));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn take(&mut self, record: Record) -> Result<(), CampaignError> {

@@ -3,6 +3,8 @@
 
 use super::judging::Marks;
 use super::prepare::{CampaignError, Options, fail};
+use crate::recover::RUN_MARK;
+use crate::store::RunFolder;
 use killpoint_model::Scenario;
 use killpoint_model::supervision::{Probe, Supervision};
 use rustix::process::{WaitId, WaitIdOptions};
@@ -21,6 +23,8 @@ const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 /// Where a trial takes place.
 #[derive(Clone, Debug)]
 pub(super) struct World {
+    /// The folder of the run.
+    pub(super) run: PathBuf,
     /// Its folder.
     pub(super) folder: PathBuf,
     /// The copies of the state directories.
@@ -32,24 +36,28 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Makes one.
+    /// Makes one in this folder of the run, from the snapshot of the state that the run began with.
     pub(super) fn make(
         scenario: &Scenario,
         options: &Options,
-        folder: PathBuf,
+        run: &RunFolder,
+        name: &str,
     ) -> Result<Self, CampaignError> {
+        let folder = run.join(name);
+        // What an interrupted try left behind must not stand in the way of the next one.
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fail("empty the folder", &folder)(error));
+            }
+            _ => {}
+        }
         let make = |path: &Path| fs::create_dir_all(path).map_err(fail("make the directory", path));
         make(&folder)?;
         make(&folder.join("output"))?;
         let mut states = Vec::new();
-        let declared = scenario.target.state.iter().map(|state| options.directory.join(state));
-        for (index, from) in declared.enumerate() {
-            let to = folder.join(format!("state-{}", index + 1));
-            if from.is_dir() {
-                copy(&from, &to).map_err(fail("copy the state", &from))?;
-            } else {
-                make(&to)?;
-            }
+        for index in 0..scenario.target.state.len() {
+            let (from, to) = (snapshot(run, index), folder.join(format!("state-{}", index + 1)));
+            copy(&from, &to).map_err(fail("copy the state", &from))?;
             states.push(to);
         }
         if states.is_empty() {
@@ -63,7 +71,7 @@ impl World {
             Some(directory) => options.directory.join(directory),
             None => options.directory.clone(),
         };
-        Ok(World { folder, states, journal, directory })
+        Ok(World { run: run.path().to_owned(), folder, states, journal, directory })
     }
 
     /// The supervision with the places of this trial filled in.
@@ -124,6 +132,7 @@ impl World {
             .args(arguments)
             .current_dir(&self.directory)
             .envs(self.variables())
+            .env(RUN_MARK, &self.run)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(file("stdout")?)
@@ -198,6 +207,28 @@ impl Drop for Running {
             let _ = self.finish();
         }
     }
+}
+
+/// Where the state directory of this index is kept as the run found it.
+pub(super) fn snapshot(run: &RunFolder, index: usize) -> PathBuf {
+    run.join(&format!("snapshots/state-{}", index + 1))
+}
+
+/// Keeps the state directories as they are now, or as an earlier run found them. What is not there is
+/// empty.
+pub(super) fn take_snapshots(
+    scenario: &Scenario,
+    directory: &Path,
+    earlier: Option<&RunFolder>,
+    run: &RunFolder,
+) -> Result<(), CampaignError> {
+    for (index, state) in scenario.target.state.iter().enumerate() {
+        let from = earlier.map_or_else(|| directory.join(state), |it| snapshot(it, index));
+        let to = snapshot(run, index);
+        let taken = if from.is_dir() { copy(&from, &to) } else { fs::create_dir_all(&to) };
+        taken.map_err(fail("copy the state", &from))?;
+    }
+    Ok(())
 }
 
 /// Copies a directory: directories, files with their modes, symbolic links; with their owners, where we

@@ -212,11 +212,20 @@ struct Baseline {
 /// # Errors
 /// If the file cannot be read or is no baseline.
 pub fn read_baseline(options: &Options) -> Result<BTreeSet<String>, ExploreError> {
-    let Some(path) = &options.baseline else { return Ok(BTreeSet::new()) };
-    let path = options.directory.join(path);
-    let text = fs::read_to_string(&path)
-        .map_err(|source| ExploreError::Input { path: path.clone(), source })?;
-    let malformed = |problem: String| ExploreError::Malformed { path: path.clone(), problem };
+    match &options.baseline {
+        Some(path) => read_keys(&options.directory.join(path)),
+        None => Ok(BTreeSet::new()),
+    }
+}
+
+/// What stands in a baseline.
+///
+/// # Errors
+/// If the file cannot be read or is no baseline.
+pub fn read_keys(path: &Path) -> Result<BTreeSet<String>, ExploreError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ExploreError::Input { path: path.to_owned(), source })?;
+    let malformed = |problem: String| ExploreError::Malformed { path: path.to_owned(), problem };
     let baseline: Baseline = serde_json::from_str(&text).map_err(|error| {
         malformed(format!("no baseline ({error}); --write-baseline FILE makes one"))
     })?;
@@ -234,8 +243,14 @@ pub fn read_baseline(options: &Options) -> Result<BTreeSet<String>, ExploreError
 /// # Errors
 /// If the file cannot be written.
 pub fn write_baseline(path: &Path, report: &Report) -> Result<(), ExploreError> {
-    let findings: BTreeSet<String> =
-        report.findings.iter().chain(&report.known).map(Finding::key).collect();
+    write_keys(path, report.findings.iter().chain(&report.known).map(Finding::key).collect())
+}
+
+/// Writes a baseline.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_keys(path: &Path, findings: BTreeSet<String>) -> Result<(), ExploreError> {
     let baseline = Baseline { version: BASELINE_VERSION, findings: findings.into_iter().collect() };
     let mut text = serde_json::to_string_pretty(&baseline).expect("plain data");
     text.push('\n');

@@ -31,7 +31,8 @@ fn suite(report: &Report) -> TestSuite {
     );
     suite.add_test_cases(by_severity(&report.findings).into_iter().map(finding_case));
     suite.add_test_cases(by_severity(&report.known).into_iter().map(known_case));
-    suite.add_test_cases(report.campaign.iter().flat_map(|it| &it.trials).map(trial_case));
+    let trials = report.campaign.iter().flat_map(|it| &it.trials);
+    suite.add_test_cases(trials.filter(|it| it.rerun_of.is_none()).map(trial_case));
     suite.add_test_cases(report.unknown.iter().map(unknown_case));
     suite.add_test_cases(report.not_covered.iter().map(not_covered_case));
     suite.set_system_out(system_out(report));
@@ -76,7 +77,14 @@ fn trial_case(trial: &TrialReport) -> TestCase {
         (number, 1) => format!("trial {number}, {}", trial.rule),
         (number, attempt) => format!("trial {number}, {}, try {attempt}", trial.rule),
     };
-    let message = format!("{} {}", trial.judgement.detail, trial.replay);
+    let reproduced = trial.reproduced.map(|it| format!("{}. ", words::reproduced(it)));
+    let reproduced = reproduced.unwrap_or_default();
+    let message = format!("{} {reproduced}{}", trial.judgement.detail, trial.replay);
+    if trial.known {
+        let mut status = TestCaseStatus::skipped();
+        status.set_type("known").set_message("stands in the baseline");
+        return case(&name, status);
+    }
     let status = match &trial.judgement.verdict {
         Verdict::Held => TestCaseStatus::success(),
         Verdict::Unknown(reason) => {

@@ -1,7 +1,7 @@
 //! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
 
 use killpoint_model::report::{CampaignReport, Confirmation, Drafts, Finding, Report};
-use killpoint_model::{CrashModel, OperationKind, Outcome, Phase, Verdict};
+use killpoint_model::{CrashModel, OperationKind, Outcome, Phase};
 
 /// A number with thousands separators: `88,895`.
 pub fn thousands(number: u64) -> String {
@@ -171,6 +171,17 @@ pub fn confirmation(finding: &Finding) -> String {
     }
 }
 
+/// How often a trial that failed did so again, with the same plan from the same state.
+pub fn reproduced(confirmation: Confirmation) -> String {
+    let Confirmation { hits, tries } = confirmation;
+    let word = match hits {
+        0 => "not reproduced",
+        _ if hits == tries => "reproducible",
+        _ => "flaky, reproducible",
+    };
+    format!("{word} {} of {}", ratio(hits), ratio(tries))
+}
+
 fn ratio(number: u32) -> String {
     thousands(u64::from(number))
 }
@@ -275,10 +286,15 @@ pub fn campaign_title(report: &Report) -> Option<String> {
 
 /// How many trials of a scenario got which verdict: `violated in 2 of 10 trials, 1 unknown`.
 pub fn trial_counts(campaign: &CampaignReport) -> String {
-    let violated = campaign.count(|verdict| matches!(verdict, Verdict::Violated(_))) as u64;
-    let unknown = campaign.count(|verdict| matches!(verdict, Verdict::Unknown(_))) as u64;
-    let tries = count(campaign.count(|_| true) as u64, "trial");
-    format!("violated in {} of {tries}, {} unknown", thousands(violated), thousands(unknown))
+    let total = campaign.total();
+    let tries = count(total.tries, "trial");
+    let known =
+        if total.known > 0 { format!(", {} known", thousands(total.known)) } else { String::new() };
+    format!(
+        "violated in {} of {tries}, {} unknown{known}",
+        thousands(total.violated),
+        thousands(total.unknown)
+    )
 }
 
 /// The verdict line without the result.

@@ -1,12 +1,15 @@
 //! The part of a report that the trials of a scenario fill.
 
+mod tally;
 mod timeline;
 
+pub use tally::Tally;
 pub use timeline::{Mark, MarkKind, Timeline, ended};
 
+use crate::finding::Confirmation;
 use crate::objective::Measurement;
 use crate::trial::TrialEvent;
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{Class, Judgement, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Recoveries whose times are kept; the rest is counted by their trials.
@@ -27,10 +30,22 @@ pub struct CampaignReport {
     pub planned_trials: u64,
     /// Strikes planned.
     pub planned_strikes: u64,
+    /// How often each trial is carried out; none where that is not known before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
     /// Limits and rules that could not be planned, in words.
     pub remarks: Vec<String>,
-    /// The trials that ended, in order; the control first.
+    /// The tries of trials, in order; the control first. Bounded: see `tallies` and `trials_omitted`.
     pub trials: Vec<TrialReport>,
+    /// Tries that are counted only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub trials_omitted: u64,
+    /// Every try that ended, counted by trial.
+    #[serde(default)]
+    pub tallies: Vec<Tally>,
+    /// How often the recorded verdict showed again, where this run replays a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Confirmation>,
     /// From a strike to readiness, microseconds: the last bad and the first good moment.
     pub recoveries_us: Vec<(u64, u64)>,
     /// Restarts of supervised processes.
@@ -50,6 +65,18 @@ pub struct TrialReport {
     pub trial: u64,
     /// Which try of it.
     pub attempt: u32,
+    /// The try that failed and was repeated by this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<u32>,
+    /// The verdict that it was to show again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Verdict>,
+    /// How often the failure showed again when it was run again with the same plan and snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduced: Option<Confirmation>,
+    /// Whether its violation stands in the baseline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known: bool,
     /// Its rule.
     pub rule: String,
     /// What was done, in words.
@@ -73,6 +100,15 @@ pub struct TrialReport {
     /// What happened, in order.
     #[serde(default, skip_serializing_if = "Timeline::is_empty")]
     pub timeline: Timeline,
+    /// Times of recovery that it added.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recoveries: u64,
+    /// Restarts that it added.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u64,
+    /// Whether it has ended.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 /// An invariant that did not hold.
@@ -86,6 +122,27 @@ pub struct BrokenInvariant {
     pub judgement: Judgement,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl TrialReport {
+    /// What is the same in every run that shows it: stands in baselines.
+    pub fn key(&self) -> Option<String> {
+        match self.judgement.verdict {
+            Verdict::Violated(class) => Some(key(&self.rule, class)),
+            _ => None,
+        }
+    }
+}
+
+/// How a violation of a rule's trial stands in a baseline. Which of the rule's trials it was depends on
+/// the seed, so that is no part of it.
+pub fn key(rule: &str, class: Class) -> String {
+    format!("trial of rule {rule}: {class}")
+}
+
 impl CampaignReport {
     /// Adds one event.
     pub fn apply(&mut self, event: &TrialEvent) {
@@ -93,35 +150,49 @@ impl CampaignReport {
             trial.timeline.apply(event);
         }
         match event {
-            TrialEvent::Planned { title, digest, trials, strikes, remarks } => {
+            TrialEvent::Planned { title, digest, trials, strikes, rounds, remarks } => {
                 self.title.clone_from(title);
                 self.digest.clone_from(digest);
                 (self.planned_trials, self.planned_strikes) = (*trials, *strikes);
+                self.rounds = *rounds;
                 self.remarks.clone_from(remarks);
             }
-            TrialEvent::Started { trial, attempt, rule } => self.trials.push(TrialReport {
-                trial: *trial,
-                attempt: *attempt,
-                rule: rule.clone(),
-                strikes: Vec::new(),
-                fired: 0,
-                broken: 0,
-                acknowledged: 0,
-                // Until it ends it says nothing.
-                judgement: Judgement::unknown(
-                    crate::verdict::Reason::Interrupted,
-                    "the trial did not end",
-                ),
-                replay: String::new(),
-                seconds: 0.0,
-                broken_invariants: Vec::new(),
-                timeline: Timeline::default(),
-            }),
+            TrialEvent::Started { trial, attempt, rule, rerun_of, expected } => {
+                self.forget_interrupted();
+                self.trials.push(TrialReport {
+                    trial: *trial,
+                    attempt: *attempt,
+                    rerun_of: *rerun_of,
+                    expected: expected.clone(),
+                    reproduced: None,
+                    known: false,
+                    rule: rule.clone(),
+                    strikes: Vec::new(),
+                    fired: 0,
+                    broken: 0,
+                    acknowledged: 0,
+                    // Until it ends it says nothing.
+                    judgement: Judgement::unknown(
+                        crate::verdict::Reason::Interrupted,
+                        "the trial did not end",
+                    ),
+                    replay: String::new(),
+                    seconds: 0.0,
+                    broken_invariants: Vec::new(),
+                    timeline: Timeline::default(),
+                    recoveries: 0,
+                    restarts: 0,
+                    ended: false,
+                });
+            }
             TrialEvent::Told { record, .. } => {
                 use crate::lifecycle::Lifecycle;
                 let is_restart = matches!(record.event, Lifecycle::Started { .. })
                     && record.life.is_some_and(|life| life > 1);
                 self.restarts += u64::from(is_restart);
+                if let Some(trial) = self.trials.last_mut() {
+                    trial.restarts += u64::from(is_restart);
+                }
             }
             TrialEvent::StrikePlanned { fault, position, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
@@ -135,6 +206,9 @@ impl CampaignReport {
             TrialEvent::Recovered { last_bad_us, first_good_us, .. } => {
                 if self.recoveries_us.len() < RECOVERIES_KEPT_MAX {
                     self.recoveries_us.push((*last_bad_us, *first_good_us));
+                    if let Some(trial) = self.trials.last_mut() {
+                        trial.recoveries += 1;
+                    }
                 }
             }
             TrialEvent::WorkloadEnded { acknowledged, .. } => {
@@ -142,16 +216,19 @@ impl CampaignReport {
                     trial.acknowledged = *acknowledged;
                 }
             }
-            TrialEvent::Ended { fired, judgement, replay, seconds, .. } => {
+            TrialEvent::Ended { fired, judgement, known, replay, seconds, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
                     trial.fired = *fired;
                     trial.judgement = judgement.clone();
+                    trial.known = *known;
                     trial.replay.clone_from(replay);
                     trial.seconds = *seconds;
                     let is_violated = matches!(judgement.verdict, Verdict::Violated(_));
                     trial.broken = trial.broken.max(u64::from(is_violated));
+                    trial.ended = true;
                 }
                 self.thin_timelines();
+                self.count_last();
             }
             TrialEvent::Measured(measurement) => self.objectives.push(measurement.clone()),
             TrialEvent::Judged { invariant, strike, judgement, .. } => {
@@ -175,22 +252,6 @@ impl CampaignReport {
             last.timeline = Timeline::default();
             self.timelines_omitted += 1;
         }
-    }
-
-    /// Strikes that did something, but for the control's.
-    pub fn fired(&self) -> u64 {
-        self.trials.iter().filter(|trial| trial.trial > 0).map(|trial| trial.fired).sum()
-    }
-
-    /// Strikes after which a promise was found broken.
-    pub fn broken(&self) -> u64 {
-        self.trials.iter().filter(|trial| trial.trial > 0).map(|trial| trial.broken).sum()
-    }
-
-    /// How many trials but the control got a verdict that a test accepts.
-    pub fn count(&self, is_meant: impl Fn(&Verdict) -> bool) -> usize {
-        let trials = self.trials.iter().filter(|trial| trial.trial > 0);
-        trials.filter(|trial| is_meant(&trial.judgement.verdict)).count()
     }
 }
 

@@ -23,7 +23,19 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("report", &["store"]),
     ("recover", &["store"]),
     ("environment", &["asserter", "store", "interrupt"]),
-    ("campaign", &["asserter", "explore", "injector", "interrupt", "processes", "report", "store"]),
+    (
+        "campaign",
+        &[
+            "asserter",
+            "explore",
+            "injector",
+            "interrupt",
+            "processes",
+            "recover",
+            "report",
+            "store",
+        ],
+    ),
     (
         "explore",
         &[

@@ -13,6 +13,8 @@ mod log;
 mod phases;
 mod report;
 mod roles;
+mod scenario_kills;
+mod scenario_repeats;
 mod scenarios;
 mod self_checks;
 mod servers;

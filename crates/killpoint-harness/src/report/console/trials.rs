@@ -2,9 +2,11 @@
 
 use super::{Colour, Console, INDENT, WIDTH, words, wrapped};
 use killpoint_model::objective::Measurement;
-use killpoint_model::report::{CampaignReport, TrialReport};
+use killpoint_model::report::{CampaignReport, Confirmation, Tally, TrialReport};
 use killpoint_model::{Outcome, Verdict};
 
+/// Rates that are shown; `report.json` has all.
+const RATES_SHOWN_MAX: usize = 20;
 /// Trials that are not held and shown in full; the rest is counted.
 const TRIALS_SHOWN_MAX: usize = 10;
 
@@ -13,18 +15,21 @@ impl Console<'_> {
         if !campaign.title.is_empty() {
             self.line(&format!("  {}", words::visible(&campaign.title)));
         }
-        let tried = campaign.trials.iter().filter(|trial| trial.trial > 0);
-        let (mut trials, mut fired) = (0_u64, 0);
-        for trial in tried {
-            (trials, fired) = (trials + 1, fired + trial.fired);
-        }
+        let total = campaign.total();
         self.line(&format!(
-            "  trials     {} of {} planned and the control, {} strikes fired, {} restarts",
-            words::thousands(trials),
-            words::thousands(campaign.planned_trials),
-            words::thousands(fired),
+            "  trials     {}, {} strikes fired, {} restarts",
+            extent(campaign, total.tries),
+            words::thousands(total.fired),
             words::thousands(campaign.restarts)
         ));
+        if let Some(Confirmation { hits, tries }) = campaign.replayed {
+            self.line(&format!("  hit        {hits} of {tries}"));
+        }
+        for tally in
+            campaign.tallies.iter().filter(|it| it.trial > 0).filter(is_rate).take(RATES_SHOWN_MAX)
+        {
+            self.line(&format!("  rate       {}", rate(tally)));
+        }
         if let Some(text) = recovery(campaign) {
             self.line(&format!("  recovery   {text}"));
         }
@@ -32,7 +37,9 @@ impl Console<'_> {
             self.line(&format!("  note       {}", words::visible(remark)));
         }
         self.gap();
-        let bad = |trial: &&TrialReport| trial.judgement.verdict != Verdict::Held;
+        let bad = |trial: &&TrialReport| {
+            trial.judgement.verdict != Verdict::Held && trial.rerun_of.is_none()
+        };
         for trial in campaign.trials.iter().filter(bad).take(TRIALS_SHOWN_MAX) {
             self.trial(trial);
             self.gap();
@@ -74,15 +81,25 @@ impl Console<'_> {
             Verdict::Unknown(reason) => (format!("UNKNOWN ({reason})"), Colour::Yellow),
             Verdict::Violated(class) => (class.to_string().to_uppercase(), Colour::Red),
         };
+        let (word, colour) = match trial.known {
+            true => (format!("known {word}"), Colour::Yellow),
+            false => (word, colour),
+        };
         let word = self.paint(colour, &word);
-        let which = match trial.trial {
-            0 => "the control".to_owned(),
-            number => format!("trial {number}, {}", words::visible(&trial.rule)),
+        let which = match (trial.trial, trial.attempt) {
+            (0, _) => "the control".to_owned(),
+            (number, 1) => format!("trial {number}, {}", words::visible(&trial.rule)),
+            (number, attempt) => {
+                format!("trial {number}, {}, try {attempt}", words::visible(&trial.rule))
+            }
         };
         self.line(&format!("  {word}  {which}"));
         self.item(&words::visible_lines(&trial.judgement.detail));
         for strike in &trial.strikes {
             self.item(&words::visible(strike));
+        }
+        if let Some(reproduced) = trial.reproduced {
+            self.item(&words::reproduced(reproduced));
         }
         if !trial.replay.is_empty() {
             // Never cut: it is to be pasted.
@@ -102,6 +119,35 @@ impl Console<'_> {
             self.line(&format!("{}{}", " ".repeat(INDENT), words::visible(page)));
         }
     }
+}
+
+/// How many trials there were, out of how many.
+fn extent(campaign: &CampaignReport, tries: u64) -> String {
+    let (planned, tries) = (campaign.planned_trials, words::thousands(tries));
+    match campaign.rounds {
+        Some(1) => format!("{tries} of {} planned and the control", words::thousands(planned)),
+        Some(rounds) => format!(
+            "{} and the control, {tries} of {} tries",
+            words::count(planned, "trial"),
+            words::thousands(planned.saturating_mul(rounds.into()))
+        ),
+        None => format!("{} and the control, {tries} tries", words::count(planned, "trial")),
+    }
+}
+
+/// Whether a trial was tried several times and not always held.
+fn is_rate(tally: &&Tally) -> bool {
+    tally.tries > 1 && tally.violated + tally.known + tally.unknown > 0
+}
+
+/// How often a trial was violated.
+fn rate(tally: &Tally) -> String {
+    let Tally { trial, rule, tries, violated, known, unknown, .. } = tally;
+    format!(
+        "trial {trial}, {}: violated in {} of {tries} tries, {unknown} unknown",
+        words::visible(rule),
+        violated + known
+    )
 }
 
 /// How long the target took to be ready again.

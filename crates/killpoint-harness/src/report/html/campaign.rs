@@ -35,14 +35,13 @@ pub fn style(report: &Report) -> &'static str {
 pub fn tiles(campaign: &CampaignReport) -> Vec<(String, &'static str, &'static str)> {
     let number =
         |value: u64, label, tone| (thousands(value), label, if value > 0 { tone } else { "" });
-    let violated = campaign.count(|verdict| matches!(verdict, Verdict::Violated(_))) as u64;
-    let unknown = campaign.count(|verdict| matches!(verdict, Verdict::Unknown(_))) as u64;
+    let total = campaign.total();
     let missed = campaign.objectives.iter().filter(|it| it.is_missed()).count() as u64;
     vec![
-        number(violated, "trials violated", "violated"),
-        number(unknown, "trials unknown", "unknown"),
+        number(total.violated, "trials violated", "violated"),
+        number(total.unknown, "trials unknown", "unknown"),
         number(missed, "objectives missed", "violated"),
-        number(campaign.count(|_| true) as u64, "trials", ""),
+        number(total.tries, "trials", ""),
         number(campaign.fired(), "strikes fired", ""),
         number(campaign.restarts, "restarts", ""),
     ]
@@ -54,7 +53,7 @@ pub fn plan(campaign: &CampaignReport) -> Vec<String> {
         "{} with {} planned; {} carried out, and the control.",
         count(campaign.planned_trials, "trial"),
         count(campaign.planned_strikes, "strike"),
-        thousands(campaign.count(|_| true) as u64)
+        thousands(campaign.total().tries)
     );
     let mut lines = vec![planned];
     lines.extend(campaign.remarks.iter().map(|remark| visible(remark)));
@@ -119,29 +118,31 @@ fn chosen<'a>(
 
 /// What a trial is called.
 fn name(trial: &TrialReport) -> String {
-    match (trial.trial, trial.attempt) {
-        (0, _) => "control".to_owned(),
-        (number, 1) => format!("trial {number}"),
-        (number, attempt) => format!("trial {number}, try {attempt}"),
+    match (trial.trial, trial.attempt, trial.rerun_of) {
+        (0, ..) => "control".to_owned(),
+        (number, again, Some(_)) => format!("trial {number}, run again {again}"),
+        (number, 1, None) => format!("trial {number}"),
+        (number, attempt, None) => format!("trial {number}, try {attempt}"),
     }
 }
 
 /// The name of its timeline on the page.
 fn anchor(trial: &TrialReport) -> String {
-    format!("trial-{}-{}", trial.trial, trial.attempt)
+    let again = trial.rerun_of.map(|of| format!("-of-{of}")).unwrap_or_default();
+    format!("trial-{}-{}{again}", trial.trial, trial.attempt)
 }
 
 fn trials(campaign: &CampaignReport) -> Markup {
     let rows = chosen(&campaign.trials, TRIALS_MAX);
     let drawn: Vec<String> = timeline::drawn(campaign).into_iter().map(anchor).collect();
-    let total = campaign.trials.len();
+    let total = campaign.trials.len() as u64 + campaign.trials_omitted;
     html! {
         section aria-labelledby="trials" {
             h2 #trials { "Trials" }
-            @if rows.len() < total {
+            @if (rows.len() as u64) < total {
                 p.quiet {
                     "The table shows " (thousands(rows.len() as u64)) " of "
-                    (thousands(total as u64)) " trials: those that did not hold, then the first ones."
+                    (thousands(total)) " trials: those that did not hold, then the first ones."
                 }
             }
             div.scroll.tall role="region" aria-labelledby="trials" tabindex="0" {
@@ -183,6 +184,8 @@ fn row(trial: &TrialReport, is_drawn: bool) -> Markup {
                 @if trial.strikes.len() > STRIKES_MAX {
                     small { "and " (thousands((trial.strikes.len() - STRIKES_MAX) as u64)) " more" }
                 }
+                @if let Some(reproduced) = trial.reproduced { small { (words::reproduced(reproduced)) } }
+                @if trial.known { small { "stands in the baseline" } }
                 @if trial.trial == 0 { small { "nothing was done to it" } }
                 @if !trial.replay.is_empty() && *verdict != Verdict::Held {
                     div.line-of-replay { code.replay { (visible(&trial.replay)) } }

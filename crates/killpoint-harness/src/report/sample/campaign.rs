@@ -16,6 +16,7 @@ pub fn campaign(name: &str, trials: u64) -> Report {
         digest: "d1ge57".to_owned(),
         trials,
         strikes: trials,
+        rounds: Some(1),
         remarks: vec!["only some of the plan".to_owned()],
     });
     for trial in 0..=trials {
@@ -58,7 +59,7 @@ impl Told {
         self.at_us = 0;
         let name = self.name.clone();
         let rule = if trial == 0 { String::new() } else { name.clone() };
-        self.tell(TrialEvent::Started { trial, attempt: 1, rule });
+        self.tell(TrialEvent::Started { trial, attempt: 1, rule, rerun_of: None, expected: None });
         let started = || Lifecycle::Started { pid: 7, command: Vec::new(), fallback: false };
         self.lifecycle(trial, 1, started());
         self.lifecycle(trial, 1, Lifecycle::Ready { after_us: 40_000 });
@@ -103,6 +104,7 @@ impl Told {
             attempt: 1,
             fired: u64::from(is_struck),
             judgement,
+            known: false,
             replay: format!("killpoint run plan.json --trial {trial}"),
             seconds: 0.5,
         });

@@ -1,0 +1,255 @@
+//! `kill -9` of `killpoint run`, of its supervisor, of both: at seeded moments. Nothing is left running or
+//! standing still, the log verifies, and a resumed run ends as if nothing had happened.
+
+use crate::support::{World, explored, stderr, stdout};
+use killpoint_engine::suspend::Suspension;
+use killpoint_engine::undo::Made;
+use killpoint_model::Outcome;
+use killpoint_model::seed::{Generator, Seed};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Within this time of the first trial somebody is killed.
+const MOMENT_MS_MAX: u64 = 2_500;
+
+/// How many moments are tried for each; the nightly command asks for more.
+fn moments() -> u32 {
+    std::env::var("KILLPOINT_TEST_SCENARIO_MOMENTS")
+        .map_or(10, |text| text.parse().expect("a number"))
+}
+
+/// A tree, a process that was forked twice, a workload with a child; suspended, killed, kept down.
+const SCENARIO: &str = "version: 1
+target:
+  processes:
+    tree: { command: [sh, -c, '(sleep MARK & wait) & exec sleep MARK'], backoff: 10ms }
+    daemon: { command: [sh, -c, '(setsid sleep MARK &) ; exec sleep MARK'], backoff: 10ms }
+  state: [data]
+workload: { command: [sh, -c, 'sleep MARK & sleep 0.2'], timeout: 20s }
+faults:
+  - { name: suspend, when: { at: 30ms }, do: { suspend: 80ms }, trials: 2 }
+  - { name: kill, when: { at: 30ms }, do: kill, who: { role: tree }, trials: 2 }
+  - { name: down, when: { at: 30ms }, do: { keep-down: 50ms }, who: { role: daemon } }
+invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
+timeouts: { trigger: 100ms }
+";
+
+/// A run that is going on.
+struct Begun {
+    world: World,
+    child: Child,
+    /// An argument that all processes of the target and the workload have, and nobody else.
+    mark: String,
+}
+
+fn begin(number: u32) -> Begun {
+    let world = World::new();
+    let mark = format!("1{:07}{number:03}", std::process::id());
+    fs::create_dir(world.join("data")).expect("made");
+    fs::write(world.join("data/kept"), "").expect("written");
+    fs::write(world.join("kills.yaml"), SCENARIO.replace("MARK", &mark)).expect("written");
+    let child = world
+        .killpoint()
+        .args(["run", "kills.yaml", "--out"])
+        .arg(world.out())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    Begun { world, child, mark }
+}
+
+/// Waits until something is there.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(since.elapsed() < PATIENCE, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+impl Begun {
+    /// The folder of the run, once its log has begun.
+    fn folder(&self) -> PathBuf {
+        until("a run begins", || {
+            let runs = fs::read_dir(self.world.out().join("runs")).ok()?;
+            let mut runs = runs.flatten().map(|run| run.path());
+            runs.find(|run| {
+                fs::read_to_string(run.join("events.jsonl")).is_ok_and(|it| it.contains("started"))
+            })
+        })
+    }
+
+    /// The guardian and the supervisor of the trial that goes on, if one does.
+    fn supervisors(&self) -> Vec<u32> {
+        let is_one = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|it| it.contains("\0supervise\0"))
+        };
+        let guardians: Vec<u32> = children(self.child.id()).into_iter().filter(is_one).collect();
+        let below = guardians.iter().flat_map(|pid| children(*pid)).filter(is_one);
+        let below: Vec<u32> = below.collect();
+        guardians.into_iter().chain(below).collect()
+    }
+
+    /// Everybody of the target and the workload.
+    fn processes(&self) -> Vec<String> {
+        let entries = fs::read_dir("/proc").expect("/proc").flatten();
+        let commands = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        let commands = commands.map(|it| String::from_utf8_lossy(&it).replace('\0', " "));
+        commands.filter(|it| it.contains(&self.mark)).collect()
+    }
+
+    /// Nobody, no control group and no mount is left.
+    fn expect_nothing_left(&self, folder: &Path, at: &str) {
+        until(&format!("{at}: {:?} are left", self.processes()), || {
+            self.processes().is_empty().then_some(())
+        });
+        let text = fs::read_to_string(folder.join("undo.jsonl")).expect("an undo log");
+        let made = text.lines().filter_map(|line| serde_json::from_str::<Made>(line).ok());
+        let directories: Vec<PathBuf> = made
+            .flat_map(|made| match made {
+                Made::Supervisor { scratch } => scratch,
+                Made::Suspended { by: Suspension::Freezer { group, .. }, .. } => vec![group],
+                _ => Vec::new(),
+            })
+            .collect();
+        until(&format!("{at}: one of {directories:?} is left"), || {
+            directories.iter().all(|it| !it.exists()).then_some(())
+        });
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc");
+        assert!(!mounts.contains(&self.world.path().display().to_string()), "{at}: {mounts}");
+    }
+}
+
+fn kill(pids: &[u32]) {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    // One of them may just have ended.
+    let _ = Command::new("kill").arg("-KILL").args(&pids).stderr(Stdio::null()).status();
+}
+
+/// Whom a moment's kill is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Whom {
+    Run,
+    Supervisor,
+    Both,
+}
+
+fn killed(seed: u64, whom: Whom) {
+    let mut generator = Generator::new(Seed(seed));
+    for moment in 0..moments() {
+        let mut begun = begin(u32::try_from(seed).expect("small") * 200 + moment);
+        let folder = begun.folder();
+        let later = Duration::from_millis(generator.below(MOMENT_MS_MAX));
+        let which = generator.below(3);
+        thread::sleep(later);
+        let at = format!("seed {seed}, moment {moment}: after {later:?}");
+        let supervisors = begun.supervisors();
+        let supervisors = match (whom, which, supervisors.as_slice()) {
+            (Whom::Run, ..) => Vec::new(),
+            // The guardian, the supervisor below it, or both of them.
+            (_, 0, [guardian, ..]) => vec![*guardian],
+            (_, 1, [_, supervisor, ..]) => vec![*supervisor],
+            _ => supervisors,
+        };
+        let run = (whom != Whom::Supervisor).then_some(begun.child.id());
+        kill(&run.into_iter().chain(supervisors).collect::<Vec<u32>>());
+        if whom == Whom::Supervisor {
+            // The run says so by itself, or was between two trials.
+            until(&format!("{at}: the run goes on for ever"), || {
+                begun.child.try_wait().expect("our own child")
+            });
+        } else {
+            begun.child.wait().expect("our own child");
+        }
+        if whom == Whom::Both {
+            let mut recover = begun.world.killpoint();
+            recover.args(["recover", "--out"]).arg(begun.world.out());
+            let recovered = until(&format!("{at}: nobody is left at work"), || {
+                Some(recover.output().expect("it starts")).filter(|it| it.status.code() != Some(2))
+            });
+            assert!(recovered.status.success(), "{at}: {recovered:?}");
+        }
+        begun.expect_nothing_left(&folder, &at);
+        let verify = |begun: &Begun| {
+            let mut command = begun.world.killpoint();
+            command.args(["audit", "verify"]).arg(&folder).output().expect("it starts")
+        };
+        let verified = verify(&begun);
+        assert!(stdout(&verified).contains("chain whole"), "{at}: {verified:?}");
+        // A run that was killed at its very end has nothing left to do.
+        if verified.status.code() == Some(3) {
+            let mut resume = begun.world.killpoint();
+            resume
+                .args(["resume", "--format", "json", "--out"])
+                .arg(begun.world.out())
+                .arg(&folder);
+            let report = explored(&mut resume).report;
+            assert_eq!(report.result, Outcome::Pass, "{at}: {report:#?}");
+            let campaign = report.campaign.expect("trials");
+            assert_eq!((campaign.total().tries, campaign.planned_trials), (5, 5), "{at}");
+            assert_eq!(campaign.trials.len(), 6, "{at}: {campaign:#?}");
+            begun.expect_nothing_left(&folder, &at);
+        }
+        assert_eq!(verify(&begun).status.code(), Some(0), "{at}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_is_resumed_to_the_right_verdict() {
+    killed(1, Whom::Run);
+}
+
+#[test]
+fn a_run_whose_supervisor_is_killed_says_so_and_is_resumed() {
+    killed(2, Whom::Supervisor);
+}
+
+#[test]
+fn a_run_that_is_killed_with_its_supervisor_is_recovered_and_resumed() {
+    killed(3, Whom::Both);
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_says_how_it_goes_on_and_carries_no_trial_out_twice() {
+    let begun = begin(900);
+    let folder = begun.folder();
+    until("the first trial ended", || {
+        let text = fs::read_to_string(folder.join("events.jsonl")).ok()?;
+        text.contains(r#""trial_event":"ended","trial":1"#).then_some(())
+    });
+    let pid = begun.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("it starts").success());
+    let world_out = begun.world.out();
+    let mut resume = begun.world.killpoint();
+    let code = {
+        let mut child = begun.child;
+        child.wait().expect("our own child").code()
+    };
+    assert_eq!(code, Some(130));
+    let resumed = resume.args(["resume", "--format", "json", "--out"]).arg(&world_out).arg(&folder);
+    let report = explored(resumed).report;
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let text = fs::read_to_string(folder.join("events.jsonl")).expect("the log");
+    assert_eq!(text.matches(r#""trial_event":"started","trial":1,"#).count(), 1);
+    assert_eq!(text.matches(r#""trial_event":"started","trial":0,"#).count(), 1);
+    let mut again = begun.world.killpoint();
+    let refused = again.args(["resume", "--out"]).arg(&world_out).arg(&folder).output();
+    let refused = refused.expect("it starts");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("is complete"), "{}", stderr(&refused));
+}
