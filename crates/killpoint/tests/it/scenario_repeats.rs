@@ -129,12 +129,16 @@ fn the_race_of_the_notes_shows_again_in_a_replay() {
     assert!(tries == 5 && hits >= 1, "{text}{}", stderr(&replayed));
     assert_eq!(replayed.status.code(), Some(i32::from(hits < tries)), "{text}");
     assert!(text.contains(&format!("hit {hits} of 5")), "{text}");
-    // What leads is met exactly, unless the editor was faster than the strike.
-    let acknowledged = |strike: &str| strike.rsplit(", ").next().map(str::to_owned);
+    // The position is that of the decision; the editor goes on until the kill, by one edit at most.
+    let acknowledged = |strike: &str| -> u64 {
+        let text = strike.rsplit(", ").next().and_then(|it| it.strip_suffix(" acknowledged"));
+        text.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("{strike}"))
+    };
     let recorded = acknowledged(&failed.strikes[0]);
     let there = again.trials.iter().filter(|it| it.trial > 0);
-    let there = there.filter(|it| acknowledged(&it.strikes[0]) == recorded).count();
-    assert!(there >= 3, "struck {there} times at {recorded:?}: {again:#?}");
+    let there: Vec<u64> = there.map(|it| acknowledged(&it.strikes[0])).collect();
+    let near = there.iter().filter(|it| it.abs_diff(recorded) <= 1).count();
+    assert!(near >= 3, "recorded at {recorded}, struck at {there:?}");
 }
 
 #[test]
