@@ -10,6 +10,7 @@ pub mod environment;
 pub mod explore;
 pub mod injector;
 pub mod interrupt;
+mod job;
 pub mod processes;
 pub mod recover;
 pub mod report;

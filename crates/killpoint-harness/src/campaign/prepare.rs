@@ -8,6 +8,7 @@ use crate::asserter::invariants::check_expression;
 use crate::explore::{ExploreError, Journalist};
 use crate::injector::StrikeError;
 use crate::interrupt::Interrupt;
+use crate::job::Job;
 use crate::processes::FindError;
 use crate::recover::{RecoverError, announce_tool};
 use crate::store::{RunFolder, StoreError};
@@ -278,7 +279,7 @@ pub(super) fn introduce(
     let scenario = &plan.scenario;
     let supervision = scenario.target.supervision(scenario.seed);
     let commands = supervision.processes.values().map(|process| process.command.join(" "));
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let job = Job::here();
     let setting = Setting {
         command: commands.collect(),
         state: scenario.target.state.clone(),
@@ -298,8 +299,8 @@ pub(super) fn introduce(
         run: folder.id().to_owned(),
         killpoint: env!("CARGO_PKG_VERSION").to_owned(),
         started: jiff::Timestamp::now().to_string(),
-        commit: variable("GITHUB_SHA").or_else(|| variable("CI_COMMIT_SHA")),
-        job_url: variable("CI_JOB_URL"),
+        commit: job.commit,
+        job_url: job.url,
         setting: Box::new(setting),
     })?;
     journalist.tell(Event::NotCovered(NotCovered {

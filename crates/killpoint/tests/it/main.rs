@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod cases;
 mod containment;
+mod continuous_integration;
 mod drafts;
 #[cfg(feature = "dumps")]
 mod dumps;

@@ -68,7 +68,14 @@ impl World {
     pub fn killpoint(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_killpoint"));
         command.current_dir(self.path()).stdin(Stdio::null()).env("NO_COLOR", "1");
-        for name in ["KILLPOINT_STATE", "KILLPOINT_JOURNAL", "GITHUB_SHA", "CI_COMMIT_SHA"] {
+        for name in [
+            "KILLPOINT_STATE",
+            "KILLPOINT_JOURNAL",
+            "GITHUB_SHA",
+            "GITHUB_RUN_ID",
+            "CI_COMMIT_SHA",
+            "CI_JOB_URL",
+        ] {
             command.env_remove(name);
         }
         command

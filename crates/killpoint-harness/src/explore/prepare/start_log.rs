@@ -4,6 +4,7 @@ use super::ExploreError;
 use crate::asserter::checker::Checker;
 use crate::environment::local::Local;
 use crate::explore::{Journalist, Options};
+use crate::job::Job;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::{Mechanism, REFUSED_CALLS};
 use killpoint_model::Roles;
@@ -19,10 +20,10 @@ pub(super) fn start_log(
     why_weaker: Option<String>,
 ) -> Result<(), ExploreError> {
     let text = |value: &OsStr| value.to_string_lossy().into_owned();
-    let variable = |name: &str| {
+    let job = Job::of(|name| {
         let found = options.environment.iter().find(|(other, _)| other == name);
-        found.map(|(_, value)| text(value)).filter(|value| !value.is_empty())
-    };
+        found.map(|(_, value)| text(value))
+    });
     let setting = Setting {
         command: options.command.iter().map(|part| text(part)).collect(),
         driver: options.driver.clone(),
@@ -45,8 +46,8 @@ pub(super) fn start_log(
         run: local.folder.id().to_owned(),
         killpoint: env!("CARGO_PKG_VERSION").to_owned(),
         started: jiff::Timestamp::now().to_string(),
-        commit: variable("GITHUB_SHA").or_else(|| variable("CI_COMMIT_SHA")),
-        job_url: variable("CI_JOB_URL"),
+        commit: job.commit,
+        job_url: job.url,
         setting: Box::new(setting),
     })?;
     if local.containment == Containment::Redirect {
