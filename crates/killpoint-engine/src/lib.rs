@@ -26,6 +26,7 @@ mod naming;
 pub mod probe;
 pub mod record;
 pub mod recording;
+pub mod rollback;
 pub mod spawn;
 pub mod states;
 pub mod suspend;

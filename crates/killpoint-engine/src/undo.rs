@@ -7,6 +7,7 @@
 //! lasts stands here before it is carried out.
 
 use crate::identity::{self, Identity};
+use crate::rollback::Rollback;
 use crate::suspend::Suspension;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -56,6 +57,11 @@ pub enum Made {
         /// Its path below the folder of the run.
         file: PathBuf,
     },
+    /// Commands of a scenario that change something: these are to be run.
+    Activities {
+        /// What undoes them, in order.
+        rollbacks: Vec<Rollback>,
+    },
     /// Not made but undone: the fault above that says the same.
     Lifted(Fault),
     /// A supervisor, and the directories outside the run's folder that it works with, the deepest first.
@@ -95,6 +101,11 @@ pub enum Fault {
         /// Its path below the folder of the run.
         file: PathBuf,
     },
+    /// [`Made::Activities`].
+    Activities {
+        /// What undoes them, in order.
+        rollbacks: Vec<Rollback>,
+    },
 }
 
 impl Fault {
@@ -103,6 +114,7 @@ impl Fault {
         match self.clone() {
             Fault::Suspended { process, by } => Made::Suspended { process, by },
             Fault::KeptDown { file } => Made::KeptDown { file },
+            Fault::Activities { rollbacks } => Made::Activities { rollbacks },
         }
     }
 
@@ -118,6 +130,11 @@ impl Fault {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
                 Err(error) => Err(error),
             },
+            // Each is tried, whatever became of the one before; what failed is not repeated for ever.
+            Fault::Activities { rollbacks } => {
+                let done: Vec<bool> = rollbacks.iter().map(|it| it.run(run)).collect();
+                Ok(done.iter().all(|done| *done))
+            }
         }
     }
 }
@@ -127,6 +144,10 @@ impl fmt::Display for Fault {
         match self {
             Fault::Suspended { process, .. } => write!(f, "the suspended process {}", process.pid),
             Fault::KeptDown { file } => write!(f, "the inhibited restart ({})", file.display()),
+            Fault::Activities { rollbacks } => {
+                let names: Vec<&str> = rollbacks.iter().map(|it| it.name.as_str()).collect();
+                write!(f, "the scenario's activities, by {}", names.join(", then "))
+            }
         }
     }
 }
@@ -138,6 +159,7 @@ pub fn faults(records: &[Made]) -> Vec<Fault> {
         match record.clone() {
             Made::Suspended { process, by } => faults.push(Fault::Suspended { process, by }),
             Made::KeptDown { file } => faults.push(Fault::KeptDown { file }),
+            Made::Activities { rollbacks } => faults.push(Fault::Activities { rollbacks }),
             Made::Lifted(lifted) => faults.retain(|fault| *fault != lifted),
             _ => {}
         }

@@ -4,12 +4,15 @@
 //! how often), `again` (replay and resume) with `log` (what was done already), `world` (one trial's copies,
 //! supervisor and workload), `supervisor` (the process that keeps the target up), `trial` (one trial
 //! from start to verdict), `position` (where a strike stands, and getting there again), `state` (what is known of the target), `waiting` (for moments and triggers),
-//! `strike` (one fault on the processes that it is meant for), `judging` (invariants), `objectives`.
+//! `strike` (one fault on the processes that it is meant for), `judging` (invariants), `activities` (what a
+//! scenario does by itself), `continuous` (what is asked meanwhile), `objectives`.
 //!
 //! The target runs below a supervisor of its own process, so that either may be killed: the end of the
 //! supervisor's standard input stops everything, and a watchdog lifts what lasts.
 
+mod activities;
 mod again;
+mod continuous;
 mod course;
 mod ends;
 mod judging;

@@ -14,6 +14,7 @@ pub use gate::{Allow, Gate, Permit, Refusal};
 pub use keep_down::is_kept_down;
 
 use killpoint_engine::identity::Handle;
+use killpoint_engine::rollback::Rollback;
 use killpoint_engine::suspend::Suspension;
 use killpoint_engine::undo::{self, Fault, Made};
 use killpoint_engine::watchdog::Watchdog;
@@ -228,6 +229,28 @@ impl Injector {
             seen_after_us: done_after_us,
             effect: Effect::Noted,
         })
+    }
+
+    /// Writes down what undoes a scenario's own commands, before the first of them. It is carried out at the
+    /// rollback, unless [`Injector::fulfil`] says that it was done.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub fn promise(&mut self, rollbacks: Vec<Rollback>) -> Result<Fault, StrikeError> {
+        let fault = Fault::Activities { rollbacks };
+        self.announce(&fault)?;
+        self.keep(fault.clone(), None);
+        Ok(fault)
+    }
+
+    /// What was promised was done.
+    ///
+    /// # Errors
+    /// If that could not be written down.
+    pub fn fulfil(&mut self, fault: &Fault) -> Result<(), StrikeError> {
+        self.lasting.retain(|lasting| lasting.fault != *fault);
+        undo::append(&self.run, &Made::Lifted(fault.clone()))
+            .map_err(|source| StrikeError::Undo { run: self.run.clone(), source })
     }
 
     /// When the next fault is to be lifted by [`Injector::lift_due`].

@@ -4,9 +4,12 @@
 //! `${NAME}` stands for a variable that the file declares (`$${` for `${` itself), `!include FILE` for
 //! another file below the scenario's directory.
 
+mod chaos_toolkit;
 mod place;
 mod show;
 mod variables;
+
+pub use chaos_toolkit::Imported;
 
 use killpoint_model::Scenario;
 use killpoint_model::scenario::ScenarioError;
@@ -85,18 +88,35 @@ pub enum FileError {
     },
 }
 
-/// Reads and checks a scenario, its variables filled in.
+/// Reads and checks a scenario, its variables filled in. An experiment of the Chaos Toolkit is read as
+/// one.
 ///
 /// # Errors
 /// If it cannot be read, or is not one.
 pub fn read(path: &Path, given: &Given) -> Result<Scenario, FileError> {
+    let text = text_of(path)?;
+    match chaos_toolkit::is_experiment(&text) {
+        true => Ok(chaos_toolkit::parse(&text, path, given)?.scenario),
+        false => parse(&text, path, given),
+    }
+}
+
+/// Reads an experiment of the Chaos Toolkit as a scenario.
+///
+/// # Errors
+/// If it cannot be read, or holds what cannot be carried out.
+pub fn import(path: &Path, given: &Given) -> Result<Imported, FileError> {
+    chaos_toolkit::parse(&text_of(path)?, path, given)
+}
+
+fn text_of(path: &Path) -> Result<String, FileError> {
     let file = File::open(path).map_err(fail(path))?;
     let mut text = String::new();
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(fail(path))?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::Long(path.to_owned()));
     }
-    parse(&text, path, given)
+    Ok(text)
 }
 
 fn fail(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {

@@ -1,5 +1,6 @@
 //! Faults: what is done to a process, or to the call that it is about to make.
 
+use crate::activity::Activities;
 use crate::signal::Signal;
 use crate::span::Span;
 use crate::supervision::Command;
@@ -10,7 +11,7 @@ use std::fmt;
 const USUAL_GRACE: Span = Span::from_secs(5);
 
 /// What is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// SIGKILL.
@@ -35,6 +36,8 @@ pub enum Fault {
     ShortWrite(u64),
     /// The write at the crash point is cut at a multiple of this many bytes, and the process killed.
     TornWrite(u64),
+    /// What the scenario does by itself; no process of the target is struck.
+    Activities(Box<Activities>),
 }
 
 /// One way to end a process. In a file its name alone is enough.
@@ -153,6 +156,11 @@ impl fmt::Display for Fault {
             Fault::Fail(error) => write!(f, "fail with {}", format!("{error:?}").to_uppercase()),
             Fault::ShortWrite(bytes) => write!(f, "short write of {bytes} bytes"),
             Fault::TornWrite(bytes) => write!(f, "write torn at a multiple of {bytes} bytes"),
+            Fault::Activities(activities) => {
+                let names: Vec<&str> =
+                    activities.method.iter().map(|activity| activity.name.as_str()).collect();
+                f.write_str(&names.join(", then "))
+            }
         }
     }
 }
@@ -172,6 +180,7 @@ mod tests {
             (r#"{"keep-down":"8s"}"#, "keep down for 8s"),
             (r#"{"fail":"ENOSPC"}"#, "fail with ENOSPC"),
             (r#"{"torn-write":4096}"#, "write torn at a multiple of 4096 bytes"),
+            (r#"{"activities":{"method":[{"name":"stop it","run":["./stop"]}]}}"#, "stop it"),
             (r#"{"ladder":["terminate","kill"]}"#, "terminate, then kill"),
             (
                 r#"{"ladder":[{"by":{"command":["./quit"]},"grace":"1s"},{"by":"kill"}]}"#,

@@ -1,8 +1,9 @@
 //! Invariants: what must be true of a target, whatever is done to it, and when that is asked.
 
-use crate::selector::Pattern;
+use crate::activity::Request;
 use crate::span::Span;
 use crate::supervision::Probe;
+pub use crate::tolerance::{AnyStatus, Said, Statuses, Tolerance};
 use serde::{Deserialize, Serialize};
 
 /// The time-out of a question where none is given.
@@ -141,9 +142,26 @@ invariants! {
     }
     /// A command ends as it has to.
     CommandEnds "command" {
+        /// What it is called in reports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
         /// The program and its arguments; KILLPOINT_STATE and KILLPOINT_JOURNAL are set.
         run: Vec<String>,
         /// It is killed after this time, and could not be judged.
+        #[serde(default = "usual_timeout")]
+        timeout: Span,
+        /// What counts as kept.
+        #[serde(default)]
+        tolerance: Tolerance,
+    }
+    /// A request is answered as it has to be.
+    RequestAnswered "request" {
+        /// What it is called in reports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The request.
+        ask: Request,
+        /// How long it may take.
         #[serde(default = "usual_timeout")]
         timeout: Span,
         /// What counts as kept.
@@ -186,30 +204,6 @@ invariants! {
         #[serde(default = "usual_timeout")]
         timeout: Span,
     }
-}
-
-/// What a command may end like.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Tolerance {
-    /// Its exit status.
-    pub exit: i32,
-    /// What is found in its output.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub matches: Option<Pattern>,
-    /// Where in the JSON document that it prints, as RFC 6901 has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pointer: Option<String>,
-    /// What is there, as JSON.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub equals: Option<serde_json::Value>,
-    /// The least number that may be there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub least: Option<f64>,
-    /// The greatest number that may be there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub greatest: Option<f64>,
 }
 
 /// Formats of documents.
@@ -277,6 +271,11 @@ mod tests {
             (r#"{"file":{"path":"a","parses":"json","pointer":"/v","equals":[1]}}"#, "file"),
             (r#"{"probe":{"by":{"http":"http://127.0.0.1:1/"}}}"#, "probe"),
             (r#"{"command":{"run":["./check.sh"],"tolerance":{"least":1}}}"#, "command"),
+            (
+                r#"{"request":{"ask":{"url":"http://127.0.0.1/"},"tolerance":{"status":[200,204]}}}"#,
+                "request",
+            ),
+            (r#"{"command":{"run":["./x"],"tolerance":{"exit":"any","said":"error"}}}"#, "command"),
             (r#"{"expression":{"cel":"lost == 0"}}"#, "expression"),
             (r#"{"monotonic-checkpoints":{}}"#, "monotonic-checkpoints"),
             (r#"{"exactly-once":{"list":"./list"}}"#, "exactly-once"),
@@ -288,8 +287,12 @@ mod tests {
             let again = serde_json::to_string(&invariant).expect("plain data");
             assert_eq!(serde_json::from_str::<Invariant>(&again).expect(&again), invariant);
         }
-        for wrong in [r#"{"sqllite":{"file":"a"}}"#, r#"{"sqlite":{"flie":"a"}}"#, r#"{"file":{}}"#]
-        {
+        for wrong in [
+            r#"{"sqllite":{"file":"a"}}"#,
+            r#"{"sqlite":{"flie":"a"}}"#,
+            r#"{"file":{}}"#,
+            r#"{"command":{"run":["./x"],"tolerance":{"exit":"some"}}}"#,
+        ] {
             assert!(serde_json::from_str::<Invariant>(wrong).is_err(), "{wrong}");
         }
     }

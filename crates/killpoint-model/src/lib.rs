@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a clock or a random source, and nothing here starts a thread, so
 //! every other crate may import it and every function in it can be tested by a table.
 
+pub mod activity;
 pub mod address;
 pub mod crash;
 pub mod crash_model;
@@ -24,6 +25,7 @@ pub mod signal;
 pub mod span;
 pub mod strike;
 pub mod supervision;
+pub mod tolerance;
 pub mod trial;
 pub mod trigger;
 pub mod verdict;

@@ -38,7 +38,7 @@ pub struct Plan {
 }
 
 /// One trial: the target is started anew, and struck.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedTrial {
     /// Which, from 1; the control is 0.
@@ -50,7 +50,7 @@ pub struct PlannedTrial {
 }
 
 /// One strike.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedStrike {
     /// When.

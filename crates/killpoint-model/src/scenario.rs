@@ -45,7 +45,9 @@ pub struct Scenario {
     /// Where everything random comes from.
     #[serde(default = "Scenario::usual_seed")]
     pub seed: Seed,
-    /// The program under test.
+    /// The program under test. None where the faults are activities, which do what they do to something
+    /// that was started by somebody else.
+    #[serde(default)]
     pub target: Target,
     /// What drives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +99,7 @@ impl Workload {
 }
 
 /// When, what, whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FaultRule {
     /// What it is called in reports and tiers; by its place, if nothing is said.
@@ -204,8 +206,17 @@ pub struct TierChange {
 }
 
 impl Scenario {
-    fn usual_seed() -> Seed {
+    /// The seed where none is given.
+    pub fn usual_seed() -> Seed {
         Seed(42)
+    }
+
+    /// Whether nothing is started: the target, whatever it is, was started by somebody else, and the
+    /// faults are activities alone.
+    pub fn is_of_anothers_target(&self) -> bool {
+        self.target == Target::default()
+            && !self.faults.is_empty()
+            && self.faults.iter().all(|rule| matches!(rule.r#do, Fault::Activities(_)))
     }
 
     /// The name of a rule, by its index.

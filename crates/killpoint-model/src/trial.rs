@@ -104,6 +104,26 @@ pub enum TrialEvent {
         /// In words.
         detail: String,
     },
+    /// An activity of the scenario ended.
+    ActivityEnded {
+        /// Which trial.
+        trial: u64,
+        /// Which strike of the trial, from 1.
+        strike: u64,
+        /// Its name.
+        name: String,
+        /// What it is for.
+        role: ActivityRole,
+        /// How it ended, in words.
+        how: String,
+        /// What it printed, or the answer, bounded.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        output: String,
+        /// Whether it ended as it had to.
+        tolerated: bool,
+        /// How long it took.
+        seconds: f64,
+    },
     /// The target is ready again.
     Recovered {
         /// Which trial.
@@ -146,6 +166,18 @@ pub enum TrialEvent {
         /// How long it took.
         seconds: f64,
     },
+}
+
+/// What an activity was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivityRole {
+    /// To change something.
+    Action,
+    /// To ask.
+    Probe,
+    /// To undo.
+    Rollback,
 }
 
 /// Where a strike stands in what the target did, apart from time: a replay strikes there again.

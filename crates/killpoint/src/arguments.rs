@@ -37,6 +37,8 @@ pub enum Command {
     Roulette(Roulette),
     /// Print what a scenario would do, and the digest of its plan; nothing is touched.
     Plan(Plan),
+    /// Print an experiment of the Chaos Toolkit as a scenario.
+    Import(Import),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
     /// Go on with a run that was interrupted.
@@ -599,6 +601,23 @@ pub struct Plan {
     /// How the plan is printed.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
+}
+
+/// Flags of `import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint import experiment.json > scenario.json
+  killpoint run experiment.json
+
+Providers of type process and http are carried out; others, controls and what else has no meaning here
+are refused by name. Values of `configuration` are filled in, secrets are looked up when they are used.")]
+pub struct Import {
+    /// The experiment: JSON or YAML.
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: PathBuf,
+    /// The value of a key of `configuration`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// Flags of `run`.

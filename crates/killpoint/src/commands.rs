@@ -80,6 +80,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Run(flags) => campaign::run(&flags),
         Command::Roulette(flags) => campaign::roulette(&flags),
         Command::Plan(flags) => scenario::plan(&flags),
+        Command::Import(flags) => scenario::print_import(&flags),
         Command::Schema => scenario::print_schema(),
         Command::Resume(flags) => run_resume(&flags),
         Command::Recover(flags) => upkeep::recover(&flags),

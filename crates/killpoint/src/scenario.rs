@@ -1,8 +1,8 @@
 //! `killpoint plan` and `killpoint schema`: scenarios without carrying them out.
 
-use crate::arguments::{Format, Plan as PlanFlags, ScenarioFlags};
+use crate::arguments::{Format, Import, Plan as PlanFlags, ScenarioFlags};
 use crate::commands::Failure;
-use killpoint_harness::scenario::{FileError, Given, read, schema};
+use killpoint_harness::scenario::{FileError, Given, import, read, schema};
 use killpoint_model::plan::{Plan, PlanError};
 use killpoint_model::{Outcome, Scenario};
 use std::io::{Write, stdout};
@@ -24,16 +24,21 @@ impl From<PlanError> for Failure {
     }
 }
 
+/// What is given for variables.
+fn given(set: &[String]) -> Result<Given, Failure> {
+    let mut given = Given::parse(set)?;
+    given.environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Ok(given)
+}
+
 /// Reads the scenario that flags name, as they change it.
 ///
 /// # Errors
 /// If it is none.
 pub fn load(flags: &ScenarioFlags) -> Result<Scenario, Failure> {
-    let mut given = Given::parse(&flags.set)?;
-    given.environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let mut scenario = read(&flags.scenario, &given)?;
+    let mut scenario = read(&flags.scenario, &given(&flags.set)?)?;
     if let Some(seed) = flags.seed {
         scenario.seed = seed;
     }
@@ -58,6 +63,20 @@ pub fn plan(flags: &PlanFlags) -> Result<Outcome, Failure> {
         }
         (false, Format::Human) => shown(&plan),
     };
+    stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Pass)
+}
+
+/// `killpoint import`.
+///
+/// # Errors
+/// If the file is no experiment, or holds what cannot be carried out.
+pub fn print_import(flags: &Import) -> Result<Outcome, Failure> {
+    let imported = import(&flags.experiment, &given(&flags.set)?)?;
+    for note in &imported.notes {
+        eprintln!("killpoint: note: {note}");
+    }
+    let text = serde_json::to_string_pretty(&imported.scenario).expect("plain data") + "\n";
     stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Pass)
 }

@@ -12,14 +12,16 @@ mod expression;
 mod file;
 mod probe;
 mod reader;
+mod request;
 
-pub use command::Ended;
+pub use command::{Ended, How, in_words, run_unless, shown};
 pub use counts::Names;
 pub use database::Database;
 pub use expression::check as check_expression;
 pub use file::File;
 pub use probe::Answered;
 pub use reader::{Reader, Told};
+pub use request::ask;
 
 use super::checker::{self, Expectation};
 use super::history::Promise;
@@ -104,7 +106,12 @@ pub fn judge(invariant: &Invariant, evidence: &Evidence<'_>) -> Judgement {
         (Invariant::RecoveryShown(asked), Reading::Probe(answered)) => {
             answered.judge(&asked.by, asked.timeout, Class::RecoveryNotShown)
         }
-        (Invariant::CommandEnds(asked), Reading::Command(ended)) => ended.judge(&asked.tolerance),
+        (Invariant::CommandEnds(asked), Reading::Command(ended)) => {
+            named(asked.name.as_deref(), ended.judge(&asked.tolerance))
+        }
+        (Invariant::RequestAnswered(asked), Reading::Command(ended)) => {
+            named(asked.name.as_deref(), ended.judge(&asked.tolerance))
+        }
         (Invariant::Expression(asked), Reading::Values(values)) => {
             expression::judge(&asked.cel, values)
         }
@@ -126,6 +133,14 @@ pub fn judge(invariant: &Invariant, evidence: &Evidence<'_>) -> Judgement {
             let problem = format!("What was read is no reading for the invariant {kind}.");
             Judgement::unknown(Reason::JudgeFailed, problem)
         }
+    }
+}
+
+/// A judgement that says which question it answers, where that has a name.
+fn named(name: Option<&str>, judgement: Judgement) -> Judgement {
+    match name.filter(|_| !judgement.detail.is_empty()) {
+        Some(name) => Judgement { detail: format!("{name}: {}", judgement.detail), ..judgement },
+        None => judgement,
     }
 }
 

@@ -127,7 +127,7 @@ impl Judge<'_> {
     }
 }
 
-fn live(world: &World) -> Reader {
+pub(super) fn live(world: &World) -> Reader {
     Reader {
         state: world.states[0].clone(),
         journal: world.journal.clone(),

@@ -1,5 +1,6 @@
 //! What can be carried out here, the folder of the run, and how it begins.
 
+use super::continuous::can_be_asked;
 use super::course::Course;
 use super::judging::VALUES;
 use super::tell;
@@ -12,7 +13,9 @@ use crate::job::Job;
 use crate::processes::FindError;
 use crate::recover::{RecoverError, announce_tool};
 use crate::store::{RunFolder, StoreError};
+use killpoint_engine::spawn::{ProgramError, find_program};
 use killpoint_model::event::Event;
+use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::plan::{Plan, PlanError, PlannedTrial};
 use killpoint_model::report::{NotCovered, Setting};
@@ -136,6 +139,14 @@ pub enum CampaignError {
         /// What the system says.
         source: io::Error,
     },
+    /// A program that an activity runs.
+    #[error("the activity `{activity}` cannot be carried out")]
+    Program {
+        /// The activity.
+        activity: String,
+        /// Why.
+        source: ProgramError,
+    },
     /// The supervisor did not do what it has to.
     #[error("the supervisor {0}; its words are in {1}; `killpoint resume` goes on with the run")]
     Supervisor(String, PathBuf),
@@ -186,9 +197,11 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
             _ => {}
         }
     }
+    check_programs(plan, options)?;
     for invariant in &plan.scenario.invariants {
         let continuously = invariant.asked_for().contains(&JudgeAt::Continuously);
-        if continuously {
+        let can_be = plan.scenario.is_of_anothers_target() && can_be_asked(invariant);
+        if continuously && !can_be {
             let what = format!("judging {} continuously", invariant.kind());
             return Err(not_supported(what, "judge it after-strike and at the end"));
         }
@@ -201,6 +214,23 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
         if path.exists() && !path.is_dir() {
             let error = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(fail("take as a state directory", &path)(error));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the programs of activities are there: one that cannot be run would be no fault at all.
+fn check_programs(plan: &Plan, options: &Options) -> Result<(), CampaignError> {
+    let path = std::env::var_os("PATH");
+    for rule in &plan.scenario.faults {
+        let Fault::Activities(activities) = &rule.r#do else { continue };
+        for activity in activities.method.iter().chain(&activities.rollbacks) {
+            let Some(program) = activity.run.first().filter(|it| !it.contains('{')) else {
+                continue;
+            };
+            find_program(program.as_ref(), path.as_deref(), &options.directory).map_err(
+                |source| CampaignError::Program { activity: activity.name.clone(), source },
+            )?;
         }
     }
     Ok(())

@@ -100,8 +100,9 @@ impl State {
     }
 
     pub(super) fn are_ready(&self) -> bool {
+        // Where nothing is supervised, there is nothing to wait for.
         self.processes.values().all(|process| process.is_ready || process.is_over)
-            && self.processes.values().any(|process| process.is_ready)
+            && (self.processes.is_empty() || self.processes.values().any(|it| it.is_ready))
     }
 
     pub(super) fn are_over(&self) -> bool {

@@ -178,6 +178,8 @@ fn act(fault: &Fault) -> Option<Act> {
         Fault::Ladder(rungs) => Some(Act::Ladder(rungs.iter().map(step).collect())),
         // Done to a call at a crash point, which was refused before anything began.
         Fault::Fail(_) | Fault::ShortWrite(_) | Fault::TornWrite(_) => None,
+        // Carried out in a room of their own.
+        Fault::Activities(_) => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,20 +23,27 @@ const END_INTERVAL: Duration = Duration::from_millis(5);
 /// A running supervisor.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    child: Child,
+    /// None where there is nothing to keep up.
+    child: Option<Child>,
     /// Its end is the end of everything below.
     input: Option<ChildStdin>,
     events: Receiver<Record>,
+    /// Without a child: keeps the other end open, so that nothing seems to have ended.
+    _nobody: Option<SyncSender<Record>>,
 }
 
 impl Supervisor {
-    /// Starts one in a trial's folder.
+    /// Starts one in a trial's folder; nobody where there is nothing to keep up.
     pub(super) fn start(
         program: &Path,
         supervision: &Supervision,
         trial: &Path,
         run: &Path,
     ) -> Result<Self, CampaignError> {
+        if supervision.processes.is_empty() {
+            let (nobody, events) = sync_channel(1);
+            return Ok(Supervisor { child: None, input: None, events, _nobody: Some(nobody) });
+        }
         let config = trial.join("processes.json");
         let text = serde_json::to_string_pretty(supervision).expect("plain data with text keys");
         fs::write(&config, text).map_err(fail("write", &config))?;
@@ -74,7 +81,7 @@ impl Supervisor {
                 }
             }
         });
-        Ok(Supervisor { child, input, events })
+        Ok(Supervisor { child: Some(child), input, events, _nobody: None })
     }
 
     /// The next event, if one comes in time; an error if none can come any more.
@@ -99,6 +106,9 @@ impl Supervisor {
     pub(super) fn stop(&mut self, limit: Duration) -> (bool, Vec<Record>) {
         self.ask("shutdown");
         self.input = None;
+        if self.child.is_none() {
+            return (true, Vec::new());
+        }
         let since = Instant::now();
         let mut last_words = Vec::new();
         while since.elapsed() < limit {
@@ -108,7 +118,7 @@ impl Supervisor {
                     last_words.push(record);
                 }
             }
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if !self.is_running() {
                 // What it said just before its end is in the pipe still, or waits to be looked at.
                 while let Ok(Some(record)) = self.next(END_GRACE) {
                     last_words.push(record);
@@ -117,6 +127,10 @@ impl Supervisor {
             }
         }
         (false, last_words)
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 }
 
@@ -128,9 +142,12 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         // The guardian ends what is below it when its standard input is at an end.
         self.input = None;
-        if matches!(self.child.try_wait(), Ok(None)) && !self.stop(END_GRACE).0 {
-            let _ = self.child.kill();
+        let is_stuck = self.is_running() && !self.stop(END_GRACE).0;
+        if let Some(child) = &mut self.child {
+            if is_stuck {
+                let _ = child.kill();
+            }
+            let _ = child.wait();
         }
-        let _ = self.child.wait();
     }
 }

@@ -1,5 +1,6 @@
 //! One trial: the target is started, driven, struck, waited for, stopped and judged.
 
+use super::activities::Promised;
 use super::course::Try;
 use super::ends;
 use super::judging::{self, Judge, Marks, Readings};
@@ -14,6 +15,7 @@ use super::world::{Running, World};
 use crate::explore::Journalist;
 use crate::injector::Injector;
 use crate::store::RunFolder;
+use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
 use killpoint_model::plan::{Moment, Plan, PlannedStrike};
 use killpoint_model::report::trial_key;
@@ -84,8 +86,11 @@ impl Stage<'_> {
             marks: Marks::new(),
             journal_seen: JournalSeen::default(),
             positions: Vec::new(),
+            promised: None,
         };
-        trial.live(once)?;
+        let lived = trial.live(once);
+        trial.roll_back()?;
+        lived?;
         let ended = trial.end()?;
         let replay = match number {
             0 => String::new(),
@@ -137,6 +142,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) journal_seen: JournalSeen,
     /// Where each strike so far stood.
     positions: Vec<Position>,
+    /// What undoes the scenario's own activities, until it is done.
+    pub(super) promised: Option<Promised>,
 }
 
 impl Trial<'_, '_> {
@@ -158,6 +165,7 @@ impl Trial<'_, '_> {
             }
             self.finish_workload()?;
         }
+        self.roll_back()?;
         let _ = self.stage.injector.rollback();
         self.stop(timeouts.stop)
     }
@@ -230,6 +238,9 @@ impl Trial<'_, '_> {
         }
         let position = self.position(planned);
         self.positions.push(position.clone());
+        if let Fault::Activities(activities) = &planned.fault {
+            return self.perform(number, activities, position);
+        }
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
         self.marks = self.world.marks();
         let invariants = &self.stage.plan.scenario.invariants;
@@ -375,14 +386,18 @@ impl Trial<'_, '_> {
         self.workload.as_ref().is_none_or(|running| running.has_ended().unwrap_or(true))
     }
 
-    fn worsen(&mut self, judgement: Judgement) {
+    pub(super) fn worsen(&mut self, judgement: Judgement) {
         if judgement.verdict > self.judgement.verdict {
             self.judgement = judgement;
         }
     }
 
     /// Judges the invariants that are due at a moment.
-    fn judge(&mut self, moment: JudgeAt, strike: Option<u64>) -> Result<(), CampaignError> {
+    pub(super) fn judge(
+        &mut self,
+        moment: JudgeAt,
+        strike: Option<u64>,
+    ) -> Result<(), CampaignError> {
         let judge = Judge {
             scenario: &self.stage.plan.scenario,
             world: &self.world,

@@ -109,7 +109,7 @@ impl World {
         supervision
     }
 
-    fn variables(&self) -> [(&'static str, &Path); 2] {
+    pub(super) fn variables(&self) -> [(&'static str, &Path); 2] {
         [("KILLPOINT_STATE", &self.states[0]), ("KILLPOINT_JOURNAL", &self.journal)]
     }
 

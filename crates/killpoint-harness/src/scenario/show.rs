@@ -47,6 +47,11 @@ pub(super) fn undeclared(unknown: &Undeclared, text: &str, name: &str) -> String
     show(&message, &help, Some(unknown.bytes.clone()), text, name)
 }
 
+/// A message about one place.
+pub(super) fn at(message: &str, span: Option<Range<usize>>, text: &str, name: &str) -> String {
+    show(message, "", span, text, name)
+}
+
 /// What makes no sense, though it can be read.
 pub(super) fn nonsense(error: &ScenarioError, text: &str, name: &str) -> String {
     show(&error.to_string(), "", place::find(text, &part(error)), text, name)

@@ -203,6 +203,11 @@ impl CampaignReport {
                     ));
                 }
             }
+            TrialEvent::ActivityEnded { name, how, .. } => {
+                if let Some(trial) = self.trials.last_mut() {
+                    trial.strikes.push(format!("{name}: {how}"));
+                }
+            }
             TrialEvent::Recovered { last_bad_us, first_good_us, .. } => {
                 if self.recoveries_us.len() < RECOVERIES_KEPT_MAX {
                     self.recoveries_us.push((*last_bad_us, *first_good_us));

@@ -1,9 +1,11 @@
 //! What makes no sense in a scenario, though every part of it is well-formed.
 
 use super::{FAULT_RULES_MAX, SCENARIO_VERSION, Scenario, TRIALS_PER_RULE_MAX};
+use crate::activity;
 use crate::fault::Fault;
 use crate::invariant::Invariant;
 use crate::lifecycle;
+use crate::selector::Who;
 use crate::span::Span;
 use crate::supervision::SupervisionError;
 use crate::trigger::Trigger;
@@ -15,7 +17,10 @@ pub enum ScenarioError {
     #[error("version {0} of a scenario is not known: write version {SCENARIO_VERSION}")]
     Version(u32),
     /// Neither a command nor processes, or both.
-    #[error("a target has either a `command` or `processes`")]
+    #[error(
+        "a target has either a `command` or `processes`; only a scenario whose faults are all \
+         `activities` needs none"
+    )]
     Target,
     /// The processes make no sense.
     #[error(transparent)]
@@ -82,8 +87,12 @@ impl Scenario {
 
     fn validate_target(&self) -> Result<(), ScenarioError> {
         let target = &self.target;
-        if target.command.is_empty() == target.processes.is_empty() {
+        let is_anothers = self.is_of_anothers_target();
+        if target.command.is_empty() == target.processes.is_empty() && !is_anothers {
             return Err(ScenarioError::Target);
+        }
+        if is_anothers {
+            return Ok(());
         }
         if target.command.is_empty() {
             let beside = [
@@ -138,6 +147,15 @@ impl Scenario {
             let problem = "this is done to a call: it needs `points` or a `point` as its trigger";
             return Err(part(at("do"), problem));
         }
+        if let Fault::Activities(activities) = &rule.r#do {
+            if let Some(problem) = activity::problem(activities) {
+                return Err(part(at("do.activities"), problem));
+            }
+            if rule.who != Who::default() {
+                let problem = "activities strike no process of ours: leave `who` out";
+                return Err(part(at("who"), problem));
+            }
+        }
         if matches!(&rule.r#do, Fault::Ladder(rungs) if rungs.is_empty()) {
             return Err(part(at("do.ladder"), "it has no rungs"));
         }
@@ -185,6 +203,7 @@ mod tests {
         refuse((r#""duration": "10s""#, r#""duration": "10ms""#), "faults[1].duration");
         refuse((r#""do": "terminate""#, r#""do": {"fail": "EIO"}"#), "needs `points`");
         refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"event": {"name": "x"}}"#), "lifecycle event `x`");
+        refuse((r#""do": "terminate""#, r#""do": {"activities": {"method": []}}"#), "is empty");
         refuse((r#""faults": ["worker"]"#, r#""faults": ["w"]"#), "tiers.local.faults");
         refuse((r#"[{"acked-is-durable": {}}]"#, r#"[{"command": {"run": []}}]"#), "`run`");
     }

@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod cases;
+mod chaos_toolkit;
 mod containment;
 mod continuous_integration;
 mod drafts;
@@ -20,6 +21,7 @@ mod scenarios;
 mod self_checks;
 mod servers;
 mod shrink;
+mod soak;
 mod supervise;
 mod support;
 mod surroundings;

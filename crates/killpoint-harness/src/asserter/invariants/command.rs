@@ -1,7 +1,7 @@
 //! Commands: how they end, what they print, and whether that is tolerated.
 
 use crate::asserter::checker;
-use killpoint_model::invariant::Tolerance;
+use killpoint_model::invariant::{Said, Statuses, Tolerance};
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Most bytes of output that are kept; a command that prints more is ended.
-const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+pub(super) const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 /// How much of an output a sentence shows, in characters.
 const SHOWN_CHARACTERS_MAX: usize = 200;
+/// The first status of an answer that tells of an error.
+const ERROR_STATUS_MIN: i32 = 400;
 /// How often it is looked whether a command has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -39,6 +41,12 @@ pub enum How {
     Exited(i32),
     /// By this signal.
     Signalled(i32),
+    /// It was a request, and this is the status of the answer.
+    Answered(i32),
+    /// It was a request, and nobody answered it.
+    Unanswered(String),
+    /// It was killed, as the run is stopped.
+    Stopped,
     /// It was killed, as its time was over.
     TimedOut,
     /// It was killed, as it printed too much.
@@ -48,7 +56,12 @@ pub enum How {
 }
 
 /// Runs a command for at most so long; what it leaves in its process group is killed.
-pub(super) fn run(mut command: Command, limit: Duration) -> Ended {
+pub(super) fn run(command: Command, limit: Duration) -> Ended {
+    run_unless(command, limit, &|| false)
+}
+
+/// The same, and no longer than until somebody stops it.
+pub fn run_unless(mut command: Command, limit: Duration, is_stopped: &dyn Fn() -> bool) -> Ended {
     let failed = |error: io::Error| Ended {
         how: How::NotStarted(error.to_string()),
         output: String::new(),
@@ -68,7 +81,7 @@ pub(super) fn run(mut command: Command, limit: Duration) -> Ended {
         Ok(child) => child,
         Err(error) => return failed(error),
     };
-    let how = wait(&mut child, limit, &output);
+    let how = wait(&mut child, limit, &output, is_stopped);
     let said = (text(&mut output), text(&mut error));
     match said {
         (Ok(output), Ok(error)) => Ended { how, output, error },
@@ -76,13 +89,14 @@ pub(super) fn run(mut command: Command, limit: Duration) -> Ended {
     }
 }
 
-fn wait(child: &mut Child, limit: Duration, output: &File) -> How {
+fn wait(child: &mut Child, limit: Duration, output: &File, is_stopped: &dyn Fn() -> bool) -> How {
     let since = Instant::now();
     let how = loop {
         // Looked at without reaping, so that the group's number stays its own until it is killed.
         match has_ended(child) {
             Ok(true) => break None,
             Ok(false) if since.elapsed() > limit => break Some(How::TimedOut),
+            Ok(false) if is_stopped() => break Some(How::Stopped),
             Ok(false) if output.metadata().is_ok_and(|data| data.len() > OUTPUT_BYTES_MAX) => {
                 break Some(How::TooMuch);
             }
@@ -118,13 +132,14 @@ fn text(file: &mut File) -> io::Result<String> {
 
 impl Ended {
     /// Why nothing can be said of what it printed; none where it ended by itself.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         match &self.how {
             How::Exited(code @ (126 | 127)) => Some(format!(
                 "the command was not found or not to be run ({code}){}",
                 self.saying()
             )),
-            How::Exited(_) | How::Signalled(_) => None,
+            How::Exited(_) | How::Signalled(_) | How::Answered(_) | How::Unanswered(_) => None,
+            How::Stopped => Some("the command was stopped, as the run was".to_owned()),
             How::TimedOut => Some("the command did not end in time".to_owned()),
             How::TooMuch => Some(format!("the command printed more than {OUTPUT_BYTES_MAX} bytes")),
             How::NotStarted(why) => Some(format!("the command could not be run: {why}")),
@@ -153,25 +168,24 @@ impl Ended {
     }
 
     /// Whether it ended as is tolerated.
-    pub(super) fn judge(&self, tolerance: &Tolerance) -> Judgement {
+    pub fn judge(&self, tolerance: &Tolerance) -> Judgement {
         if let Some(problem) = self.problem() {
             return Judgement::unknown(Reason::JudgeFailed, super::sentence(&problem));
         }
-        if self.how != How::Exited(tolerance.exit) {
-            let how = in_words(&self.how);
-            let expected = tolerance.exit;
-            return wrong(format!(
-                "The command ended with {how}, not with exit status {expected}{}.",
-                self.saying()
-            ));
+        if let How::Unanswered(why) = &self.how {
+            let why = format!("The request was not answered: {why}.");
+            return Judgement::violated(Class::Bricked, why);
         }
+        if let Some(problem) = self.untolerated(tolerance.exit.as_ref()) {
+            return wrong(problem);
+        }
+        let said = self.said(tolerance.said);
         if let Some(pattern) = &tolerance.matches
-            && !pattern.is_found_in(&self.output)
+            && !pattern.is_found_in(said)
         {
-            let printed = shown(self.output.trim());
-            return wrong(format!(
-                "`{pattern}` is not found in what the command printed: {printed}"
-            ));
+            let printed = shown(said.trim());
+            let who = self.who();
+            return wrong(format!("`{pattern}` is not found in what the {who} printed: {printed}"));
         }
         let asks_document = tolerance.pointer.is_some()
             || tolerance.equals.is_some()
@@ -180,10 +194,46 @@ impl Ended {
         if asks_document { self.judge_document(tolerance) } else { Judgement::held() }
     }
 
+    /// Why the status is none that is tolerated; none if it is.
+    fn untolerated(&self, statuses: Option<&Statuses>) -> Option<String> {
+        let how = in_words(&self.how);
+        let saying = self.saying();
+        match (&self.how, statuses) {
+            (How::Answered(status), None) if *status < ERROR_STATUS_MIN => None,
+            (How::Answered(_), None) => {
+                Some(format!("The request was answered with {how}{saying}."))
+            }
+            (How::Answered(status), Some(statuses)) => (!statuses.include(*status))
+                .then(|| format!("The request was answered with {how}, not with {statuses}.")),
+            (How::Exited(status), statuses) => {
+                let usual = Statuses::One(0);
+                let statuses = statuses.unwrap_or(&usual);
+                (!statuses.include(*status)).then(|| {
+                    format!(
+                        "The command ended with {how}, not with exit status {statuses}{saying}."
+                    )
+                })
+            }
+            (_, Some(Statuses::Any(_))) => None,
+            _ => Some(format!("The command ended with {how}{saying}.")),
+        }
+    }
+
+    fn said(&self, said: Said) -> &str {
+        match said {
+            Said::Output => &self.output,
+            Said::Error => &self.error,
+        }
+    }
+
+    fn who(&self) -> &'static str {
+        if matches!(self.how, How::Answered(_)) { "answer" } else { "command" }
+    }
+
     fn judge_document(&self, tolerance: &Tolerance) -> Judgement {
-        let document: Json = match serde_json::from_str(&self.output) {
+        let document: Json = match serde_json::from_str(self.said(tolerance.said)) {
             Ok(document) => document,
-            Err(error) => return wrong(format!("The command printed no JSON: {error}.")),
+            Err(error) => return wrong(format!("The {} printed no JSON: {error}.", self.who())),
         };
         let pointer = tolerance.pointer.as_deref().unwrap_or_default();
         let place = if pointer.is_empty() { "the document" } else { pointer };
@@ -214,16 +264,21 @@ fn wrong(detail: String) -> Judgement {
     Judgement::violated(Class::Wrong, detail)
 }
 
-fn in_words(how: &How) -> String {
+/// How it ended, for a sentence.
+pub fn in_words(how: &How) -> String {
     match how {
         How::Exited(code) => format!("exit status {code}"),
         How::Signalled(number) => format!("death by signal {number}"),
-        How::TimedOut | How::TooMuch | How::NotStarted(_) => "no end of its own".to_owned(),
+        How::Answered(status) => format!("status {status}"),
+        How::Unanswered(why) => format!("no answer: {why}"),
+        How::TimedOut => "a time that was over".to_owned(),
+        How::TooMuch | How::Stopped => "no end of its own".to_owned(),
+        How::NotStarted(why) => format!("no start: {why}"),
     }
 }
 
 /// The beginning of a text.
-pub(super) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARACTERS_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -1,7 +1,8 @@
 //! Takes readings of a target.
 
-use super::{Answered, Database, Ended, File, Names, Reading, command};
+use super::{Answered, Database, Ended, File, Names, Reading, command, request};
 use crate::asserter::checker;
+use killpoint_model::activity::filled;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::selector::Pattern;
 use killpoint_model::span::Span;
@@ -42,6 +43,16 @@ impl Reader {
     /// Takes the reading for an invariant. Probes are asked again and again until they answer or
     /// their time is over.
     pub fn read(&self, invariant: &Invariant, told: &Told<'_>) -> Reading {
+        self.read_unless(invariant, told, &|| false)
+    }
+
+    /// The same; a command is ended when somebody stops it.
+    pub fn read_unless(
+        &self,
+        invariant: &Invariant,
+        told: &Told<'_>,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Reading {
         match invariant {
             Invariant::AckedIsDurable(asked) => self.store(asked.check.as_deref(), asked.timeout),
             Invariant::Sqlite(asked) => {
@@ -60,14 +71,19 @@ impl Reader {
             Invariant::RecoveryShown(asked) => {
                 Reading::Probe(Answered::wait(&asked.by, asked.timeout, told, &self.directory))
             }
-            Invariant::CommandEnds(asked) => match asked.run.split_first() {
-                Some((program, arguments)) => {
-                    let mut command = self.command(program);
-                    command.args(arguments);
-                    Reading::Command(command::run(command, asked.timeout.duration()))
+            Invariant::CommandEnds(asked) => match self.filled(&asked.run) {
+                Ok(command) => {
+                    let limit = asked.timeout.duration();
+                    Reading::Command(command::run_unless(command, limit, is_stopped))
                 }
-                None => Reading::Failed("the command is empty".to_owned()),
+                Err(problem) => Reading::Failed(problem),
             },
+            Invariant::RequestAnswered(asked) => {
+                match asked.ask.filled(&|name| self.variable(name)) {
+                    Ok(made) => Reading::Command(request::ask(&made, asked.timeout.duration())),
+                    Err(missing) => Reading::Failed(missing.to_string()),
+                }
+            }
             Invariant::Expression(_) => Reading::Values(told.values.clone()),
             Invariant::MonotonicCheckpoints(_) => Reading::Checkpoints(told.checkpoints.to_vec()),
             Invariant::ExactlyOnce(asked) => Reading::Lists {
@@ -82,6 +98,22 @@ impl Reader {
                 }
             },
         }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut variables = self.environment.iter();
+        variables.find(|(known, _)| known == name)?.1.clone().into_string().ok()
+    }
+
+    /// A command with the variables of the environment filled in.
+    fn filled(&self, words: &[String]) -> Result<Command, String> {
+        let words = words.iter().map(|word| filled(word, &|name| self.variable(name)));
+        let words = words.collect::<Result<Vec<_>, _>>().map_err(|missing| missing.to_string())?;
+        let (program, arguments) =
+            words.split_first().ok_or_else(|| "the command is empty".to_owned())?;
+        let mut command = self.command(program);
+        command.args(arguments);
+        Ok(command)
     }
 
     fn command(&self, program: &str) -> Command {
