@@ -3,6 +3,7 @@
 pub mod asserter;
 pub mod campaign;
 pub mod collector;
+pub mod comparison;
 pub mod diagnose;
 mod difference;
 pub mod doctor;
@@ -17,3 +18,4 @@ pub mod report;
 pub mod scenario;
 pub mod store;
 pub mod target;
+pub mod triage;

@@ -1,5 +1,9 @@
 //! Flags. Help texts, completions and man pages come from these definitions.
 
+mod several;
+
+pub use several::{Compare, Triage};
+
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use killpoint_model::scenario::Tier;
 use killpoint_model::seed::Seed;
@@ -41,6 +45,10 @@ pub enum Command {
     Import(Import),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
+    /// Put together what went wrong in several runs, with counts and examples.
+    Triage(Triage),
+    /// Say what got better and worse from one run to another.
+    Compare(Compare),
     /// Go on with a run that was interrupted.
     Resume(Resume),
     /// Undo what an interrupted run left behind.

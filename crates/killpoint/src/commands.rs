@@ -4,7 +4,7 @@ use crate::arguments::{
     Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
     ScopeName,
 };
-use crate::{campaign, demo, demo_store, dump, interrupt, scenario, supervise, upkeep};
+use crate::{campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
@@ -80,6 +80,8 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Run(flags) => campaign::run(&flags),
         Command::Roulette(flags) => campaign::roulette(&flags),
         Command::Plan(flags) => scenario::plan(&flags),
+        Command::Triage(flags) => several::triage(&flags),
+        Command::Compare(flags) => several::compare(&flags),
         Command::Import(flags) => scenario::print_import(&flags),
         Command::Schema => scenario::print_schema(),
         Command::Resume(flags) => run_resume(&flags),

@@ -8,6 +8,7 @@ mod demo_store;
 mod dump;
 mod interrupt;
 mod scenario;
+mod several;
 mod supervise;
 mod upkeep;
 

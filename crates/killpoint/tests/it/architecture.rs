@@ -11,6 +11,8 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("asserter", &[]),
     ("collector", &[]),
+    ("comparison", &[]),
+    ("triage", &["store"]),
     ("scenario", &[]),
     ("store", &[]),
     ("diagnose", &[]),

@@ -20,6 +20,7 @@ mod scenario_repeats;
 mod scenarios;
 mod self_checks;
 mod servers;
+mod several;
 mod shrink;
 mod soak;
 mod supervise;

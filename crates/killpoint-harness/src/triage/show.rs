@@ -1,0 +1,68 @@
+//! Triage for people.
+
+use super::{By, Seen, Triage};
+
+/// Groups that are shown; the rest is counted.
+const GROUPS_SHOWN_MAX: usize = 50;
+/// Longest line that is shown, in characters.
+const LINE_CHARACTERS_MAX: usize = 160;
+
+/// As text.
+pub fn human(triage: &Triage) -> String {
+    let (groups, runs) = (triage.groups.len(), triage.runs.len());
+    if groups == 0 {
+        return format!("  nothing went wrong in {}\n", count(runs, "run"));
+    }
+    let cases = usize::try_from(triage.cases).unwrap_or(usize::MAX);
+    let mut text = format!(
+        "  {} in {}, of {}\n",
+        count(cases, "case"),
+        count(groups, "group"),
+        count(runs, "run")
+    );
+    for group in triage.groups.iter().take(GROUPS_SHOWN_MAX) {
+        text.push_str(&format!("\n  {:>4} x  {}\n", group.count, group.what));
+        let by = match group.by {
+            By::Stack => "stack",
+            By::LogTemplate => "line",
+            By::Verdict => "words",
+            By::Finding => "shape",
+        };
+        let common = if group.common.is_empty() { "it said nothing" } else { &group.common };
+        text.push_str(&row(by, common));
+        text.push_str(&row("first", &seen(&group.first)));
+        if group.count > 1 {
+            let last = format!("{}; in {} of {runs} runs", seen(&group.last), group.runs);
+            text.push_str(&row("last", &last));
+        }
+        text.push_str(&row("example", &group.example));
+        if !group.replay.is_empty() {
+            text.push_str(&format!("          again    {}\n", group.replay));
+        }
+    }
+    let left_out = groups.saturating_sub(GROUPS_SHOWN_MAX);
+    if left_out > 0 {
+        text.push_str(&format!("\n  and {left_out} more groups: --format json\n"));
+    }
+    if triage.omitted > 0 {
+        text.push_str(&format!("\n  {} cases were left out\n", triage.omitted));
+    }
+    text
+}
+
+fn row(name: &str, value: &str) -> String {
+    let line: String = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown: String = line.chars().take(LINE_CHARACTERS_MAX).collect();
+    let cut = if shown.len() < line.len() { "..." } else { "" };
+    format!("          {name:<8} {shown}{cut}\n")
+}
+
+fn seen(seen: &Seen) -> String {
+    let commit = seen.commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
+    format!("{} in {}{commit}", seen.time, seen.run)
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
