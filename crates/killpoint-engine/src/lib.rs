@@ -23,6 +23,7 @@ pub mod image;
 mod intercept;
 pub mod materialise;
 mod naming;
+pub mod own_mounts;
 pub mod probe;
 pub mod record;
 pub mod recording;

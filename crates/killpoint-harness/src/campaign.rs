@@ -103,6 +103,7 @@ fn go_on(
         options,
         folder: &folder,
         journalist: &mut journalist,
+        mounts: prepare::can_mount(plan, options, &folder).is_ok(),
         injector: &mut injector,
         control: judging::Readings::new(),
         known: read_baseline(options)?,

@@ -12,6 +12,7 @@ pub mod explore;
 pub mod injector;
 pub mod interrupt;
 mod job;
+mod own_paths;
 pub mod processes;
 pub mod recover;
 pub mod report;

@@ -4,7 +4,7 @@ mod several;
 
 pub use several::{Compare, Triage};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use killpoint_model::scenario::Tier;
 use killpoint_model::seed::Seed;
 use killpoint_model::span::Span;
@@ -69,6 +69,9 @@ pub enum Command {
     /// The example that `demo` explores.
     #[command(hide = true)]
     DemoStore(DemoStore),
+    /// Executes a program that sees copies of directories at their own paths.
+    #[command(hide = true)]
+    Within(Within),
 }
 
 /// How a result is printed.
@@ -370,6 +373,17 @@ pub struct DemoStore {
     pub mode: DemoMode,
     /// Where it keeps its file.
     pub directory: PathBuf,
+}
+
+/// A program, and what it sees where.
+#[derive(Args, Debug)]
+pub struct Within {
+    /// A copy, and the directory over which it is mounted.
+    #[arg(long, num_args = 2, value_names = ["COPY", "OWN"], action = ArgAction::Append)]
+    pub show: Vec<PathBuf>,
+    /// The program.
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
 }
 
 /// How the example saves.

@@ -4,7 +4,9 @@ use crate::arguments::{
     Acks, Arguments, Audit, Command, Explore, Format, MechanismName, Replay, Report, Resume,
     ScopeName,
 };
-use crate::{campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep};
+use crate::{
+    campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep, within,
+};
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_harness::asserter::checker::Checker;
@@ -67,7 +69,7 @@ impl From<killpoint_harness::store::StoreError> for Failure {
 pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
     let is_anywhere = matches!(
         arguments.command,
-        Command::Completions(_) | Command::Man(_) | Command::DemoStore(_)
+        Command::Completions(_) | Command::Man(_) | Command::DemoStore(_) | Command::Within(_)
     );
     if !is_anywhere {
         working_directory()?;
@@ -92,6 +94,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Doctor(flags) => upkeep::doctor(&flags),
         Command::Completions(flags) => upkeep::completions(&flags),
         Command::Man(flags) => upkeep::man(&flags),
+        Command::Within(flags) => Err(within::run(&flags)),
         Command::DemoStore(flags) => Ok(demo_store::run(&flags).map(|()| Outcome::Pass)?),
     }
 }

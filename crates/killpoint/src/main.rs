@@ -11,6 +11,7 @@ mod scenario;
 mod several;
 mod supervise;
 mod upkeep;
+mod within;
 
 use clap::Parser;
 use killpoint_model::Outcome;

@@ -130,6 +130,7 @@ impl Judge<'_> {
 pub(super) fn live(world: &World) -> Reader {
     Reader {
         state: world.states[0].clone(),
+        own_paths: world.own_paths.clone(),
         journal: world.journal.clone(),
         directory: world.directory.clone(),
         environment: std::env::vars_os()
@@ -145,7 +146,8 @@ pub(super) fn live(world: &World) -> Reader {
 fn at_rest(world: &World) -> std::io::Result<Reader> {
     let state = world.folder.join("judged");
     copy(&world.states[0], &state)?;
-    Ok(Reader { state, is_live: false, ..live(world) })
+    let own_paths = world.own_paths.with(&state, &world.states[0]);
+    Ok(Reader { state, own_paths, is_live: false, ..live(world) })
 }
 
 fn read(

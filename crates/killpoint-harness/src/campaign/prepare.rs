@@ -10,10 +10,12 @@ use crate::explore::{ExploreError, Journalist};
 use crate::injector::StrikeError;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
+use crate::own_paths::{self, OwnPaths};
 use crate::processes::FindError;
 use crate::recover::{RecoverError, announce_tool};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::spawn::{ProgramError, find_program};
+use killpoint_model::Scenario;
 use killpoint_model::event::Event;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{Invariant, JudgeAt};
@@ -103,6 +105,9 @@ pub enum CampaignError {
     /// The folder of the run or its log.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A state directory.
+    #[error("the state of the scenario cannot be copied: {0}")]
+    State(String),
     /// A strike.
     #[error(transparent)]
     Strike(#[from] StrikeError),
@@ -209,8 +214,9 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
             check_expression(&it.cel, &VALUES).map_err(CampaignError::Expression)?;
         }
     }
-    for state in &plan.scenario.target.state {
-        let path = options.directory.join(state);
+    let own = own_states(&plan.scenario, options);
+    own_paths::check(&own, &options.out).map_err(|problem| CampaignError::State(problem))?;
+    for path in own {
         if path.exists() && !path.is_dir() {
             let error = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(fail("take as a state directory", &path)(error));
@@ -234,6 +240,25 @@ fn check_programs(plan: &Plan, options: &Options) -> Result<(), CampaignError> {
         }
     }
     Ok(())
+}
+
+/// The state directories where they are, whole paths.
+pub(super) fn own_states(scenario: &Scenario, options: &Options) -> Vec<PathBuf> {
+    let declared = scenario.target.state.iter().map(|state| options.directory.join(state));
+    declared.map(|path| path.canonicalize().unwrap_or(path)).collect()
+}
+
+/// Whether copies of the state can be mounted over its own paths, and else why not.
+pub(super) fn can_mount(plan: &Plan, options: &Options, folder: &RunFolder) -> Result<(), String> {
+    for path in own_states(&plan.scenario, options) {
+        if !path.is_dir() {
+            return Err(format!("{} is not there yet", path.display()));
+        }
+    }
+    match OwnPaths::problem(&options.supervisor, folder.path()) {
+        Some(problem) => Err(problem),
+        None => Ok(()),
+    }
 }
 
 /// Makes the folder of the run, with the plan in it and the state as it is now, or as an earlier run
@@ -307,6 +332,7 @@ pub(super) fn introduce(
     journalist: &mut Journalist,
 ) -> Result<(), CampaignError> {
     let scenario = &plan.scenario;
+    let mounts = can_mount(plan, options, folder);
     let supervision = scenario.target.supervision(scenario.seed);
     let commands = supervision.processes.values().map(|process| process.command.join(" "));
     let job = Job::here();
@@ -321,7 +347,8 @@ pub(super) fn introduce(
         roles: scenario.target.roles.iter().map(|(name, it)| format!("{name}: {it}")).collect(),
         oracle: scenario.invariants.iter().map(Invariant::kind).collect::<Vec<_>>().join(", "),
         mechanism: "signals, under killpoint's supervisor".to_owned(),
-        containment: "each trial works on copies of the state directories".to_owned(),
+        containment: "each trial works on copies of the state directories".to_owned()
+            + if mounts.is_ok() { ", mounted over their own paths" } else { "" },
         seed: plan.seed.clone(),
         jobs: 1,
     };
@@ -335,9 +362,15 @@ pub(super) fn introduce(
     })?;
     journalist.tell(Event::NotCovered(NotCovered {
         file: "*".to_owned(),
-        reason: "the target sees its state at another path (KILLPOINT_STATE, {state}); what it \
-                 writes elsewhere is neither contained nor judged"
-            .to_owned(),
+        reason: match &mounts {
+            Err(why) if !scenario.target.state.is_empty() => format!(
+                "the target sees its state at another path (KILLPOINT_STATE, {{state}}) since copies \
+                 cannot be mounted over its own ({why}); what it writes elsewhere is neither \
+                 contained nor judged"
+            ),
+            _ => "what the target writes outside of its state is neither contained nor judged"
+                .to_owned(),
+        },
         needed: false,
     }))?;
     let planned = planned(plan, options);

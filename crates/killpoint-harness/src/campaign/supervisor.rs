@@ -1,12 +1,13 @@
 //! The supervisor of one trial: a process of its own, told by lines, telling lifecycle events.
 
 use super::prepare::{CampaignError, fail};
+use crate::own_paths::OwnPaths;
 use killpoint_model::lifecycle::Record;
 use killpoint_model::supervision::Supervision;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Starts one in a trial's folder; nobody where there is nothing to keep up.
     pub(super) fn start(
+        own_paths: &OwnPaths,
         program: &Path,
         supervision: &Supervision,
         trial: &Path,
@@ -51,7 +53,8 @@ impl Supervisor {
         let error = File::create(&words).map_err(fail("make", &words))?;
         let keep_down = run.join("keep-down");
         fs::create_dir_all(&keep_down).map_err(fail("make the directory", &keep_down))?;
-        let mut child = Command::new(program)
+        let mut child = own_paths
+            .command(program)
             .args(["supervise", "--quiet", "--control-stdin"])
             .arg("--config")
             .arg(&config)

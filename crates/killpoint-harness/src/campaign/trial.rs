@@ -31,6 +31,8 @@ pub(super) struct Stage<'a> {
     pub(super) plan: &'a Plan,
     pub(super) options: &'a Options,
     pub(super) folder: &'a RunFolder,
+    /// Whether copies of the state are mounted over its own paths.
+    pub(super) mounts: bool,
     pub(super) journalist: &'a mut Journalist,
     pub(super) injector: &'a mut Injector,
     /// What was read at the end of the control.
@@ -62,10 +64,11 @@ impl Stage<'_> {
         };
         tell(self.journalist, started)?;
         let scenario = &self.plan.scenario;
-        let world = World::make(scenario, self.options, self.folder, &once.folder())?;
+        let world = World::make(scenario, self.options, self.mounts, self.folder, &once.folder())?;
         let before = judging::before(scenario, &world)?;
         let supervision = world.supervision(scenario);
         let supervisor = Supervisor::start(
+            &world.own_paths,
             &self.options.supervisor,
             &supervision,
             &world.folder,

@@ -100,8 +100,8 @@ impl Trial<'_, '_> {
             }
             Trigger::Checkpoint(sequence) => self.state.checkpoint >= Some(*sequence),
             Trigger::File(path) => {
-                let path = self.world.fill(path);
-                self.world.states[0].join(path).exists()
+                let shown = self.world.shown()[0].join(self.world.fill(path));
+                self.world.own_paths.real(&shown).exists()
             }
             Trigger::LogLine(line) => {
                 let lines = self.world.lines(line.process.as_deref(), &self.marks);

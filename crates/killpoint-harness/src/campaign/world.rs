@@ -2,9 +2,11 @@
 //! the target printed, and the command that drives it.
 
 use super::judging::Marks;
-use super::prepare::{CampaignError, Options, fail};
+use super::prepare::{self, CampaignError, Options, fail};
+use crate::own_paths::OwnPaths;
 use crate::recover::RUN_MARK;
 use crate::store::RunFolder;
+use killpoint_engine::own_mounts::Bind;
 use killpoint_model::Scenario;
 use killpoint_model::supervision::{Probe, Supervision};
 use rustix::process::{WaitId, WaitIdOptions};
@@ -13,7 +15,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 
 /// Most files and directories of a state.
 const ENTRIES_MAX: usize = 1_000_000;
@@ -29,6 +31,8 @@ pub(super) struct World {
     pub(super) folder: PathBuf,
     /// The copies of the state directories.
     pub(super) states: Vec<PathBuf>,
+    /// Where programs see them.
+    pub(super) own_paths: OwnPaths,
     /// The ack journal.
     pub(super) journal: PathBuf,
     /// Where the target, its workload and its checkers work.
@@ -40,6 +44,7 @@ impl World {
     pub(super) fn make(
         scenario: &Scenario,
         options: &Options,
+        mounts: bool,
         run: &RunFolder,
         name: &str,
     ) -> Result<Self, CampaignError> {
@@ -54,10 +59,13 @@ impl World {
         let make = |path: &Path| fs::create_dir_all(path).map_err(fail("make the directory", path));
         make(&folder)?;
         make(&folder.join("output"))?;
-        let mut states = Vec::new();
-        for index in 0..scenario.target.state.len() {
+        let (mut states, mut binds) = (Vec::new(), Vec::new());
+        for (index, own) in prepare::own_states(scenario, options).into_iter().enumerate() {
             let (from, to) = (snapshot(run, index), folder.join(format!("state-{}", index + 1)));
             copy(&from, &to).map_err(fail("copy the state", &from))?;
+            if mounts {
+                binds.push(Bind { copy: to.clone(), own });
+            }
             states.push(to);
         }
         if states.is_empty() {
@@ -71,7 +79,8 @@ impl World {
             Some(directory) => options.directory.join(directory),
             None => options.directory.clone(),
         };
-        Ok(World { run: run.path().to_owned(), folder, states, journal, directory })
+        let own_paths = OwnPaths::new(&options.supervisor, binds);
+        Ok(World { run: run.path().to_owned(), folder, states, own_paths, journal, directory })
     }
 
     /// The supervision with the places of this trial filled in.
@@ -109,14 +118,21 @@ impl World {
         supervision
     }
 
-    pub(super) fn variables(&self) -> [(&'static str, &Path); 2] {
-        [("KILLPOINT_STATE", &self.states[0]), ("KILLPOINT_JOURNAL", &self.journal)]
+    /// Where programs see the state directories.
+    pub(super) fn shown(&self) -> Vec<PathBuf> {
+        self.states.iter().map(|state| self.own_paths.shown(state)).collect()
+    }
+
+    pub(super) fn variables(&self) -> [(&'static str, PathBuf); 2] {
+        let state = self.own_paths.shown(&self.states[0]);
+        [("KILLPOINT_STATE", state), ("KILLPOINT_JOURNAL", self.journal.clone())]
     }
 
     /// A text with `{state}`, `{state:2}`, ... filled in.
     pub(super) fn fill(&self, text: &str) -> String {
-        let mut text = text.replace("{state}", &self.states[0].display().to_string());
-        for (index, state) in self.states.iter().enumerate() {
+        let states = self.shown();
+        let mut text = text.replace("{state}", &states[0].display().to_string());
+        for (index, state) in states.iter().enumerate() {
             text = text.replace(&format!("{{state:{}}}", index + 1), &state.display().to_string());
         }
         text
@@ -127,7 +143,7 @@ impl World {
         let file = |kind: &str| File::create(self.folder.join(format!("{name}.{kind}")));
         let filled: Vec<String> = command.iter().map(|word| self.fill(word)).collect();
         let (program, arguments) = filled.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut command = Command::new(program);
+        let mut command = self.own_paths.command(program);
         command
             .args(arguments)
             .current_dir(&self.directory)

@@ -48,7 +48,11 @@ pub(super) fn ask(question: Question, sink: Sink) {
         return;
     }
     let mut seen = question.file().map(|path| mark(&path));
-    let interval = (question.timeout / 4).clamp(INTERVAL_MIN, INTERVAL_MAX);
+    let interval = match question.purpose {
+        // A time to recover is known no better than this.
+        Purpose::Ready => INTERVAL_MIN,
+        Purpose::Heartbeat => (question.timeout / 4).clamp(INTERVAL_MIN, INTERVAL_MAX),
+    };
     thread::spawn(move || {
         while question.current.load(Ordering::Relaxed) == question.life {
             if question.is_answered(&mut seen) {

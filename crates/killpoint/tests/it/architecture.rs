@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// The modules of each room of the harness that it may import, itself apart.
 const HARNESS: &[(&str, &[&str])] = &[
     ("lib", &[]),
-    ("asserter", &[]),
+    ("asserter", &["own_paths"]),
+    ("own_paths", &[]),
     ("collector", &[]),
     ("comparison", &[]),
     ("triage", &["store"]),
@@ -34,6 +35,7 @@ const HARNESS: &[(&str, &[&str])] = &[
             "injector",
             "interrupt",
             "job",
+            "own_paths",
             "processes",
             "recover",
             "report",

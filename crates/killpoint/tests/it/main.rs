@@ -12,6 +12,7 @@ mod dumps;
 mod guests;
 mod hard_targets;
 mod log;
+mod own_paths;
 mod phases;
 mod report;
 mod roles;

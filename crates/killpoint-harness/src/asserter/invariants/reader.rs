@@ -2,6 +2,7 @@
 
 use super::{Answered, Database, Ended, File, Names, Reading, command, request};
 use crate::asserter::checker;
+use crate::own_paths::OwnPaths;
 use killpoint_model::activity::filled;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::selector::Pattern;
@@ -19,6 +20,8 @@ const STORE_TRIES_MAX: u32 = 5;
 pub struct Reader {
     /// The first state directory.
     pub state: PathBuf,
+    /// Where commands see it.
+    pub own_paths: OwnPaths,
     /// The ack journal.
     pub journal: PathBuf,
     /// The working directory of commands.
@@ -117,11 +120,11 @@ impl Reader {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.own_paths.command(program);
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .env("KILLPOINT_STATE", &self.state)
+            .env("KILLPOINT_STATE", self.own_paths.shown(&self.state))
             .env("KILLPOINT_JOURNAL", &self.journal)
             .current_dir(&self.directory);
         command

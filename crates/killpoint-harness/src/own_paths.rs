@@ -1,0 +1,143 @@
+//! Programs that see copies of directories at the directories' own paths, as unmodified programs need
+//! it. Each is started through `killpoint within`, which mounts the copies for it alone.
+
+use killpoint_engine::own_mounts::Bind;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Which copies are shown where; nothing at all where that cannot be done.
+#[derive(Clone, Debug, Default)]
+pub struct OwnPaths {
+    /// The killpoint that mounts them.
+    program: PathBuf,
+    binds: Vec<Bind>,
+}
+
+impl OwnPaths {
+    /// Shows these by this killpoint.
+    pub fn new(program: &Path, binds: Vec<Bind>) -> Self {
+        OwnPaths { program: program.to_owned(), binds }
+    }
+
+    /// Why it cannot be done on this machine, if it cannot: tried on a directory that is there.
+    pub fn problem(program: &Path, directory: &Path) -> Option<String> {
+        let bind = Bind { copy: directory.to_owned(), own: directory.to_owned() };
+        let mut command = OwnPaths::new(program, vec![bind]).command("/bin/true");
+        let tried = command.stdin(Stdio::null()).stdout(Stdio::null()).output();
+        match tried {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Where programs see a copy.
+    pub fn shown(&self, copy: &Path) -> PathBuf {
+        let bind = self.binds.iter().find(|bind| bind.copy == copy);
+        bind.map_or(copy, |bind| &bind.own).to_owned()
+    }
+
+    /// Where a path that programs see really is.
+    pub fn real(&self, shown: &Path) -> PathBuf {
+        // The innermost mount is the one that shows.
+        let holders = self.binds.iter().filter(|bind| shown.starts_with(&bind.own));
+        match holders.max_by_key(|bind| bind.own.components().count()) {
+            Some(bind) => match shown.strip_prefix(&bind.own) {
+                Ok(rest) if rest.as_os_str().is_empty() => bind.copy.clone(),
+                Ok(rest) => bind.copy.join(rest),
+                Err(_) => shown.to_owned(),
+            },
+            None => shown.to_owned(),
+        }
+    }
+
+    /// The same, with another copy in the place of one.
+    #[must_use]
+    pub fn with(&self, other: &Path, in_place_of: &Path) -> Self {
+        let mut changed = self.clone();
+        for bind in &mut changed.binds {
+            if bind.copy == in_place_of {
+                bind.copy = other.to_owned();
+            }
+        }
+        changed
+    }
+
+    /// A program that sees them.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        if self.binds.is_empty() {
+            return Command::new(program);
+        }
+        let mut command = Command::new(&self.program);
+        command.arg("within");
+        for bind in &self.binds {
+            command.arg("--show").arg(&bind.copy).arg(&bind.own);
+        }
+        command.arg("--").arg(program);
+        command
+    }
+}
+
+/// Whether copies can be mounted over these paths: each is a directory, and none lies in another.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub fn check(own: &[PathBuf], copies: &Path) -> Result<(), String> {
+    for path in own {
+        let nested = own.iter().find(|other| *other != path && other.starts_with(path));
+        if let Some(other) = nested {
+            let (inner, outer) = (other.display(), path.display());
+            return Err(format!("{inner} lies in {outer}: name the outer one alone"));
+        }
+        if own.iter().filter(|other| *other == path).count() > 1 {
+            return Err(format!("{} is named twice", path.display()));
+        }
+        let canonical = |path: &Path| -> io::Result<PathBuf> { path.canonicalize() };
+        if let (Ok(path), Ok(copies)) = (canonical(path), canonical(copies))
+            && copies.starts_with(&path)
+        {
+            return Err(format!(
+                "{} holds the folders of runs ({}): give another --out",
+                path.display(),
+                copies.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> OwnPaths {
+        let bind = |copy: &str, own: &str| Bind { copy: copy.into(), own: own.into() };
+        OwnPaths::new(Path::new("killpoint"), vec![bind("/t/1", "/home/a"), bind("/t/2", "/srv/b")])
+    }
+
+    #[test]
+    fn what_is_shown_and_what_is_real_are_each_others_inverse() {
+        let paths = paths();
+        assert_eq!(paths.shown(Path::new("/t/2")), Path::new("/srv/b"));
+        assert_eq!(paths.shown(Path::new("/else")), Path::new("/else"));
+        assert_eq!(paths.real(Path::new("/srv/b/x/y")), Path::new("/t/2/x/y"));
+        assert_eq!(paths.real(Path::new("/srv/b")), Path::new("/t/2"));
+        assert_eq!(paths.real(Path::new("/srv/bee")), Path::new("/srv/bee"));
+        let other = paths.with(Path::new("/t/judged"), Path::new("/t/1"));
+        assert_eq!(other.real(Path::new("/home/a/f")), Path::new("/t/judged/f"));
+    }
+
+    #[test]
+    fn directories_in_one_another_and_those_that_hold_runs_are_refused() {
+        let check = |own: &[&str], copies: &str| {
+            let own: Vec<PathBuf> = own.iter().map(PathBuf::from).collect();
+            check(&own, Path::new(copies))
+        };
+        assert_eq!(check(&["/a", "/ab"], "/nowhere"), Ok(()));
+        assert!(check(&["/a", "/a/b"], "/nowhere").is_err_and(|why| why.contains("lies in")));
+        assert!(check(&["/a", "/a"], "/nowhere").is_err_and(|why| why.contains("twice")));
+        assert!(check(&["/"], "/tmp").is_err_and(|why| why.contains("--out")));
+    }
+}
