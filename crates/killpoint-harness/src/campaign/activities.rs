@@ -16,7 +16,6 @@ use killpoint_model::invariant::{JudgeAt, Tolerance};
 use killpoint_model::span::Span;
 use killpoint_model::trial::{ActivityRole, Position, TrialEvent};
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -114,7 +113,7 @@ fn carry_out(activity: &Activity, world: &World, is_stopped: &dyn Fn() -> bool) 
     let Some((program, arguments)) = words.split_first() else {
         return failed("the command is empty".to_owned());
     };
-    let mut command = Command::new(program);
+    let mut command = world.own_paths.command(program);
     command.args(arguments).current_dir(&world.directory).envs(world.variables());
     run_unless(command, limit, is_stopped)
 }

@@ -53,19 +53,22 @@ fn data_loss(objectives: &Objectives, measured: &CampaignReport) -> Measurement 
     })
 }
 
+/// A limit of recovery times: its name, what is wanted, and the measured value.
+type Row = (&'static str, Option<Span>, fn(&Distribution) -> u64);
+
 /// By the first moment at which the target was ready for sure: what lies before is not proved. The last
 /// moment at which it was not, in the same place of its own order, is said beside it.
 fn recovery_time(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
     let limits = objectives.recovery_time.unwrap_or_default();
     let good = Distribution::of(measured.recoveries_us.iter().map(|(_, good)| *good));
     let bad = Distribution::of(measured.recoveries_us.iter().map(|(bad, _)| *bad));
-    let rows: [(&str, Option<Span>, fn(&Distribution) -> u64); 4] = [
+    let rows: [Row; 4] = [
         ("mean", limits.mean, |it| it.mean),
         ("p50", limits.p50, |it| it.p50),
         ("p95", limits.p95, |it| it.p95),
         ("max", limits.max, |it| it.max),
     ];
-    let row = |(name, limit, value): (&str, Option<Span>, fn(&Distribution) -> u64)| {
+    let row = |(name, limit, value): Row| {
         let objective = format!("recovery-time {name}");
         let wanted = limit.map(|limit| format!("at most {limit}"));
         let (Some(good), Some(bad)) = (&good, &bad) else {

@@ -215,7 +215,7 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
         }
     }
     let own = own_states(&plan.scenario, options);
-    own_paths::check(&own, &options.out).map_err(|problem| CampaignError::State(problem))?;
+    own_paths::check(&own, &options.out).map_err(CampaignError::State)?;
     for path in own {
         if path.exists() && !path.is_dir() {
             let error = io::Error::from(io::ErrorKind::NotADirectory);

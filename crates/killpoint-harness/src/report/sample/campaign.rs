@@ -65,7 +65,7 @@ impl Told {
         self.lifecycle(trial, 1, Lifecycle::Ready { after_us: 40_000 });
         self.lifecycle(trial, 1, Lifecycle::CheckpointSaved { sequence: 3 });
         let is_struck = trial > 0;
-        let lost = trial > 0 && trial % 2 == 0;
+        let lost = trial > 0 && trial.is_multiple_of(2);
         if is_struck {
             let position = Position { at_us: self.at_us, ..Position::default() };
             self.tell(TrialEvent::StrikePlanned {
