@@ -17,6 +17,9 @@
 //!    before and after it.
 //! 8. A call that was carried and whose result cannot be had is told by [`Observer::unseen`]
 //!    instead of [`Observer::exit`].
+//! 9. After [`Entry::Hold`] the thread stands at the entry of its call, and no call on the state is
+//!    carried, until [`Observer::release`] says what becomes of it; calls outside go on. Only ptrace
+//!    can hold a call.
 
 mod course;
 mod notify;
@@ -118,6 +121,24 @@ pub(crate) enum Entry {
     StrikeProcess,
     /// Kill that process and its descendants, and go on with the others.
     StrikeTree,
+    /// Let it stand at its entry until [`Observer::release`] says what becomes of it.
+    Hold,
+}
+
+/// What becomes of a call that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// It is carried out and its result told.
+    Carry,
+    /// The same, with this value of its third argument (a write cut short).
+    CarryShort(u64),
+    /// The same, and the thread is held once more when the call has returned.
+    CarryShortThenHold(u64),
+    /// It does not happen, and gives back this error number.
+    Fail(i32),
+    /// It does not happen now: the thread takes the signals that wait for it and makes the call again,
+    /// if it still lives.
+    Again,
 }
 
 /// The descriptor of a call in flight, copied at its entry.
@@ -150,6 +171,10 @@ pub(crate) trait Observer {
     fn process(&mut self, process: Pid);
     /// The run has come to a turn.
     fn turned(&mut self, turn: Turn);
+    /// What becomes of the call that is held, once that is decided. Asked again and again while one is.
+    fn release(&mut self) -> Option<Release> {
+        None
+    }
     /// Called at least every [`TICK`]; true ends the run at once, as if it had timed out.
     fn tick(&mut self) -> bool;
 }

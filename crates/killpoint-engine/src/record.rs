@@ -5,6 +5,7 @@ pub use crate::filter::REFUSED as REFUSED_CALLS;
 mod classify;
 mod complete;
 pub mod discover;
+pub mod hold;
 mod mapped;
 mod outside;
 

@@ -15,11 +15,14 @@ mod again;
 mod continuous;
 mod course;
 mod ends;
+mod interception;
 mod judging;
 mod log;
 mod objectives;
+mod points;
 mod position;
 mod prepare;
+mod probing;
 mod state;
 mod strike;
 mod supervisor;
@@ -61,6 +64,9 @@ pub struct Campaign {
 /// # Errors
 /// If it cannot be carried out here, or the run's folder cannot be written. What is found is no error.
 pub fn run(plan: &Plan, options: &Options, watch: Watch<'_>) -> Result<Campaign, CampaignError> {
+    if plan.awaits_recording() {
+        return begin(&record(plan, options)?, options, None, watch);
+    }
     begin(plan, options, None, watch)
 }
 
@@ -107,6 +113,8 @@ fn go_on(
         injector: &mut injector,
         control: judging::Readings::new(),
         known: read_baseline(options)?,
+        names: None,
+        recorded: None,
     };
     let result = carry_out(stage, earlier, watch);
     let _ = injector.rollback();
@@ -159,6 +167,36 @@ fn carry_out(
     let campaign = stage.journalist.report().campaign.as_ref();
     let total = campaign.map(CampaignReport::total).unwrap_or_default();
     Ok(conclude(&total, &measured))
+}
+
+/// Records the target of a plan that waits for crash points, twice, in a place that is thrown away, and
+/// plans again with what was the same both times.
+///
+/// # Errors
+/// If it cannot be carried out here, or its control does not hold.
+pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
+    let temporary = std::env::temp_dir();
+    let out = tempfile::tempdir().map_err(prepare::fail("make a directory in", &temporary))?;
+    let options = Options { out: out.path().to_owned(), only: None, ..options.clone() };
+    prepare::check(plan, &options)?;
+    let folder = prepare::make_folder(plan, &options, None)?;
+    // Before there are threads: the watchdog is forked.
+    let mut injector = Injector::start(folder.path())?;
+    let mut journalist = prepare::begin(plan, &options, &folder)?;
+    let mut stage = Stage {
+        plan,
+        options: &options,
+        folder: &folder,
+        journalist: &mut journalist,
+        mounts: prepare::can_mount(plan, &options, &folder).is_ok(),
+        injector: &mut injector,
+        control: judging::Readings::new(),
+        known: BTreeSet::new(),
+        names: None,
+        recorded: None,
+    };
+    let points = stage.record()?;
+    Ok(Plan::make(plan.scenario.clone(), points)?)
 }
 
 fn conclude(total: &Tally, measured: &[Measurement]) -> (Outcome, String) {

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod environment;
 pub mod explore;
 pub mod injector;
+pub mod interceptor;
 pub mod interrupt;
 mod job;
 mod own_paths;

@@ -1,6 +1,7 @@
 //! Faults: what is done to a process, or to the call that it is about to make.
 
 use crate::activity::Activities;
+use crate::operation_kind::OperationKind;
 use crate::signal::Signal;
 use crate::span::Span;
 use crate::supervision::Command;
@@ -32,9 +33,10 @@ pub enum Fault {
     KeepDown(Span),
     /// The call at the crash point fails with this error.
     Fail(Errno),
-    /// The call at the crash point writes only so many bytes, and says so.
+    /// The write at the crash point writes only so many bytes, and says so.
     ShortWrite(u64),
-    /// The write at the crash point is cut at a multiple of this many bytes, and the process killed.
+    /// The write at the crash point is cut at a multiple of this many bytes, which is drawn, and then
+    /// the processes are killed.
     TornWrite(u64),
     /// What the scenario does by itself; no process of the target is struck.
     Activities(Box<Activities>),
@@ -108,12 +110,58 @@ pub enum Errno {
     Eintr,
 }
 
+impl Errno {
+    /// Its number on Linux.
+    pub fn number(self) -> i32 {
+        match self {
+            Errno::Enospc => 28,
+            Errno::Eio => 5,
+            Errno::Edquot => 122,
+            Errno::Eintr => 4,
+        }
+    }
+
+    /// Whether a call of this kind may fail with it on a local file system.
+    pub fn may_come_from(self, kind: OperationKind) -> bool {
+        use OperationKind::{
+            Bind, Clone, Fallocate, Fdatasync, Fsync, Link, Mapped, Mkdir, Mknod, Msync,
+            OpenCreate, OpenTemporary, OpenTruncate, Rename, Setxattr, Symlink, Sync, Write,
+        };
+        match self {
+            // sync tells no errors, and a store into a mapping is no call.
+            Errno::Eio => !matches!(kind, Sync | Mapped),
+            Errno::Eintr => matches!(
+                kind,
+                Write | OpenCreate | OpenTemporary | OpenTruncate | Fallocate | Fsync | Fdatasync
+            ),
+            Errno::Enospc | Errno::Edquot => matches!(
+                kind,
+                Write
+                    | OpenCreate
+                    | OpenTemporary
+                    | Mkdir
+                    | Mknod
+                    | Bind
+                    | Link
+                    | Symlink
+                    | Rename
+                    | Setxattr
+                    | Fallocate
+                    | Clone
+                    | Fsync
+                    | Fdatasync
+                    | Msync
+            ),
+        }
+    }
+}
+
 impl Fault {
     /// The ladder of ways that it takes, if it is one that ends processes.
     pub fn rungs(&self) -> Option<Vec<Rung>> {
         let rung = |by| Rung { by, grace: USUAL_GRACE };
         match self {
-            Fault::Kill | Fault::KeepDown(_) => Some(vec![rung(Means::Kill)]),
+            Fault::Kill | Fault::KeepDown(_) | Fault::TornWrite(_) => Some(vec![rung(Means::Kill)]),
             Fault::Terminate => Some(vec![rung(Means::Terminate)]),
             Fault::Signal(signal) => Some(vec![rung(Means::Signal(*signal))]),
             Fault::Ladder(rungs) => Some(rungs.clone()),
@@ -168,6 +216,15 @@ impl fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_fails_only_as_it_may() {
+        assert!(Errno::Enospc.may_come_from(OperationKind::Write));
+        assert!(!Errno::Enospc.may_come_from(OperationKind::Unlink));
+        assert!(Errno::Eio.may_come_from(OperationKind::Unlink));
+        assert!(!Errno::Eio.may_come_from(OperationKind::Sync));
+        assert!(!Errno::Eintr.may_come_from(OperationKind::Rename));
+    }
 
     #[test]
     fn every_fault_is_read_as_a_file_writes_it() {

@@ -1,8 +1,13 @@
 //! Plans: every trial of a scenario with its numbers drawn. A pure function of the scenario, the seed
 //! and the addresses of a recording; nothing is drawn after it.
 
+mod points;
+
+pub use points::{CrashPoints, POINTS_PER_RULE_MAX};
+
 use crate::address::Address;
 use crate::fault::Fault;
+use crate::phase::Phase;
 use crate::scenario::{FaultRule, Scenario, ScenarioError};
 use crate::seed::{Generator, Seed};
 use crate::selector::Who;
@@ -12,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the format.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 /// Most trials of a plan.
 pub const TRIALS_MAX: usize = 1_000_000;
 /// Most strikes of one trial.
@@ -30,9 +35,9 @@ pub struct Plan {
     pub seed: String,
     /// The scenario with its variables filled in.
     pub scenario: Scenario,
-    /// The addresses that were recorded, where the plan needed them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub points: Vec<Address>,
+    /// What was recorded, where the plan needed it.
+    #[serde(default, skip_serializing_if = "CrashPoints::is_empty")]
+    pub points: CrashPoints,
     /// The trials but the control.
     pub trials: Vec<PlannedTrial>,
 }
@@ -113,19 +118,19 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Plans a scenario. `points` are the addresses of a recording; a rule that needs them and gets
+    /// Plans a scenario. `points` are those of a recording; a rule that needs them and gets
     /// none has no trials.
     ///
     /// # Errors
     /// If the scenario makes no sense, or asks for more than the bounds allow.
-    pub fn make(scenario: Scenario, points: Vec<Address>) -> Result<Plan, PlanError> {
+    pub fn make(scenario: Scenario, points: CrashPoints) -> Result<Plan, PlanError> {
         scenario.validate()?;
         let seed = scenario.seed;
         let mut trials = Vec::new();
         for (index, rule) in scenario.faults.iter().enumerate() {
             let name = scenario.rule_name(index);
             let too_much = |what: String| PlanError::TooMuch { rule: name.clone(), what };
-            let points = points_of(rule, &points);
+            let (points, _) = points::points_of(&scenario, index, &points);
             let count = match rule.when {
                 Trigger::Points(Points::All) => points.len().saturating_mul(rule.trials as usize),
                 _ => rule.trials as usize,
@@ -137,7 +142,7 @@ impl Plan {
                 // Each trial has a stream of its own, so that a rule that is added or made longer
                 // changes nothing in the others.
                 let mut generator = Generator::named(seed, &format!("{name}/{}", number + 1));
-                let strikes = strikes(rule, points, number, &mut generator).ok_or_else(|| {
+                let strikes = strikes(rule, &points, number, &mut generator).ok_or_else(|| {
                     too_much(format!("more than {STRIKES_PER_TRIAL_MAX} strikes"))
                 })?;
                 if !strikes.is_empty() {
@@ -186,6 +191,31 @@ impl Plan {
         self.trials.iter().map(|trial| trial.strikes.len()).sum()
     }
 
+    /// Whether the target has to be recorded before it can be struck.
+    pub fn awaits_recording(&self) -> bool {
+        self.points.is_empty() && self.scenario.strikes_at_calls()
+    }
+
+    /// What is to be said of its crash points, in words: of the recording, and what a bound leaves out.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.points.remarks.clone();
+        remarks.extend(self.left_out());
+        remarks
+    }
+
+    /// Crash points that a bound leaves out, one text for each rule.
+    fn left_out(&self) -> Vec<String> {
+        let rules = 0..self.scenario.faults.len();
+        rules
+            .filter_map(|index| {
+                let (points, all) = points::points_of(&self.scenario, index, &self.points);
+                let name = self.scenario.rule_name(index);
+                (points.len() < all)
+                    .then(|| format!("{name}: {} of {all} crash points, drawn", points.len()))
+            })
+            .collect()
+    }
+
     /// Rules that need a recording and have no trials without one.
     pub fn unplanned(&self) -> Vec<String> {
         let rules = self.scenario.faults.iter().enumerate();
@@ -194,10 +224,6 @@ impl Plan {
             .filter(|name| self.trials.iter().all(|trial| trial.rule != *name))
             .collect()
     }
-}
-
-fn points_of<'a>(rule: &FaultRule, points: &'a [Address]) -> &'a [Address] {
-    if matches!(rule.when, Trigger::Points(_)) { points } else { &[] }
 }
 
 /// The strikes of one trial of a rule; none if they are too many.
@@ -222,13 +248,27 @@ fn strikes(
         }
         (trigger, _) => vec![Moment::When(trigger.clone())],
     };
-    let strike = |when| PlannedStrike {
-        when,
-        fault: rule.r#do.clone(),
-        who: rule.who.clone(),
-        pick: Seed(generator.draw()),
-    };
-    Some(moments.into_iter().map(strike).collect())
+    let mut strikes = crash_before(rule);
+    for when in moments {
+        let (fault, who) = (rule.r#do.clone(), rule.who.clone());
+        strikes.push(PlannedStrike { when, fault, who, pick: Seed(generator.draw()) });
+    }
+    Some(strikes)
+}
+
+/// A recovery needs a crash to recover from: a kill of every process, as soon as the workload is at
+/// work.
+fn crash_before(rule: &FaultRule) -> Vec<PlannedStrike> {
+    if rule.when != Trigger::Phase(Phase::Recovery) {
+        return Vec::new();
+    }
+    vec![PlannedStrike {
+        when: Moment::When(Trigger::Phase(Phase::Work)),
+        fault: Fault::Kill,
+        who: Who::default(),
+        // It picks all of them.
+        pick: Seed(0),
+    }]
 }
 
 fn draw(range: Range, generator: &mut Generator) -> Span {
@@ -259,7 +299,8 @@ mod tests {
     use crate::scenario::tests::{NOTES, read};
 
     fn plan(text: &str, points: &[&str]) -> Plan {
-        let points = points.iter().map(|point| point.parse().expect("an address")).collect();
+        let addresses = points.iter().map(|point| point.parse().expect("an address")).collect();
+        let points = CrashPoints { addresses, ..CrashPoints::default() };
         Plan::make(read(text), points).expect("a plan")
     }
 
@@ -329,6 +370,50 @@ mod tests {
         assert_eq!(plan(&text, &[]).unplanned(), ["fault-3"]);
     }
 
+    fn planned(text: &str, points: &[&str]) -> Vec<String> {
+        let plan = plan(text, points);
+        let trials = plan.trials.iter().filter(|trial| trial.rule == "fault-3");
+        trials.map(|trial| trial.strikes[0].when.to_string()).collect()
+    }
+
+    #[test]
+    fn only_calls_of_the_named_role_and_of_a_kind_that_fits_are_struck() {
+        let points = ["write(a)#1", "write(a)#1@worker", "unlink(a)#1@worker", "fsync(a)#1"];
+        let text = NOTES.replace(r#"{"at": ["1s", "2s"]}"#, r#"{"points": "all"}"#);
+        assert_eq!(planned(&text, &points).len(), 4);
+        let short = text.replace(r#""do": "terminate""#, r#""do": {"short-write": 7}"#);
+        assert_eq!(planned(&short, &points), ["at write(a)#1", "at write(a)#1@worker"]);
+        let full = text.replace(
+            r#""do": "terminate""#,
+            r#""do": {"fail": "ENOSPC"}, "who": {"role": "worker"}"#,
+        );
+        assert_eq!(planned(&full, &points), ["at write(a)#1@worker"]);
+        let slow = text.replace(r#""do": "terminate""#, r#""do": {"fail": "EIO"}"#);
+        assert_eq!(planned(&slow, &points).len(), 4);
+    }
+
+    #[test]
+    fn a_strike_in_the_recovery_comes_after_a_crash() {
+        let text = NOTES.replace(r#"{"at": ["1s", "2s"]}"#, r#"{"phase": "recovery"}"#);
+        let plan = plan(&text, &[]);
+        let trial = plan.trials.iter().find(|trial| trial.rule == "fault-3").expect("planned");
+        let shown: Vec<String> =
+            trial.strikes.iter().map(|it| format!("{} {}", it.when, it.fault)).collect();
+        assert_eq!(shown, ["in phase work kill", "in phase recovery terminate"]);
+    }
+
+    #[test]
+    fn more_points_than_the_bound_are_drawn_and_said() {
+        let points: Vec<String> = (1..=2_000).map(|it| format!("write(a)#{it}")).collect();
+        let points: Vec<&str> = points.iter().map(String::as_str).collect();
+        let text = NOTES.replace(r#"{"at": ["1s", "2s"]}"#, r#"{"points": "all"}"#);
+        assert_eq!(planned(&text, &points).len(), POINTS_PER_RULE_MAX);
+        assert_eq!(planned(&text, &points), planned(&text, &points));
+        let left_out = plan(&text, &points).left_out();
+        assert_eq!(left_out, ["fault-3: 500 of 2000 crash points, drawn"]);
+        assert!(plan(&text, &points[..500]).left_out().is_empty());
+    }
+
     #[test]
     fn a_changed_plan_is_refused() {
         let whole = plan(NOTES, &[]);
@@ -344,7 +429,7 @@ mod tests {
         let text = NOTES
             .replace(r#""interval": "1s..2s""#, r#""interval": "1ms..1ms""#)
             .replace(r#""duration": "10s""#, r#""duration": "1h""#);
-        let error = Plan::make(read(&text), Vec::new()).expect_err("too many strikes");
+        let error = Plan::make(read(&text), CrashPoints::default()).expect_err("too many strikes");
         assert!(error.to_string().starts_with("rule fault-2: more than 100000 strikes"), "{error}");
     }
 
@@ -352,5 +437,5 @@ mod tests {
     const GOLDEN_WORKER: [[u64; 1]; 3] = [[851], [700], [592]];
     const GOLDEN_REPEATED: [u64; 7] = [1_085, 1_681, 1_125, 1_765, 1_350, 1_131, 1_244];
     const GOLDEN_PICK: u64 = 0x728a_33ae_0814_8027;
-    const GOLDEN_DIGEST: &str = "05625430e18ef7bc24d3d57af4f08ab878bc76aa3e4fc3105544a2d5e4cc78ec";
+    const GOLDEN_DIGEST: &str = "581c78f167f80a0588878913405f143d549975ba6e56b677fdd4dce55a15f463";
 }

@@ -225,6 +225,11 @@ impl Scenario {
         named.unwrap_or_else(|| format!("fault-{}", index + 1))
     }
 
+    /// Whether some rule strikes at a call, so that the target has to be recorded first.
+    pub fn strikes_at_calls(&self) -> bool {
+        self.faults.iter().any(|rule| rule.when.is_at_a_call())
+    }
+
     /// The scenario as a tier changes it.
     pub fn at_tier(mut self, tier: Tier) -> Self {
         let Some(change) = self.tiers.get(&tier).cloned() else { return self };

@@ -186,7 +186,7 @@ impl Selector {
     }
 
     /// Whether only things are asked that the recorder sees of every process at every call.
-    fn is_recordable(&self) -> bool {
+    pub fn is_recordable(&self) -> bool {
         let Selector { cmdline, executable, comm, .. } = self.clone();
         *self == Selector { cmdline, executable, comm, ..Selector::default() }
     }

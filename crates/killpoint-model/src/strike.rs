@@ -60,6 +60,11 @@ pub enum Effect {
     Resumed,
     /// Its restart is inhibited, or no longer.
     Noted,
+    /// The call gave back this: a number of bytes, or a negative error number.
+    Returned {
+        /// What.
+        result: i64,
+    },
     /// It had ended before anything could be done.
     Gone,
 }
@@ -83,6 +88,7 @@ impl Strike {
             | Effect::LivesOn
             | Effect::Suspended { .. }
             | Effect::Resumed
+            | Effect::Returned { .. }
             | Effect::Noted => true,
             Effect::Ignored | Effect::Pending | Effect::Failed { .. } | Effect::Gone => false,
         })

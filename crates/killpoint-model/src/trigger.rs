@@ -20,9 +20,9 @@ pub enum Trigger {
     /// At this time, or at each of these.
     At(Times),
     /// At crash points of a recording: at every one of them in a trial of its own, or at one that is
-    /// drawn.
+    /// drawn. Where `who` names a role, at the calls of its processes.
     Points(Points),
-    /// At the entry of this call.
+    /// At the entry of this call. Ordinals count from the start of the target.
     #[schemars(with = "String")]
     Point(Address),
     /// When a lifecycle event is told for the n-th time.
@@ -35,9 +35,17 @@ pub enum Trigger {
     File(String),
     /// When a probe changes to this state.
     Probe(ProbeTrigger),
-    /// In this part of the target's life.
+    /// In this part of the target's life: `start` until it is ready, `work`, `recovery` from a crash
+    /// until it is ready again, `shutdown` while it is stopped.
     #[schemars(with = "String")]
     Phase(Phase),
+}
+
+impl Trigger {
+    /// Whether it holds a call of the target.
+    pub fn is_at_a_call(&self) -> bool {
+        matches!(self, Trigger::Points(_) | Trigger::Point(_))
+    }
 }
 
 /// One time or several.

@@ -39,7 +39,8 @@ pub enum Command {
     Run(Run),
     /// Kill processes of a program at drawn moments, and see whether it comes back.
     Roulette(Roulette),
-    /// Print what a scenario would do, and the digest of its plan; nothing is touched.
+    /// Print what a scenario would do, and the digest of its plan. Nothing is struck; where crash points
+    /// are asked for, the target runs twice on copies, to be recorded.
     Plan(Plan),
     /// Print an experiment of the Chaos Toolkit as a scenario.
     Import(Import),
@@ -72,6 +73,9 @@ pub enum Command {
     /// Executes a program that sees copies of directories at their own paths.
     #[command(hide = true)]
     Within(Within),
+    /// Follow the calls of a supervised target: started by `run`.
+    #[command(hide = true)]
+    Intercept(Intercept),
 }
 
 /// How a result is printed.
@@ -617,7 +621,7 @@ pub struct Plan {
     /// Which scenario.
     #[command(flatten)]
     pub scenario: ScenarioFlags,
-    /// Only check it.
+    /// Only check it: nothing is started.
     #[arg(long)]
     pub check: bool,
     /// How the plan is printed.
@@ -640,6 +644,14 @@ pub struct Import {
     /// The value of a key of `configuration`; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Flags of `intercept`.
+#[derive(Debug, Args)]
+pub struct Intercept {
+    /// The file that says what to follow.
+    #[arg(long, value_name = "FILE")]
+    pub setup: PathBuf,
 }
 
 /// Flags of `run`.

@@ -1,6 +1,6 @@
 //! `killpoint run` and `killpoint roulette`.
 
-use crate::arguments::{Format, Replay, Resume, Roulette, Run};
+use crate::arguments::{Format, Intercept, Replay, Resume, Roulette, Run};
 use crate::commands::{Failure, Live, print_report, shown_path};
 use crate::{interrupt, scenario, upkeep};
 use anyhow::{Context, anyhow};
@@ -8,12 +8,13 @@ use killpoint_harness::campaign::{
     self, Again, Campaign, CampaignError, Course, Options, ROUNDS_MAX,
 };
 use killpoint_harness::explore::Watch;
+use killpoint_harness::interceptor::{self, InterceptError};
 use killpoint_harness::report::words;
 use killpoint_harness::store::RunFolder;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{AckedIsDurable, Invariant, Semantics, USUAL_TIMEOUT};
 use killpoint_model::objective::Objectives;
-use killpoint_model::plan::Plan;
+use killpoint_model::plan::{CrashPoints, Plan};
 use killpoint_model::report::{Confirmation, TrialReport};
 use killpoint_model::scenario::{
     FaultRule, SCENARIO_VERSION, Scenario, Supervisor, Target, Timeouts, Workload,
@@ -39,6 +40,12 @@ impl From<CampaignError> for Failure {
     }
 }
 
+impl From<InterceptError> for Failure {
+    fn from(error: InterceptError) -> Self {
+        Failure { error: error.into(), outcome: Outcome::Usage }
+    }
+}
+
 /// `killpoint run`.
 ///
 /// # Errors
@@ -56,7 +63,7 @@ pub fn run(flags: &Run) -> Result<Outcome, Failure> {
             (plan, directory_of_plan(path))
         }
         None => {
-            let plan = Plan::make(scenario::load(&flags.scenario)?, Vec::new())?;
+            let plan = Plan::make(scenario::load(&flags.scenario)?, CrashPoints::default())?;
             (plan, path.parent().map(Path::to_owned).unwrap_or_default())
         }
     };
@@ -187,6 +194,25 @@ pub fn resume(folder: RunFolder, flags: &Resume) -> Result<Outcome, Failure> {
     Ok(ended.report.result)
 }
 
+/// Records the target of a plan that waits for crash points, in a place that is thrown away.
+///
+/// # Errors
+/// If its control does not hold, or it cannot be carried out here.
+pub fn record(plan: &Plan, directory: &Path) -> Result<Plan, Failure> {
+    let options = options(directory, Path::new(""), 1)?;
+    Ok(campaign::record(plan, &options)?)
+}
+
+/// `killpoint intercept`: what stands above a supervisor whose target's calls are followed.
+///
+/// # Errors
+/// If it cannot be followed here.
+pub fn intercept(flags: &Intercept) -> Result<Outcome, Failure> {
+    // What is typed at a terminal is for the campaign, which stops the supervisor.
+    let _ = interrupt::listen()?;
+    Ok(interceptor::intercept(&flags.setup)?)
+}
+
 /// `killpoint roulette`: a scenario of one rule.
 ///
 /// # Errors
@@ -200,7 +226,7 @@ pub fn roulette(flags: &Roulette) -> Result<Outcome, Failure> {
         );
     }
     let scenario = scenario_of(flags, roles, only);
-    let plan = Plan::make(scenario, Vec::new())?;
+    let plan = Plan::make(scenario, CrashPoints::default())?;
     carry_out(&plan, &options(Path::new(""), &flags.out, flags.keep)?, flags.format)
 }
 

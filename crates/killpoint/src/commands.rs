@@ -81,6 +81,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Supervise(flags) => supervise::run(&flags),
         Command::Run(flags) => campaign::run(&flags),
         Command::Roulette(flags) => campaign::roulette(&flags),
+        Command::Intercept(flags) => campaign::intercept(&flags),
         Command::Plan(flags) => scenario::plan(&flags),
         Command::Triage(flags) => several::triage(&flags),
         Command::Compare(flags) => several::compare(&flags),

@@ -1,11 +1,13 @@
 //! `killpoint plan` and `killpoint schema`: scenarios without carrying them out.
 
 use crate::arguments::{Format, Import, Plan as PlanFlags, ScenarioFlags};
+use crate::campaign;
 use crate::commands::Failure;
 use killpoint_harness::scenario::{FileError, Given, import, read, schema};
-use killpoint_model::plan::{Plan, PlanError};
+use killpoint_model::plan::{CrashPoints, Plan, PlanError};
 use killpoint_model::{Outcome, Scenario};
 use std::io::{Write, stdout};
+use std::path::Path;
 
 /// Trials that a plan shows to a person; the rest is counted.
 const TRIALS_SHOWN_MAX: usize = 20;
@@ -53,7 +55,12 @@ pub fn load(flags: &ScenarioFlags) -> Result<Scenario, Failure> {
 /// # Errors
 /// If the file is no scenario, or cannot be planned.
 pub fn plan(flags: &PlanFlags) -> Result<Outcome, Failure> {
-    let plan = Plan::make(load(&flags.scenario)?, Vec::new())?;
+    let mut plan = Plan::make(load(&flags.scenario)?, CrashPoints::default())?;
+    if plan.awaits_recording() && !flags.check {
+        eprintln!("the target runs twice on copies, undisturbed, to record its crash points");
+        let directory = flags.scenario.scenario.parent().unwrap_or(Path::new(""));
+        plan = campaign::record(&plan, directory)?;
+    }
     let text = match (flags.check, flags.format) {
         (true, _) => {
             format!("{}: a scenario, {}\n", flags.scenario.scenario.display(), plan.digest)
@@ -134,7 +141,10 @@ fn shown(plan: &Plan) -> String {
         lines.push(format!("             and {} more", plan.trials.len() - TRIALS_SHOWN_MAX));
     }
     for rule in plan.unplanned() {
-        lines.push(format!("  not yet    {rule}: its crash points are those of a recording"));
+        lines.push(format!("  no trial   {rule}: no call was recorded that it could strike at"));
+    }
+    for remark in plan.remarks() {
+        lines.push(format!("  note       {remark}"));
     }
     lines.push(format!("  seed       {}", plan.seed));
     lines.push(format!("  digest     {}", plan.digest));

@@ -345,6 +345,7 @@ impl<O: Observer> Supervisor<'_, O> {
             Entry::Strike => self.struck = true,
             Entry::StrikeProcess => self.strike_some(notification.thread, false),
             Entry::StrikeTree => self.strike_some(notification.thread, true),
+            Entry::Hold => unreachable!("only ptrace is asked to hold a call"),
         }
     }
 

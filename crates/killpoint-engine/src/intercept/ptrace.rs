@@ -3,6 +3,8 @@
 //! The target itself does every call, with its own identity, limits and signals, and dies with the
 //! harness (PTRACE_O_EXITKILL). A call outside the state costs one stop, a call on it two.
 
+mod hold;
+
 use super::course::{Course, Step};
 use super::timer::{self, Timer};
 use super::{Call, Ended, Entry, Filtering, Limits, Observer, Programs, Turn, tree};
@@ -21,6 +23,8 @@ use std::io;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
+use hold::HeldThread;
+
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start and group stops.
 const EVENT_STOP: i32 = 128;
 
@@ -33,6 +37,10 @@ struct Tracer<'a, O> {
     parked: VecDeque<Pid>,
     in_flight: Option<Pid>,
     strike_after: bool,
+    /// The thread whose call is held.
+    held: Option<HeldThread>,
+    /// Whether the call in flight is held once more when it has returned.
+    hold_after: bool,
     struck: bool,
     struck_some: bool,
     first: Pid,
@@ -101,6 +109,8 @@ pub(crate) fn run<O: Observer>(
         parked: VecDeque::new(),
         in_flight: None,
         strike_after: false,
+        held: None,
+        hold_after: false,
         struck: false,
         struck_some: false,
         first,
@@ -134,7 +144,11 @@ impl<O: Observer> Tracer<'_, O> {
         let begin = Instant::now();
         let mut left_over = HashSet::new();
         loop {
-            let now_due = match self.next_stop() {
+            let next = match self.held {
+                Some(_) => self.next_stop_while_held(),
+                None => self.next_stop(),
+            };
+            let now_due = match next {
                 Ok(status) => {
                     self.handle(status, limits);
                     timer::is_due()
@@ -165,7 +179,7 @@ impl<O: Observer> Tracer<'_, O> {
             if self.course.is_start() && self.threads.iter().any(|it| tree::is_at_work(*it)) {
                 self.last_call = Instant::now();
             }
-            match self.course.look(self.in_flight.is_some(), self.last_call) {
+            match self.course.look(self.is_busy(), self.last_call) {
                 Step::Wait => {}
                 Step::StartDriver => self.start_driver(),
                 Step::AskToStop => self.ask_to_stop(),
@@ -326,8 +340,10 @@ impl<O: Observer> Tracer<'_, O> {
         self.parked.retain(|parked| *parked != pid);
         if self.in_flight == Some(pid) {
             self.in_flight = None;
+            self.hold_after = false;
             self.observer.lost(pid);
         }
+        self.died_while_held(pid);
         self.note_exit(pid, exit);
         self.wake_parked();
     }
@@ -371,11 +387,16 @@ impl<O: Observer> Tracer<'_, O> {
             let _ = ptrace::cont(pid, None);
             return;
         };
-        let busy = self.in_flight.is_some() || !self.parked.is_empty();
+        let busy = self.is_busy() || !self.parked.is_empty();
         self.decide(pid, info, busy);
     }
 
-    /// Asks the observer and does what it says. True if the call is now in flight or struck.
+    /// Whether no call on the state may be carried now.
+    fn is_busy(&self) -> bool {
+        self.in_flight.is_some() || self.held.is_some()
+    }
+
+    /// Asks the observer and does what it says. True if the call is now in flight, held or struck.
     fn decide(&mut self, pid: Pid, call: Call, busy: bool) -> bool {
         match self.observer.entry(Guest { thread: pid }, call, busy) {
             Entry::Pass => {
@@ -390,11 +411,12 @@ impl<O: Observer> Tracer<'_, O> {
                 self.carry(pid);
                 true
             }
+            Entry::Hold => {
+                self.hold(pid, false);
+                true
+            }
             Entry::CarryThenStrike(length) => {
-                if let Ok(mut registers) = ptrace::getregs(pid) {
-                    registers.rdx = length;
-                    let _ = ptrace::setregs(pid, registers);
-                }
+                shorten(pid, length);
                 self.strike_after = true;
                 self.carry(pid);
                 true
@@ -467,20 +489,32 @@ impl<O: Observer> Tracer<'_, O> {
             self.struck = true;
             return;
         }
-        let _ = ptrace::cont(pid, None);
         self.last_call = Instant::now();
+        if std::mem::take(&mut self.hold_after) {
+            self.hold(pid, true);
+            return;
+        }
+        let _ = ptrace::cont(pid, None);
         self.wake_parked();
     }
 
     /// Shows parked calls again, until one is in flight.
     fn wake_parked(&mut self) {
-        while self.in_flight.is_none() && !self.struck {
+        while !self.is_busy() && !self.struck {
             let Some(pid) = self.parked.pop_front() else { return };
             let Ok(call) = call_of(pid) else { continue };
             if self.decide(pid, call, false) {
                 return;
             }
         }
+    }
+}
+
+/// Gives the call at whose entry a thread stands another third argument.
+fn shorten(pid: Pid, length: u64) {
+    if let Ok(mut registers) = ptrace::getregs(pid) {
+        registers.rdx = length;
+        let _ = ptrace::setregs(pid, registers);
     }
 }
 

@@ -19,7 +19,7 @@ pub use counts::Names;
 pub use database::Database;
 pub use expression::check as check_expression;
 pub use file::File;
-pub use probe::Answered;
+pub use probe::{Answered, is_answered};
 pub use reader::{Reader, Told};
 pub use request::ask;
 

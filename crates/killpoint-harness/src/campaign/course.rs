@@ -75,7 +75,7 @@ pub(super) struct Try<'a> {
 }
 
 impl<'a> Try<'a> {
-    fn of(planned: Option<&'a PlannedTrial>, attempt: u32) -> Self {
+    pub(super) fn of(planned: Option<&'a PlannedTrial>, attempt: u32) -> Self {
         Try { planned, attempt, rerun_of: None, expected: None, positions: &[] }
     }
 

@@ -22,7 +22,6 @@ use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::plan::{Plan, PlanError, PlannedTrial};
 use killpoint_model::report::{NotCovered, Setting};
 use killpoint_model::trial::{Position, TrialEvent};
-use killpoint_model::trigger::Trigger;
 use killpoint_model::{Outcome, Profile, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -99,6 +98,9 @@ pub enum CampaignError {
     /// An expression cannot be judged.
     #[error("an expression of the scenario cannot be judged: {0}")]
     Expression(String),
+    /// The control of a recording.
+    #[error("the target cannot be recorded: its control did not hold: {0}")]
+    Control(String),
     /// There is no such trial.
     #[error("the plan has no trial {0}: it has 1 to {1}")]
     NoTrial(u64, usize),
@@ -173,6 +175,7 @@ impl CampaignError {
         match self {
             CampaignError::Interrupted(_) => Outcome::Interrupted,
             CampaignError::Baseline(error) => error.outcome(),
+            CampaignError::Control(_) => Outcome::BaselineFailed,
             CampaignError::Supervisor(..) => Outcome::InternalError,
             _ => Outcome::Usage,
         }
@@ -188,20 +191,6 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
         return Err(CampaignError::NoTrial(only, plan.trials.len()));
     }
     let not_supported = |what: String, instead| CampaignError::NotSupported { what, instead };
-    for (index, rule) in plan.scenario.faults.iter().enumerate() {
-        let name = plan.scenario.rule_name(index);
-        match &rule.when {
-            Trigger::Points(_) | Trigger::Point(_) => {
-                let instead = "use `killpoint explore`, which kills at every crash point";
-                return Err(not_supported(format!("the crash points of rule {name}"), instead));
-            }
-            Trigger::Phase(_) | Trigger::Probe(_) => {
-                let instead = "use an interval, a time, a lifecycle event, a log line or a file";
-                return Err(not_supported(format!("the trigger of rule {name}"), instead));
-            }
-            _ => {}
-        }
-    }
     check_programs(plan, options)?;
     for invariant in &plan.scenario.invariants {
         let continuously = invariant.asked_for().contains(&JudgeAt::Continuously);
@@ -382,6 +371,7 @@ pub(super) fn introduce(
         let run = &replayed.run;
         remarks.push(format!("struck at the positions that run {run} recorded, not at its times"));
     }
+    remarks.extend(plan.remarks());
     tell(
         journalist,
         TrialEvent::Planned {

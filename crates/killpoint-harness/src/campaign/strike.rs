@@ -1,10 +1,14 @@
 //! One strike: whom it is meant for at this moment, written down before it, and its proof.
 
+mod call;
+
+pub(super) use call::AtCall;
+
 use super::prepare::CampaignError;
 use super::state::State;
 use super::tell;
 use crate::explore::Journalist;
-use crate::injector::{Act, Gate, Injector, Means as Way, Rung as Step};
+use crate::injector::{Act, Gate, Injector, Means as Way, Rung as WayUp};
 use crate::processes::{Finder, Found, Within};
 use killpoint_engine::identity;
 use killpoint_model::fault::{Fault, Means, Rung};
@@ -12,6 +16,7 @@ use killpoint_model::plan::PlannedStrike;
 use killpoint_model::scenario::Target;
 use killpoint_model::selector::{Roles, Selector};
 use killpoint_model::signal::Signal;
+use killpoint_model::strike::{Step, Strike};
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::verdict::Reason;
 use std::time::{Duration, Instant};
@@ -47,6 +52,8 @@ pub(super) struct Struck {
     pub(super) requests: Vec<String>,
     /// How long its effect is meant to last.
     pub(super) lasts: Duration,
+    /// Why it did nothing, if there is more to say than that nobody was met.
+    pub(super) problem: String,
 }
 
 impl Living<'_> {
@@ -75,11 +82,13 @@ pub(super) fn carry_out(
     order: &Order<'_>,
     position: Position,
     living: &Living<'_>,
+    mut call: Option<AtCall<'_>>,
     journalist: &mut Journalist,
     injector: &mut Injector,
 ) -> Result<Struck, CampaignError> {
     let Order { planned, strike, trial, hold } = *order;
-    let chosen = choose(planned, living)?;
+    let caller = call.as_ref().map(|call| call.met.process);
+    let chosen = choose(planned, living, caller)?;
     let names: Vec<String> =
         chosen.iter().filter_map(|found| living.name_of(found.identity.pid).cloned()).collect();
     let event = TrialEvent::StrikePlanned {
@@ -96,6 +105,26 @@ pub(super) fn carry_out(
     let mut strikes = Vec::new();
     let mut refused = Vec::new();
     let decided = Instant::now();
+    if planned.fault.is_at_a_call()
+        && let Some(call) = call.as_mut()
+    {
+        match call.affect(planned, decided) {
+            Ok(step) => {
+                struck.fired = true;
+                strikes.push(of_process(call.met.process, step));
+            }
+            Err(problem) => struck.problem = problem,
+        }
+        if !struck.fired || !matches!(planned.fault, Fault::TornWrite(_)) {
+            let reason = (!struck.fired).then_some(Reason::NotFired);
+            let detail = struck.problem.clone();
+            tell(journalist, TrialEvent::Struck { trial, strike, strikes, reason, detail })?;
+            return Ok(struck);
+        }
+    }
+    if let Some(mut call) = call {
+        call.open_for_signals(&planned.fault);
+    }
     if let Fault::KeepDown(span) = &planned.fault {
         // Before the kill, or the supervisor would be faster.
         for name in &names {
@@ -144,11 +173,20 @@ pub(super) fn carry_out(
     Ok(struck)
 }
 
+fn of_process(pid: i32, step: Step) -> Strike {
+    let start = identity::status(pid).map_or(0, |status| status.identity.start);
+    Strike { pid, start, steps: vec![step] }
+}
+
 fn identity_is_alive(pid: i32, start: u64) -> bool {
     identity::status(pid).is_ok_and(|status| status.identity.start == start && !status.ended)
 }
 
-fn choose(planned: &PlannedStrike, living: &Living<'_>) -> Result<Vec<Found>, CampaignError> {
+fn choose(
+    planned: &PlannedStrike,
+    living: &Living<'_>,
+    caller: Option<i32>,
+) -> Result<Vec<Found>, CampaignError> {
     let root = living.state.supervisor.and_then(|pid| identity::status(pid).ok());
     let Some(root) = root.map(|status| status.identity) else { return Ok(Vec::new()) };
     let roles = living.roles();
@@ -157,6 +195,10 @@ fn choose(planned: &PlannedStrike, living: &Living<'_>) -> Result<Vec<Found>, Ca
         return Ok(Vec::new());
     }
     let mut who = planned.who.clone();
+    let is_done_to_the_call = matches!(planned.fault, Fault::Fail(_) | Fault::ShortWrite(_));
+    if who.caller || is_done_to_the_call {
+        (who.role, who.select) = (None, Some(Selector { pid: caller, ..Selector::default() }));
+    }
     who.sparing.retain(|role| roles.named(role).is_some());
     let finder = Finder::open(roles)?;
     Ok(finder.find(&who, Within::Below(root), planned.pick)?.chosen)
@@ -174,16 +216,17 @@ fn act(fault: &Fault) -> Option<Act> {
         Fault::Suspend(span) => Some(Act::Suspend { duration: Some(span.duration()) }),
         Fault::Terminate => Some(Act::Signal(Signal::TERM)),
         Fault::Signal(signal) => Some(Act::Signal(*signal)),
-        Fault::Kill | Fault::KeepDown(_) => Some(Act::Signal(Signal::KILL)),
+        // A torn write has been torn by now.
+        Fault::Kill | Fault::KeepDown(_) | Fault::TornWrite(_) => Some(Act::Signal(Signal::KILL)),
         Fault::Ladder(rungs) => Some(Act::Ladder(rungs.iter().map(step).collect())),
-        // Done to a call at a crash point, which was refused before anything began.
-        Fault::Fail(_) | Fault::ShortWrite(_) | Fault::TornWrite(_) => None,
+        // Done to the call.
+        Fault::Fail(_) | Fault::ShortWrite(_) => None,
         // Carried out in a room of their own.
         Fault::Activities(_) => None,
     }
 }
 
-fn step(rung: &Rung) -> Step {
+fn step(rung: &Rung) -> WayUp {
     let means = match &rung.by {
         Means::Terminate => Way::Signal(Signal::TERM),
         Means::Kill => Way::Signal(Signal::KILL),
@@ -191,5 +234,5 @@ fn step(rung: &Rung) -> Step {
         Means::Command(command) => Way::Command { command: command.clone() },
         Means::Http(url) => Way::Http { method: "POST".to_owned(), url: url.clone() },
     };
-    Step { means, grace: rung.grace.duration() }
+    WayUp { means, grace: rung.grace.duration() }
 }

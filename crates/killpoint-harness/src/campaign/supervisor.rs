@@ -6,7 +6,7 @@ use killpoint_model::lifecycle::Record;
 use killpoint_model::supervision::Supervision;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -15,11 +15,9 @@ use std::time::{Duration, Instant};
 /// Events that may wait to be looked at; the supervisor keeps the rest in its file.
 const EVENTS_WAITING_MAX: usize = 4_096;
 /// How long a supervisor that was told to stop, and whose time is over, may take to end.
-const END_GRACE: Duration = Duration::from_secs(5);
-/// Events of a stop that are looked at; the supervisor keeps the rest in its file.
-const LAST_WORDS_MAX: usize = 10_000;
+pub(super) const END_GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether a supervisor has ended.
-const END_INTERVAL: Duration = Duration::from_millis(5);
+pub(super) const END_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A running supervisor.
 #[derive(Debug)]
@@ -33,39 +31,50 @@ pub(super) struct Supervisor {
     _nobody: Option<SyncSender<Record>>,
 }
 
+/// Writes down what is supervised in a trial's folder; the arguments of a supervisor that does it.
+pub(super) fn prepare(
+    supervision: &Supervision,
+    trial: &Path,
+    run: &Path,
+) -> Result<Vec<PathBuf>, CampaignError> {
+    let config = trial.join("processes.json");
+    let text = serde_json::to_string_pretty(supervision).expect("plain data with text keys");
+    fs::write(&config, text).map_err(fail("write", &config))?;
+    let keep_down = run.join("keep-down");
+    fs::create_dir_all(&keep_down).map_err(fail("make the directory", &keep_down))?;
+    let mut arguments: Vec<PathBuf> =
+        ["supervise", "--quiet", "--control-stdin"].map(PathBuf::from).to_vec();
+    for (flag, path) in [
+        ("--config", config),
+        ("--events", trial.join("lifecycle.jsonl")),
+        ("--output", trial.join("output")),
+        ("--keep-down", keep_down),
+        ("--run", run.to_owned()),
+    ] {
+        arguments.extend([PathBuf::from(flag), path]);
+    }
+    Ok(arguments)
+}
+
 impl Supervisor {
-    /// Starts one in a trial's folder; nobody where there is nothing to keep up.
+    /// Nobody, where there is nothing to keep up.
+    pub(super) fn nobody() -> Self {
+        let (nobody, events) = sync_channel(1);
+        Supervisor { child: None, input: None, events, _nobody: Some(nobody) }
+    }
+
+    /// Starts one, or whoever starts one, in a trial's folder.
     pub(super) fn start(
         own_paths: &OwnPaths,
         program: &Path,
-        supervision: &Supervision,
+        arguments: &[PathBuf],
         trial: &Path,
-        run: &Path,
     ) -> Result<Self, CampaignError> {
-        if supervision.processes.is_empty() {
-            let (nobody, events) = sync_channel(1);
-            return Ok(Supervisor { child: None, input: None, events, _nobody: Some(nobody) });
-        }
-        let config = trial.join("processes.json");
-        let text = serde_json::to_string_pretty(supervision).expect("plain data with text keys");
-        fs::write(&config, text).map_err(fail("write", &config))?;
         let words = trial.join("supervisor.txt");
         let error = File::create(&words).map_err(fail("make", &words))?;
-        let keep_down = run.join("keep-down");
-        fs::create_dir_all(&keep_down).map_err(fail("make the directory", &keep_down))?;
         let mut child = own_paths
             .command(program)
-            .args(["supervise", "--quiet", "--control-stdin"])
-            .arg("--config")
-            .arg(&config)
-            .arg("--events")
-            .arg(trial.join("lifecycle.jsonl"))
-            .arg("--output")
-            .arg(trial.join("output"))
-            .arg("--keep-down")
-            .arg(&keep_down)
-            .arg("--run")
-            .arg(run)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(error)
@@ -104,36 +113,34 @@ impl Supervisor {
         }
     }
 
-    /// Stops everything, at once when the time is over; whether it ended by itself, and what it told
-    /// meanwhile.
-    pub(super) fn stop(&mut self, limit: Duration) -> (bool, Vec<Record>) {
+    /// Tells it to stop everything. It is over when it has ended.
+    pub(super) fn begin_stop(&mut self) {
         self.ask("shutdown");
         self.input = None;
-        if self.child.is_none() {
-            return (true, Vec::new());
-        }
-        let since = Instant::now();
-        let mut last_words = Vec::new();
-        while since.elapsed() < limit {
-            // The pipe must not fill up, or its last words would hold it up.
-            while let Ok(Some(record)) = self.next(END_INTERVAL) {
-                if last_words.len() < LAST_WORDS_MAX {
-                    last_words.push(record);
-                }
-            }
-            if !self.is_running() {
-                // What it said just before its end is in the pipe still, or waits to be looked at.
-                while let Ok(Some(record)) = self.next(END_GRACE) {
-                    last_words.push(record);
-                }
-                return (true, last_words);
-            }
-        }
-        (false, last_words)
     }
 
-    fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    /// Whether there is none.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.child.is_none()
+    }
+
+    /// Whether it has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Stops everything and takes nothing more in; whether it ended in time.
+    fn end(&mut self) -> bool {
+        self.begin_stop();
+        let since = Instant::now();
+        while since.elapsed() < END_GRACE {
+            // The pipe must not fill up, or its last words would hold it up.
+            while self.next(END_INTERVAL).is_ok_and(|event| event.is_some()) {}
+            if self.has_ended() {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -145,7 +152,7 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         // The guardian ends what is below it when its standard input is at an end.
         self.input = None;
-        let is_stuck = self.is_running() && !self.stop(END_GRACE).0;
+        let is_stuck = !self.has_ended() && !self.end();
         if let Some(child) = &mut self.child {
             if is_stuck {
                 let _ = child.kill();

@@ -3,24 +3,31 @@
 use super::activities::Promised;
 use super::course::Try;
 use super::ends;
+use super::interception::Interception;
 use super::judging::{self, Judge, Marks, Readings};
+use super::points::{Armed, comes_by_itself};
 use super::position::JournalSeen;
 use super::prepare::{CampaignError, Options};
+use super::probing::Prober;
 use super::state::State;
-use super::strike::{self, Living};
-use super::supervisor::Supervisor;
+use super::strike::{self, AtCall, Living};
+use super::supervisor::{self, Supervisor};
 use super::tell;
 use super::waiting::Wait;
 use super::world::{Running, World};
 use crate::explore::Journalist;
 use crate::injector::Injector;
+use crate::interceptor::Recorded;
 use crate::store::RunFolder;
+use killpoint_engine::record::hold::Met;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
-use killpoint_model::plan::{Moment, Plan, PlannedStrike};
+use killpoint_model::plan::{Moment, Plan, PlannedStrike, PlannedTrial};
 use killpoint_model::report::trial_key;
 use killpoint_model::span::Span;
+use killpoint_model::supervision::Supervision;
 use killpoint_model::trial::{Position, TrialEvent};
+use killpoint_model::trigger::Trigger;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,6 +46,10 @@ pub(super) struct Stage<'a> {
     pub(super) control: Readings,
     /// What stands in the baseline.
     pub(super) known: BTreeSet<String>,
+    /// Names of the first recording, once there is one.
+    pub(super) names: Option<BTreeSet<String>>,
+    /// What the last trial's interceptor met.
+    pub(super) recorded: Option<Recorded>,
 }
 
 /// How a trial ended.
@@ -67,13 +78,7 @@ impl Stage<'_> {
         let world = World::make(scenario, self.options, self.mounts, self.folder, &once.folder())?;
         let before = judging::before(scenario, &world)?;
         let supervision = world.supervision(scenario);
-        let supervisor = Supervisor::start(
-            &world.own_paths,
-            &self.options.supervisor,
-            &supervision,
-            &world.folder,
-            self.folder.path(),
-        )?;
+        let (interception, supervisor) = self.start(once.planned, &world, &supervision)?;
         let mut trial = Trial {
             stage: self,
             world,
@@ -90,6 +95,10 @@ impl Stage<'_> {
             journal_seen: JournalSeen::default(),
             positions: Vec::new(),
             promised: None,
+            interception,
+            armed: Armed::of(once.planned),
+            held: None,
+            is_stopping: false,
         };
         let lived = trial.live(once);
         trial.roll_back()?;
@@ -123,6 +132,31 @@ impl Stage<'_> {
             _ => false,
         }
     }
+
+    /// Starts the supervisor, below an interceptor where the trial needs one.
+    fn start(
+        &self,
+        planned: Option<&PlannedTrial>,
+        world: &World,
+        supervision: &Supervision,
+    ) -> Result<(Option<Interception>, Supervisor), CampaignError> {
+        if supervision.processes.is_empty() {
+            return Ok((None, Supervisor::nobody()));
+        }
+        let arguments = supervisor::prepare(supervision, &world.folder, self.folder.path())?;
+        let program = &self.options.supervisor;
+        match self.interception(planned, world, arguments.clone())? {
+            None => {
+                Ok((None, Supervisor::start(&world.own_paths, program, &arguments, &world.folder)?))
+            }
+            Some((interception, setup)) => {
+                let arguments = ["intercept".into(), "--setup".into(), setup];
+                let supervisor =
+                    Supervisor::start(&world.own_paths, program, &arguments, &world.folder)?;
+                Ok((Some(interception), supervisor))
+            }
+        }
+    }
 }
 
 /// A trial at work.
@@ -147,6 +181,14 @@ pub(super) struct Trial<'s, 'a> {
     positions: Vec<Position>,
     /// What undoes the scenario's own activities, until it is done.
     pub(super) promised: Option<Promised>,
+    /// Who holds the call at which it strikes.
+    pub(super) interception: Option<Interception>,
+    /// The strike that comes by itself.
+    pub(super) armed: Option<Armed>,
+    /// The call that is held at this moment.
+    pub(super) held: Option<Met>,
+    /// Whether the target is being stopped for good.
+    pub(super) is_stopping: bool,
 }
 
 impl Trial<'_, '_> {
@@ -162,7 +204,7 @@ impl Trial<'_, '_> {
             self.judge(JudgeAt::Before, None)?;
             for (index, strike) in once.planned.iter().flat_map(|it| &it.strikes).enumerate() {
                 let again = once.positions.get(index);
-                if !self.strike(index as u64 + 1, strike, again)? {
+                if !comes_by_itself(strike) && !self.strike(index as u64 + 1, strike, again)? {
                     break;
                 }
             }
@@ -175,10 +217,7 @@ impl Trial<'_, '_> {
 
     /// Stops everything, and judges how it ended.
     fn stop(&mut self, limit: Span) -> Result<(), CampaignError> {
-        let (is_down, last_words) = self.supervisor.stop(limit.duration());
-        for record in last_words {
-            self.take(record)?;
-        }
+        let is_down = self.wait_for_stop(limit.duration())?;
         if let Some(judgement) = ends::judge(&self.state, self.number == 0) {
             self.worsen(judgement);
         }
@@ -186,6 +225,7 @@ impl Trial<'_, '_> {
             let why = format!("The target was not down within {limit} of its stop.");
             self.worsen(Judgement::violated(Class::Hung, why));
         }
+        self.finish_points();
         Ok(())
     }
 
@@ -216,11 +256,15 @@ impl Trial<'_, '_> {
         planned: &PlannedStrike,
         again: Option<&Position>,
     ) -> Result<bool, CampaignError> {
-        let timeouts = self.stage.plan.scenario.timeouts;
         let waited = match (&planned.when, again) {
             (Moment::After(_) | Moment::At(_), Some(position)) => self.reach(position, planned)?,
             (Moment::After(span), None) => self.pass(Instant::now() + span.duration())?,
             (Moment::At(span), None) => self.pass(self.workload_began + span.duration())?,
+            (Moment::When(Trigger::Probe(trigger)), _) => {
+                let prober = Prober::start(trigger, &self.world);
+                let limit = self.trigger_limit();
+                self.wait(limit, move |_| prober.has_changed())?
+            }
             (Moment::When(trigger), _) => {
                 let (trigger, limit) = (trigger.clone(), self.trigger_limit());
                 self.wait(limit, move |trial| trial.has_happened(&trigger))?
@@ -239,7 +283,18 @@ impl Trial<'_, '_> {
             self.worsen(Judgement::unknown(Reason::NotFired, why));
             return Ok(false);
         }
-        let position = self.position(planned);
+        self.strike_now(number, planned)
+    }
+
+    /// Strikes and waits for the target to come back. Whether the trial goes on.
+    pub(super) fn strike_now(
+        &mut self,
+        number: u64,
+        planned: &PlannedStrike,
+    ) -> Result<bool, CampaignError> {
+        let met = self.held.take();
+        let address = met.as_ref().map(|met| met.address.clone());
+        let position = Position { address, ..self.position(planned) };
         self.positions.push(position.clone());
         if let Fault::Activities(activities) = &planned.fault {
             return self.perform(number, activities, position);
@@ -249,18 +304,28 @@ impl Trial<'_, '_> {
         let invariants = &self.stage.plan.scenario.invariants;
         let hold = invariants.iter().any(|it| it.is_judged_at(JudgeAt::AtStrike));
         let struck_at = Instant::now();
+        let interception = self.interception.as_mut();
+        let call =
+            interception.zip(met.as_ref()).map(|(interception, met)| AtCall { interception, met });
         let struck = strike::carry_out(
             &strike::Order { planned, strike: number, trial: self.number, hold },
             position,
             &living,
+            call,
             self.stage.journalist,
             self.stage.injector,
         )?;
         for request in &struck.requests {
             self.supervisor.ask(request);
         }
+        if met.is_some() {
+            self.close_call(planned, &struck)?;
+        }
         if !struck.fired {
-            let why = format!("Strike {number} ({}) met nobody.", planned.fault);
+            let why = match struck.problem.as_str() {
+                "" => format!("Strike {number} ({}) met nobody.", planned.fault),
+                problem => format!("Strike {number} ({}) did nothing: {problem}.", planned.fault),
+            };
             self.worsen(Judgement::unknown(Reason::NotFired, why));
             return Ok(true);
         }
@@ -268,7 +333,12 @@ impl Trial<'_, '_> {
         if struck.is_held || !struck.lasts.is_zero() {
             self.judge_what_is_left(number, &struck)?;
         }
-        self.recover(number, struck_at, &struck, timeouts.recovery)
+        if self.is_stopping {
+            // Nobody starts it again.
+            return Ok(false);
+        }
+        let limit = self.stage.plan.scenario.timeouts.recovery;
+        self.recover(number, struck_at, &struck, limit)
     }
 
     /// Judges what a strike left while everything is down, and lets the supervisor go on.

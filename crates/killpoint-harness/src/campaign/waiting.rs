@@ -2,10 +2,11 @@
 //! waits longer than a trial may take.
 
 use super::prepare::CampaignError;
-use super::supervisor::Gone;
+use super::supervisor::{END_GRACE, END_INTERVAL, Gone};
 use super::tell;
 use super::trial::Trial;
 use crate::interrupt::NOTICE_INTERVAL;
+use killpoint_model::Phase;
 use killpoint_model::lifecycle::{Lifecycle, Record};
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::trigger::Trigger;
@@ -48,9 +49,12 @@ impl Trial<'_, '_> {
         limit: Duration,
         mut is_so: impl FnMut(&Self) -> bool,
     ) -> Result<Wait, CampaignError> {
-        let since = Instant::now();
+        let mut since = Instant::now();
         loop {
             let _ = self.stage.injector.lift_due(Instant::now());
+            if self.serve()? {
+                since = Instant::now();
+            }
             if is_so(self) {
                 return Ok(Wait::Done);
             }
@@ -84,6 +88,32 @@ impl Trial<'_, '_> {
         Ok(None)
     }
 
+    /// Stops everything, at once when the time is over; whether it ended by itself.
+    pub(super) fn wait_for_stop(&mut self, limit: Duration) -> Result<bool, CampaignError> {
+        self.is_stopping = true;
+        self.supervisor.begin_stop();
+        if self.supervisor.is_nobody() {
+            return Ok(true);
+        }
+        let since = Instant::now();
+        while since.elapsed() < limit {
+            self.serve()?;
+            // The pipe must not fill up, or its last words would hold it up.
+            while let Ok(Some(record)) = self.supervisor.next(END_INTERVAL) {
+                self.take(record)?;
+                self.serve()?;
+            }
+            if self.supervisor.has_ended() {
+                // What it said just before its end is in the pipe still, or waits to be looked at.
+                while let Ok(Some(record)) = self.supervisor.next(END_GRACE) {
+                    self.take(record)?;
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) fn take(&mut self, record: Record) -> Result<(), CampaignError> {
         self.state.take(&record);
         let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});
@@ -108,7 +138,9 @@ impl Trial<'_, '_> {
                 let matching = lines.iter().filter(|text| line.pattern.is_found_in(text));
                 matching.count() >= line.nth as usize
             }
-            // Those that cannot be carried out were refused before anything began.
+            // The workload is at work when it is asked.
+            Trigger::Phase(phase) => *phase == Phase::Work,
+            // Times pass by themselves, calls come by themselves, probes are asked elsewhere.
             _ => false,
         }
     }

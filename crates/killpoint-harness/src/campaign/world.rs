@@ -98,9 +98,7 @@ impl World {
                 process.watchdog.as_mut().map(|watchdog| &mut watchdog.by),
             ];
             for probe in probes.into_iter().flatten() {
-                if let Probe::File(text) | Probe::Socket(text) | Probe::Http(text) = probe {
-                    *text = self.fill(text);
-                }
+                *probe = self.fill_probe(probe);
             }
             for argument in process.stop.command.iter_mut().flatten() {
                 *argument = self.fill(argument);
@@ -136,6 +134,15 @@ impl World {
             text = text.replace(&format!("{{state:{}}}", index + 1), &state.display().to_string());
         }
         text
+    }
+
+    /// A probe with its places filled in.
+    pub(super) fn fill_probe(&self, probe: &Probe) -> Probe {
+        let mut probe = probe.clone();
+        if let Probe::File(text) | Probe::Socket(text) | Probe::Http(text) = &mut probe {
+            *text = self.fill(text);
+        }
+        probe
     }
 
     /// Starts a command in a process group of its own, its output in files of this name.

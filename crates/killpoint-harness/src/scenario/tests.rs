@@ -1,6 +1,7 @@
 use super::*;
 use killpoint_model::Plan;
 use killpoint_model::fault::Fault;
+use killpoint_model::plan::CrashPoints;
 
 const NOTES: &str = r#"version: 1
 title: Saving a note survives any kill
@@ -67,7 +68,7 @@ fn the_same_file_has_the_same_plan_with_a_value_given_or_as_default() {
         ..Given::default()
     };
     let set = parsed(NOTES, &given).expect("a scenario");
-    let digest = |scenario| Plan::make(scenario, Vec::new()).expect("a plan").digest;
+    let digest = |scenario| Plan::make(scenario, CrashPoints::default()).expect("a plan").digest;
     assert_eq!(digest(usual), digest(set));
 }
 

@@ -1,13 +1,14 @@
 //! What makes no sense in a scenario, though every part of it is well-formed.
 
-use super::{FAULT_RULES_MAX, SCENARIO_VERSION, Scenario, TRIALS_PER_RULE_MAX};
+use super::{FAULT_RULES_MAX, FaultRule, SCENARIO_VERSION, Scenario, TRIALS_PER_RULE_MAX};
 use crate::activity;
 use crate::fault::Fault;
 use crate::invariant::Invariant;
 use crate::lifecycle;
+use crate::phase::Phase;
 use crate::selector::Who;
 use crate::span::Span;
-use crate::supervision::SupervisionError;
+use crate::supervision::{Probe, SupervisionError};
 use crate::trigger::Trigger;
 
 /// Why a scenario makes no sense. `at` is the path of the part that is wrong, as `faults[0].when`.
@@ -142,10 +143,17 @@ impl Scenario {
         if nth == 0 {
             return Err(part(at("when"), "`nth` counts from 1"));
         }
-        let is_at_a_point = matches!(rule.when, Trigger::Points(_) | Trigger::Point(_));
-        if rule.r#do.is_at_a_call() && !is_at_a_point {
-            let problem = "this is done to a call: it needs `points` or a `point` as its trigger";
-            return Err(part(at("do"), problem));
+        match &rule.when {
+            Trigger::Phase(Phase::FirstStart | Phase::Idle) => {
+                let problem = "write start, work, recovery or shutdown";
+                return Err(part(at("when.phase"), problem));
+            }
+            Trigger::Probe(probe) if matches!(probe.by, Probe::Notify | Probe::LogLine(_)) => {
+                let problem = "only a file, a socket and an http address can be asked: take an \
+                               `event` or a `log-line`";
+                return Err(part(at("when.probe.by"), problem));
+            }
+            _ => {}
         }
         if let Fault::Activities(activities) = &rule.r#do {
             if let Some(problem) = activity::problem(activities) {
@@ -156,10 +164,55 @@ impl Scenario {
                 return Err(part(at("who"), problem));
             }
         }
+        self.validate_call(rule, at)?;
         if matches!(&rule.r#do, Fault::Ladder(rungs) if rungs.is_empty()) {
             return Err(part(at("do.ladder"), "it has no rungs"));
         }
         Ok(())
+    }
+
+    /// What a rule says of calls.
+    fn validate_call(
+        &self,
+        rule: &FaultRule,
+        at: impl Fn(&str) -> String,
+    ) -> Result<(), ScenarioError> {
+        let is_at_a_point = rule.when.is_at_a_call();
+        if rule.who.caller && !is_at_a_point {
+            let problem = "only `points` and a `point` have a caller";
+            return Err(part(at("who.caller"), problem));
+        }
+        if rule.who.caller && rule.who.select.is_some() {
+            return Err(part(at("who"), "the caller is one process: leave `select` out"));
+        }
+        let only_role = Who { role: rule.who.role.clone(), ..Who::default() };
+        let only_caller = Who { caller: true, ..only_role.clone() };
+        let is_done_to_the_call = matches!(rule.r#do, Fault::Fail(_) | Fault::ShortWrite(_));
+        if is_done_to_the_call && rule.who != only_role && rule.who != only_caller {
+            let problem = "this is done to the call alone: only a `role` can be named";
+            return Err(part(at("who"), problem));
+        }
+        if let Some(role) = self.unrecordable(rule) {
+            let problem = format!(
+                "the role {role} asks what is not seen at a call: take cmdline, executable or comm"
+            );
+            return Err(part(at("who"), problem));
+        }
+        if matches!(rule.r#do, Fault::ShortWrite(0) | Fault::TornWrite(0)) {
+            return Err(part(at("do"), "write a number of bytes greater than 0"));
+        }
+        if rule.r#do.is_at_a_call() && !is_at_a_point {
+            let problem = "this is done to a call: it needs `points` or a `point` as its trigger";
+            return Err(part(at("do"), problem));
+        }
+        Ok(())
+    }
+
+    /// The role of a rule at crash points, if calls cannot be told apart by it.
+    fn unrecordable<'a>(&self, rule: &'a FaultRule) -> Option<&'a String> {
+        let role = rule.who.role.as_ref().filter(|_| matches!(rule.when, Trigger::Points(_)))?;
+        let selector = self.target.roles.named(role)?;
+        (!selector.is_recordable()).then_some(role)
     }
 }
 
@@ -202,6 +255,10 @@ mod tests {
         refuse((r#""trials": 3"#, r#""trials": 0"#), "faults[0].trials");
         refuse((r#""duration": "10s""#, r#""duration": "10ms""#), "faults[1].duration");
         refuse((r#""do": "terminate""#, r#""do": {"fail": "EIO"}"#), "needs `points`");
+        refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"phase": "idle"}"#), "write start, work");
+        let probe = r#"{"probe": {"by": "notify"}}"#;
+        refuse((r#"{"at": ["1s", "2s"]}"#, probe), "take an `event`");
+        refuse((r#""role": "worker""#, r#""caller": true"#), "have a caller");
         refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"event": {"name": "x"}}"#), "lifecycle event `x`");
         refuse((r#""do": "terminate""#, r#""do": {"activities": {"method": []}}"#), "is empty");
         refuse((r#""faults": ["worker"]"#, r#""faults": ["w"]"#), "tiers.local.faults");

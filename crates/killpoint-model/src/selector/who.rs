@@ -15,6 +15,9 @@ pub struct Who {
     /// The role that they have. Neither this nor `select`: every process of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// At a crash point: the process that makes the call, and none that is selected otherwise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub caller: bool,
     /// What is asked of them, besides their role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select: Option<Selector>,

@@ -27,12 +27,14 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("report", &["store"]),
     ("recover", &["store"]),
     ("environment", &["asserter", "store", "interrupt"]),
+    ("interceptor", &[]),
     (
         "campaign",
         &[
             "asserter",
             "explore",
             "injector",
+            "interceptor",
             "interrupt",
             "job",
             "own_paths",

@@ -14,6 +14,7 @@ mod hard_targets;
 mod log;
 mod own_paths;
 mod phases;
+mod points;
 mod report;
 mod roles;
 mod scenario_kills;

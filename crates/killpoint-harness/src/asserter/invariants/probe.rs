@@ -76,6 +76,17 @@ impl Answered {
     }
 }
 
+/// Whether a file, a socket or an HTTP address answers now.
+pub fn is_answered(probe: &Probe, directory: &Path) -> bool {
+    let limit = Duration::from_millis(QUESTION_MS_MAX);
+    match probe {
+        Probe::File(path) => directory.join(path).exists(),
+        Probe::Socket(address) => connect(address, directory, limit).is_ok(),
+        Probe::Http(url) => get(url, limit).is_ok(),
+        Probe::Notify | Probe::LogLine(_) => false,
+    }
+}
+
 fn in_words(probe: &Probe) -> String {
     match probe {
         Probe::Notify => "sd_notify".to_owned(),

@@ -1,0 +1,203 @@
+//! Strikes that come by themselves, whatever the trial waits for: at a call, and in a part of the
+//! target's life.
+
+use super::CampaignError;
+use super::course::Try;
+use super::interception::{Followed, Interception, crash_points};
+use super::strike::Struck;
+use super::trial::{Stage, Trial};
+use super::world::World;
+use crate::interceptor::{News, Recorded};
+use killpoint_engine::record::hold::Decision;
+use killpoint_model::address::Address;
+use killpoint_model::fault::Fault;
+use killpoint_model::plan::{CrashPoints, Moment, PlannedStrike, PlannedTrial};
+use killpoint_model::trigger::Trigger;
+use killpoint_model::verdict::{Judgement, Reason};
+use killpoint_model::{Phase, Verdict};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The lifecycle event of a signal that the supervisor sent.
+const SIGNALLED: &str = "process.signalled";
+/// Longest wait for it.
+const SIGNALLED_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A strike that comes by itself, whatever the trial waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Armed {
+    /// Which strike of the trial, from 1.
+    number: u64,
+    planned: PlannedStrike,
+}
+
+impl Armed {
+    /// That of a trial, if it has one.
+    pub(super) fn of(planned: Option<&PlannedTrial>) -> Option<Self> {
+        let strikes = planned?.strikes.iter().zip(1..);
+        let mut armed = strikes.filter(|(strike, _)| comes_by_itself(strike));
+        armed.next().map(|(planned, number)| Armed { number, planned: planned.clone() })
+    }
+
+    fn point(&self) -> Option<&Address> {
+        match &self.planned.when {
+            Moment::When(Trigger::Point(address)) => Some(address),
+            _ => None,
+        }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        match &self.planned.when {
+            Moment::When(Trigger::Phase(phase)) => Some(*phase),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a strike is not waited for one after the other, but comes when its moment does.
+pub(super) fn comes_by_itself(strike: &PlannedStrike) -> bool {
+    match &strike.when {
+        Moment::When(Trigger::Point(_)) => true,
+        Moment::When(Trigger::Phase(phase)) => *phase != Phase::Work,
+        _ => false,
+    }
+}
+
+impl Stage<'_> {
+    /// Records the control twice, to learn which calls and names are the same every time.
+    pub(super) fn record(&mut self) -> Result<CrashPoints, CampaignError> {
+        let first = self.record_once(1)?;
+        self.names = Some(first.names.clone());
+        let second = self.record_once(2)?;
+        let mut remarks = said_of(&second);
+        let (mut points, varying) = crash_points(&first, second);
+        if varying > 0 {
+            remarks.push(
+                "some calls were made in one of two recordings only: they are no crash points"
+                    .to_owned(),
+            );
+        }
+        points.remarks = remarks;
+        Ok(points)
+    }
+
+    fn record_once(&mut self, attempt: u32) -> Result<Recorded, CampaignError> {
+        let ended = self.run(&Try::of(None, attempt))?;
+        match ended.judgement.verdict {
+            Verdict::Held => Ok(self.recorded.take().unwrap_or_default()),
+            _ => Err(CampaignError::Control(ended.judgement.detail)),
+        }
+    }
+
+    /// The interceptor of a trial that needs one, and the file that tells it what to do.
+    pub(super) fn interception(
+        &self,
+        planned: Option<&PlannedTrial>,
+        world: &World,
+        arguments: Vec<PathBuf>,
+    ) -> Result<Option<(Interception, PathBuf)>, CampaignError> {
+        let armed = Armed::of(planned);
+        let point = armed.as_ref().and_then(Armed::point);
+        let is_recorded = planned.is_none() && self.plan.awaits_recording();
+        if point.is_none() && !is_recorded {
+            return Ok(None);
+        }
+        let names = match self.plan.points.is_empty() {
+            true => self.names.as_ref(),
+            false => Some(&self.plan.points.names),
+        };
+        let followed = Followed { scenario: &self.plan.scenario, names, point };
+        let program = &self.options.supervisor;
+        Interception::prepare(&followed, world, program, arguments).map(Some)
+    }
+}
+
+fn said_of(recorded: &Recorded) -> Vec<String> {
+    let mut remarks: Vec<String> =
+        recorded.gaps.iter().map(|(file, reason)| format!("{file}: {reason}")).collect();
+    if recorded.left_out > 0 {
+        remarks.push(format!(
+            "{} calls behind the first {} are no crash points",
+            recorded.left_out,
+            recorded.addresses.len()
+        ));
+    }
+    remarks
+}
+
+impl Trial<'_, '_> {
+    /// Strikes if the moment of a strike that comes by itself is there. True if it was.
+    pub(super) fn serve(&mut self) -> Result<bool, CampaignError> {
+        if let Some(phase) = self.armed.as_ref().and_then(Armed::phase)
+            && self.is_in(phase)
+            && let Some(armed) = self.armed.take()
+        {
+            self.strike_now(armed.number, &armed.planned)?;
+            return Ok(true);
+        }
+        let Some(interception) = &mut self.interception else { return Ok(false) };
+        match interception.look() {
+            Some(News::Held(met)) => {
+                let Some(armed) = self.armed.take() else { return Ok(false) };
+                self.held = Some(met);
+                self.strike_now(armed.number, &armed.planned)?;
+                Ok(true)
+            }
+            Some(News::Expired) => {
+                let why = "The call was held for too long and went on.".to_owned();
+                self.worsen(Judgement::unknown(Reason::Diverged, why));
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the target is in a part of its life at this moment.
+    fn is_in(&self, phase: Phase) -> bool {
+        let starts = |is_again: bool| {
+            let mut processes = self.state.processes.values();
+            processes.any(|it| it.pid.is_some() && !it.is_ready && (it.life > 1) == is_again)
+        };
+        match phase {
+            Phase::FirstStart | Phase::Start => starts(false),
+            Phase::Recovery => self.fired > 0 && starts(true),
+            Phase::Shutdown => self.is_stopping,
+            Phase::Work | Phase::Idle => false,
+        }
+    }
+
+    /// Lets the call at which somebody was struck go on.
+    pub(super) fn close_call(
+        &mut self,
+        planned: &PlannedStrike,
+        struck: &Struck,
+    ) -> Result<(), CampaignError> {
+        if matches!(planned.fault, Fault::Fail(_) | Fault::ShortWrite(_)) {
+            return Ok(()); // it went on
+        }
+        if !struck.requests.is_empty() {
+            // The signal comes when the supervisor has got to it.
+            let before = self.state.count(SIGNALLED, None);
+            self.wait(SIGNALLED_WAIT_MAX, |trial| trial.state.count(SIGNALLED, None) > before)?;
+        }
+        if let Some(interception) = &mut self.interception {
+            interception.decide(Decision::Again);
+        }
+        Ok(())
+    }
+
+    /// A strike whose moment never came did not happen.
+    pub(super) fn finish_points(&mut self) {
+        if let Some(armed) = self.armed.take() {
+            let Armed { number, planned } = &armed;
+            let never = match (armed.point(), armed.phase()) {
+                (Some(address), _) => format!("the call {address} was not made"),
+                (_, Some(phase)) => format!("the target was not met in phase {phase}"),
+                _ => "its moment did not come".to_owned(),
+            };
+            let why = format!("Strike {number} ({}) never came: {never}.", planned.fault);
+            self.worsen(Judgement::unknown(Reason::NotFired, why));
+        }
+        self.stage.recorded = self.interception.as_ref().and_then(Interception::recorded);
+    }
+}
