@@ -157,14 +157,40 @@ impl Injector {
         act: &Act,
         decided: Instant,
     ) -> Result<Strike, StrikeError> {
-        let process = permit.use_up();
-        let steps = match act {
-            Act::Signal(signal) => vec![signals::send(&process, *signal, decided)?],
-            Act::Ladder(rungs) => climb(&process, rungs, decided)?,
-            Act::Suspend { duration } => vec![self.suspend(&process, *duration, decided)?],
+        let mut struck = self.strike_all(vec![permit], act, decided)?;
+        struck.pop().expect("one strike for each permit")
+    }
+
+    /// Does the same to several processes at once: a signal is sent to all of them, back to back, before
+    /// anybody's effect is waited for. Suspensions follow one another, as each is undone in its own way.
+    /// What could not be done to one of them is no reason to leave the others out.
+    ///
+    /// # Errors
+    /// If it is nothing that may be done: then nothing was.
+    pub fn strike_all(
+        &mut self,
+        permits: Vec<Permit>,
+        act: &Act,
+        decided: Instant,
+    ) -> Result<Vec<Result<Strike, StrikeError>>, StrikeError> {
+        let processes: Vec<Handle> = permits.into_iter().map(Permit::use_up).collect();
+        let held: Vec<&Handle> = processes.iter().collect();
+        let steps: Vec<Result<Vec<Step>, StrikeError>> = match act {
+            Act::Signal(signal) => {
+                let sent = signals::send_all(&held, *signal, None, decided)?;
+                sent.into_iter().map(|step| Ok(vec![step?])).collect()
+            }
+            Act::Ladder(rungs) => climb(&held, rungs, decided)?,
+            Act::Suspend { duration } => {
+                let each = processes.iter();
+                each.map(|it| Ok(vec![self.suspend(it, *duration, decided)?])).collect()
+            }
         };
-        let identity = process.identity();
-        Ok(Strike { pid: identity.pid, start: identity.start, steps })
+        let strike = |(process, steps): (&Handle, Result<Vec<Step>, StrikeError>)| {
+            let identity = process.identity();
+            Ok(Strike { pid: identity.pid, start: identity.start, steps: steps? })
+        };
+        Ok(processes.iter().zip(steps).map(strike).collect())
     }
 
     fn suspend(
@@ -321,21 +347,40 @@ impl Drop for Injector {
     }
 }
 
-/// Takes one way after the other until the process has ended.
-fn climb(process: &Handle, rungs: &[Rung], decided: Instant) -> Result<Vec<Step>, StrikeError> {
-    let mut steps = Vec::new();
+/// Takes one way after the other until the processes have ended; each rung with all that are left.
+fn climb(
+    processes: &[&Handle],
+    rungs: &[Rung],
+    decided: Instant,
+) -> Result<Vec<Result<Vec<Step>, StrikeError>>, StrikeError> {
+    let mut all: Vec<Result<Vec<Step>, StrikeError>> =
+        processes.iter().map(|_| Ok(Vec::new())).collect();
+    let mut open: Vec<usize> = (0..processes.len()).collect();
     for rung in rungs {
-        let step = match &rung.means {
-            Means::Signal(signal) => signals::send_and_wait(process, *signal, rung.grace, decided)?,
-            means => graceful::ask(process, means, rung.grace, decided)?,
+        let left: Vec<&Handle> = open.iter().map(|index| processes[*index]).collect();
+        let steps = match &rung.means {
+            Means::Signal(signal) => signals::send_all(&left, *signal, Some(rung.grace), decided)?,
+            means => {
+                let ask = |process: &&Handle| graceful::ask(process, means, rung.grace, decided);
+                left.iter().map(ask).collect()
+            }
         };
-        let is_over = matches!(step.effect, Effect::Ended { .. } | Effect::Gone);
-        steps.push(step);
-        if is_over {
-            break;
+        let mut lives_on = Vec::new();
+        for (index, step) in open.into_iter().zip(steps) {
+            match (step, &mut all[index]) {
+                (Ok(step), Ok(steps)) => {
+                    if !matches!(step.effect, Effect::Ended { .. } | Effect::Gone) {
+                        lives_on.push(index);
+                    }
+                    steps.push(step);
+                }
+                (Err(error), steps) => *steps = Err(error),
+                (Ok(_), Err(_)) => unreachable!("who could not be struck is left out"),
+            }
         }
+        open = lives_on;
     }
-    Ok(steps)
+    Ok(all)
 }
 
 /// Whether it ends in time; what cannot be waited for is an error.

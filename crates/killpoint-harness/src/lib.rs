@@ -1,6 +1,7 @@
 //! Orchestrates a run: contain, record, judge, strike, report.
 
 pub mod asserter;
+pub mod attach;
 pub mod campaign;
 pub mod collector;
 pub mod comparison;

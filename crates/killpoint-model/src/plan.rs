@@ -1,8 +1,10 @@
 //! Plans: every trial of a scenario with its numbers drawn. A pure function of the scenario, the seed
 //! and the addresses of a recording; nothing is drawn after it.
 
+mod attached;
 mod points;
 
+pub use attached::{AttachedPlan, StableIdentity};
 pub use points::{CrashPoints, POINTS_PER_RULE_MAX};
 
 use crate::address::Address;

@@ -5,6 +5,7 @@ mod several;
 pub use several::{Compare, Triage};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use killpoint_model::fault::Fault;
 use killpoint_model::scenario::Tier;
 use killpoint_model::seed::Seed;
 use killpoint_model::span::Span;
@@ -38,7 +39,7 @@ pub enum Command {
     /// Carry out a scenario, or a plan of one.
     Run(Run),
     /// Kill processes of a program at drawn moments, and see whether it comes back.
-    Roulette(Roulette),
+    Roulette(Box<Roulette>),
     /// Print what a scenario would do, and the digest of its plan. Nothing is struck; where crash points
     /// are asked for, the target runs twice on copies, to be recorded.
     Plan(Plan),
@@ -594,6 +595,21 @@ fn probe(text: &str) -> Result<Probe, String> {
     }
 }
 
+fn fault(text: &str) -> Result<Fault, String> {
+    let with = |word: &str| text.strip_prefix(word).filter(|rest| !rest.is_empty());
+    if text == "kill" {
+        Ok(Fault::Kill)
+    } else if text == "terminate" {
+        Ok(Fault::Terminate)
+    } else if let Some(span) = with("suspend:") {
+        span.parse().map(Fault::Suspend).map_err(|error| format!("{error}"))
+    } else if let Some(name) = with("signal:") {
+        name.parse().map(Fault::Signal).map_err(|error| format!("{error}"))
+    } else {
+        Err("write kill, terminate, signal:NAME or suspend:SPAN".to_owned())
+    }
+}
+
 /// Flags that choose a scenario.
 #[derive(Debug, Args)]
 pub struct ScenarioFlags {
@@ -708,6 +724,12 @@ pub struct Run {
 #[command(after_help = "Examples:
   killpoint roulette --every 2s..8s --duration 60s -- ./server --port 8080
   killpoint roulette --state data --check ./check.sh --role worker=cmdline:--type=worker -- ./app
+  killpoint roulette --cgroup /system.slice/app.service --ready http://127.0.0.1:8080/health
+  killpoint roulette --pid 4711 --do suspend:2s --every 5s --duration 20s --unleash
+
+With --pid or --cgroup the processes are somebody else's, on a machine that root marked as staging
+(the word `staging` in /etc/killpoint/environment). Leashed, as it is without --unleash, everything is
+done but the strike, and the run is vacuous.
 
 Exit codes as those of `run`.")]
 pub struct Roulette {
@@ -717,6 +739,34 @@ pub struct Roulette {
     /// For how long.
     #[arg(long, value_name = "SPAN", default_value = "60s")]
     pub duration: Span,
+    /// What is done: kill, terminate, signal:NAME or suspend:SPAN.
+    #[arg(long = "do", value_name = "FAULT", default_value = "kill", value_parser = fault)]
+    pub fault: Fault,
+    /// A process that is running already; may be given several times.
+    #[arg(long, value_name = "N", conflicts_with = "command")]
+    pub pid: Vec<i32>,
+    /// The processes of a control group that are running already, as /proc/PID/cgroup names it.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["command", "pid"])]
+    pub cgroup: Option<String>,
+    /// Not there yet; says what to give instead.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub unit: Option<String>,
+    /// Not there yet; says what to give instead.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub container: Option<String>,
+    /// With --pid or --cgroup: strike. Without it everything else is done.
+    #[arg(long)]
+    pub unleash: bool,
+    /// With --pid or --cgroup: only who is on this list may be struck (pid:N or cgroup:PATH on each line).
+    #[arg(long, value_name = "FILE")]
+    pub allowlist: Option<PathBuf>,
+    /// With --pid or --cgroup: a file of root's that marks the machine, in place of
+    /// /etc/killpoint/environment; production stays production.
+    #[arg(long, value_name = "FILE")]
+    pub environment_file: Option<PathBuf>,
+    /// With --pid or --cgroup: how long a process may take to come back.
+    #[arg(long, value_name = "SPAN", default_value = "30s")]
+    pub recovery: Span,
     /// A name for some of its processes, and what tells them apart; only these are killed.
     #[arg(long, value_name = "NAME=SELECTOR")]
     pub role: Vec<String>,
@@ -724,7 +774,7 @@ pub struct Roulette {
     #[arg(long, value_name = "DIR")]
     pub state: Vec<String>,
     /// A shell command that reads the state and prints one JSON object: what was acknowledged in
-    /// KILLPOINT_JOURNAL must be there.
+    /// KILLPOINT_JOURNAL must be there. With --pid or --cgroup it has to end with exit status 0.
     #[arg(long, value_name = "CMD")]
     pub check: Option<String>,
     /// A shell command that drives the program.
@@ -746,6 +796,6 @@ pub struct Roulette {
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
     /// The program and its arguments.
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present_any = ["pid", "cgroup", "unit", "container"], value_name = "CMD")]
     pub command: Vec<String>,
 }

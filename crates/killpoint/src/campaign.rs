@@ -2,7 +2,7 @@
 
 use crate::arguments::{Format, Intercept, Replay, Resume, Roulette, Run};
 use crate::commands::{Failure, Live, print_report, shown_path};
-use crate::{interrupt, scenario, upkeep};
+use crate::{attach, interrupt, scenario, upkeep};
 use anyhow::{Context, anyhow};
 use killpoint_harness::campaign::{
     self, Again, Campaign, CampaignError, Course, Options, ROUNDS_MAX,
@@ -11,7 +11,6 @@ use killpoint_harness::explore::Watch;
 use killpoint_harness::interceptor::{self, InterceptError};
 use killpoint_harness::report::words;
 use killpoint_harness::store::RunFolder;
-use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{AckedIsDurable, Invariant, Semantics, USUAL_TIMEOUT};
 use killpoint_model::objective::Objectives;
 use killpoint_model::plan::{CrashPoints, Plan};
@@ -218,6 +217,20 @@ pub fn intercept(flags: &Intercept) -> Result<Outcome, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn roulette(flags: &Roulette) -> Result<Outcome, Failure> {
+    if let Some(named) = attach::named(flags)? {
+        return attach::roulette(flags, named);
+    }
+    for (is_given, flag) in [
+        (flags.unleash, "--unleash"),
+        (flags.allowlist.is_some(), "--allowlist"),
+        (flags.environment_file.is_some(), "--environment-file"),
+    ] {
+        if is_given {
+            let why =
+                "is about processes that are running already: name them with --pid or --cgroup";
+            return Err(anyhow!("{flag} {why}").into());
+        }
+    }
     let roles = Roles::parse(&flags.role).map_err(|error| anyhow!("--role: {error}"))?;
     let only = roles.iter().next().map(|(name, _)| name.to_owned());
     if roles.iter().count() > 1 {
@@ -238,7 +251,7 @@ fn scenario_of(flags: &Roulette, roles: Roles, role: Option<String>) -> Scenario
     let rule = FaultRule {
         name: Some("roulette".to_owned()),
         when: Trigger::Interval(flags.every),
-        r#do: Fault::Kill,
+        r#do: flags.fault.clone(),
         who: Who { role, pick: Pick::One, ..Who::default() },
         trials: 1,
         duration: Some(flags.duration),

@@ -5,7 +5,8 @@ use crate::arguments::{
     ScopeName,
 };
 use crate::{
-    campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep, within,
+    attach, campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep,
+    within,
 };
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
@@ -179,6 +180,7 @@ pub fn explore_watched(options: &Options, show: bool) -> Result<Explored, Failur
 fn run_resume(flags: &Resume) -> Result<Outcome, Failure> {
     let here = std::env::current_dir().unwrap_or_default();
     let folder = locate_run(&flags.run, &here.join(&flags.out))?;
+    attach::refuse(&folder)?;
     if is_campaign(&folder) {
         return campaign::resume(folder, flags);
     }
@@ -250,6 +252,7 @@ impl Live {
 fn run_replay(flags: &Replay) -> Result<Outcome, Failure> {
     let here = std::env::current_dir().unwrap_or_default();
     let (folder, number) = locate(&flags.finding, &here.join(&flags.out))?;
+    attach::refuse(&folder)?;
     if is_campaign(&folder) {
         return campaign::replay(&folder, flags, number);
     }

@@ -1,6 +1,7 @@
 //! The command line: flags in, exit code out.
 
 mod arguments;
+mod attach;
 mod campaign;
 mod commands;
 mod demo;

@@ -150,11 +150,16 @@ pub(super) fn carry_out(
             if let Act::Suspend { duration } = &act {
                 struck.lasts = duration.unwrap_or_default();
             }
+            // Everybody is held before anybody is struck, so that nobody has time to notice.
+            let mut permits = Vec::new();
             for found in &chosen {
                 match gate.permit(found.identity) {
-                    Ok(permit) => strikes.push(injector.strike(permit, &act, decided)?),
+                    Ok(permit) => permits.push(permit),
                     Err(refusal) => refused.push(refusal.to_string()),
                 }
+            }
+            for result in injector.strike_all(permits, &act, decided)? {
+                strikes.push(result?);
             }
             for done in strikes.iter().filter(|done| done.fired()) {
                 struck.fired = true;

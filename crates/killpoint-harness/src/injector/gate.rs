@@ -2,7 +2,9 @@
 
 use crate::processes;
 use killpoint_engine::identity::{Handle, Identity};
+use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 /// Some processes that may be struck.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +13,15 @@ pub enum Allow {
     Below(Identity),
     /// A process that was found running.
     Process(Identity),
+    /// The same, as long as it executes this file and one of these allows it, too (if there are any).
+    Attached {
+        /// Who it is.
+        process: Identity,
+        /// What it executed when it was found.
+        executable: PathBuf,
+        /// The allowlist.
+        listed: Vec<Allow>,
+    },
     /// Whoever is in a control group or below it, as `/proc/PID/cgroup` names it.
     Cgroup(String),
 }
@@ -53,6 +64,24 @@ pub enum Refusal {
     },
 }
 
+impl Allow {
+    /// Whether a process may be struck. It is read by its number: true of the process only while that is
+    /// held.
+    pub fn allows(&self, process: Identity) -> bool {
+        match self {
+            Allow::Below(root) => processes::is_below(*root, process),
+            Allow::Process(allowed) => *allowed == process,
+            Allow::Attached { process: found, executable, listed } => {
+                let now = fs::read_link(format!("/proc/{}/exe", process.pid));
+                *found == process
+                    && now.is_ok_and(|now| now == *executable)
+                    && (listed.is_empty() || listed.iter().any(|allow| allow.allows(process)))
+            }
+            Allow::Cgroup(path) => processes::is_in_cgroup(process, path),
+        }
+    }
+}
+
 impl Gate {
     /// For what was launched below a process.
     pub fn launched(root: Identity) -> Self {
@@ -70,11 +99,7 @@ impl Gate {
         if processes::is_untouchable(pid) {
             return Err(Refusal::Harness(pid));
         }
-        let is_allowed = self.allow.iter().any(|allow| match allow {
-            Allow::Below(root) => processes::is_below(*root, process),
-            Allow::Process(allowed) => *allowed == process,
-            Allow::Cgroup(path) => processes::is_in_cgroup(process, path),
-        });
+        let is_allowed = self.allow.iter().any(|allow| allow.allows(process));
         match is_allowed {
             // What was read by its number was read of this process, if it is still the same.
             _ if !process.is_alive() => Err(Refusal::Ended(pid)),

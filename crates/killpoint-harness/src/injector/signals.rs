@@ -20,52 +20,37 @@ const SUSPENDING: [i32; 4] = [19, 20, 21, 22];
 /// Signals that do nothing to who does not ask for them: CHLD, CONT, URG, WINCH.
 const HARMLESS: [i32; 4] = [17, 18, 23, 28];
 
-/// Sends a signal; waits for the death where it must come, else until it is taken.
-pub(super) fn send(
-    process: &Handle,
-    signal: Signal,
-    decided: Instant,
-) -> Result<Step, StrikeError> {
-    follow(process, signal, None, decided)
-}
-
-/// Sends a signal; waits so long for the death.
-pub(super) fn send_and_wait(
-    process: &Handle,
-    signal: Signal,
-    grace: Duration,
-    decided: Instant,
-) -> Result<Step, StrikeError> {
-    follow(process, signal, Some(grace), decided)
-}
-
-fn follow(
-    process: &Handle,
+/// Sends a signal to all of them, back to back, and only then looks at what it did: waits for each death
+/// where it must come or for so long, else until the signal is taken.
+pub(super) fn send_all(
+    processes: &[&Handle],
     signal: Signal,
     grace: Option<Duration>,
     decided: Instant,
-) -> Result<Step, StrikeError> {
+) -> Result<Vec<Result<Step, StrikeError>>, StrikeError> {
     if SUSPENDING.contains(&signal.number()) {
         return Err(StrikeError::StopsWithoutInverse(signal));
     }
-    let before = process.disposition(signal);
-    let pid = process.identity().pid;
-    let sent = process.signal(signal).map_err(|source| StrikeError::Process {
-        action: "send a signal to",
-        pid,
-        source,
-    })?;
-    let done_after_us = microseconds(decided);
-    let effect = match sent {
-        false => Effect::Gone,
-        true => effect(process, signal, before, grace)?,
+    let before: Vec<_> = processes.iter().map(|process| process.disposition(signal)).collect();
+    let mut sent = Vec::with_capacity(processes.len());
+    for process in processes {
+        sent.push((process.signal(signal), microseconds(decided)));
+    }
+    let since = Instant::now();
+    let prove = |((process, before), (sent, done_after_us))| {
+        let process: &Handle = process;
+        let pid = process.identity().pid;
+        let failed = |source| StrikeError::Process { action: "send a signal to", pid, source };
+        // The grace is one for all of them.
+        let left = grace.map(|grace| grace.saturating_sub(since.elapsed()));
+        let effect = match Result::map_err(sent, failed)? {
+            false => Effect::Gone,
+            true => effect(process, signal, before, left)?,
+        };
+        let seen_after_us = microseconds(decided);
+        Ok(Step { what: signal.to_string(), done_after_us, seen_after_us, effect })
     };
-    Ok(Step {
-        what: signal.to_string(),
-        done_after_us,
-        seen_after_us: microseconds(decided),
-        effect,
-    })
+    Ok(processes.iter().copied().zip(before).zip(sent).map(prove).collect())
 }
 
 /// What became of a signal that was sent.

@@ -199,6 +199,42 @@ fn a_ladder_climbs_until_the_process_has_ended_and_no_further() {
 }
 
 #[test]
+fn several_processes_are_all_struck_before_the_first_effect_is_waited_for() {
+    let targets: Vec<Target> = (0..8).map(|_| Target::start("echo ready; read line")).collect();
+    let (_directory, folder) = run_folder();
+    let mut injector = Injector::start(folder.path()).expect("a watchdog");
+    let ladder =
+        [rung(Means::Signal(Signal::TERM), PATIENCE), rung(Means::Signal(Signal::KILL), PATIENCE)];
+    for (half, act) in [(0, Act::Signal(Signal::KILL)), (4, Act::Ladder(ladder.to_vec()))] {
+        let permits = targets[half..half + 4].iter().map(Target::permit).collect();
+        let struck = injector.strike_all(permits, &act, Instant::now()).expect("strikes");
+        let steps: Vec<Step> =
+            struck.into_iter().map(|strike| strike.expect("a strike").steps.remove(0)).collect();
+        let last_sent = steps.iter().map(|step| step.done_after_us).max().expect("four");
+        let first_seen = steps.iter().map(|step| step.seen_after_us).min().expect("four");
+        assert!(last_sent <= first_seen, "{steps:?}");
+        assert!(steps.iter().all(|step| matches!(step.effect, Effect::Ended { .. })), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_ladder_goes_on_with_those_that_are_left_only() {
+    let stubborn = Target::start("trap '' TERM; echo ready; read line");
+    let willing = Target::start("echo ready; read line");
+    let (_directory, folder) = run_folder();
+    let mut injector = Injector::start(folder.path()).expect("a watchdog");
+    let ladder = Act::Ladder(vec![
+        rung(Means::Signal(Signal::TERM), seconds(1)),
+        rung(Means::Signal(Signal::KILL), PATIENCE),
+    ]);
+    let permits = vec![stubborn.permit(), willing.permit()];
+    let struck = injector.strike_all(permits, &ladder, Instant::now()).expect("strikes");
+    let lengths: Vec<usize> =
+        struck.iter().map(|it| it.as_ref().expect("a strike").steps.len()).collect();
+    assert_eq!(lengths, [2, 1], "{struck:?}");
+}
+
+#[test]
 fn a_process_ends_by_the_applications_own_command() {
     let target = Target::start("echo ready; while ! [ -e stop ]; do sleep 0.01; done; exit 5");
     let stop = target.directory.path().join("stop");
@@ -299,6 +335,29 @@ fn a_restart_is_inhibited_for_its_role_until_that_is_lifted() {
     assert!(is_kept_down(run, Some("index")) && is_kept_down(run, None));
     injector.rollback();
     assert!(!is_kept_down(run, Some("worker")) && !is_kept_down(run, None));
+}
+
+#[test]
+fn an_attached_process_that_executes_another_file_is_not_struck() {
+    let mut target = Target::start("echo ready; read line; exec sleep 1000");
+    let process = target.identity;
+    let executable = fs::read_link(format!("/proc/{}/exe", process.pid)).expect("it runs");
+    let attached = |listed: Vec<Allow>| {
+        let executable = executable.clone();
+        Gate { allow: vec![Allow::Attached { process, executable, listed }], leashed: false }
+    };
+    assert!(attached(Vec::new()).permit(process).is_ok());
+    assert!(attached(vec![Allow::Cgroup("/".to_owned())]).permit(process).is_ok());
+    let unlisted = attached(vec![Allow::Cgroup("/no/such".to_owned())]).permit(process);
+    assert!(matches!(unlisted, Err(Refusal::NotAllowed(_))), "{unlisted:?}");
+    drop(target.child.stdin.take());
+    let since = Instant::now();
+    while fs::read_link(format!("/proc/{}/exe", process.pid)).expect("it runs") == executable {
+        assert!(since.elapsed() < PATIENCE, "it executes another file");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let other = attached(Vec::new()).permit(process);
+    assert!(matches!(other, Err(Refusal::NotAllowed(_))), "{other:?}");
 }
 
 #[test]

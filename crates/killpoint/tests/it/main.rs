@@ -1,6 +1,7 @@
 //! The whole binary: guests, real programs, bad input, and what is left when it is killed.
 
 mod architecture;
+mod attach;
 mod bad_input;
 mod cases;
 mod chaos_toolkit;

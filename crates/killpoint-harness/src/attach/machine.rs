@@ -1,0 +1,130 @@
+//! Whether a machine is one on which processes of others may be struck: its mark, a file of root's.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The mark of the machine.
+pub const MARK: &str = "/etc/killpoint/environment";
+/// The word that allows it.
+const STAGING: &str = "staging";
+/// The word that forbids it, whatever another file says.
+const PRODUCTION: &str = "production";
+/// Longest mark that is read.
+const BYTES_MAX: u64 = 4_096;
+/// The bits of a mode that let others than the owner write.
+const WRITTEN_BY_OTHERS: u32 = 0o022;
+
+/// Why nobody may be struck here.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// It is a production machine.
+    #[error("{0} marks this machine as production: nothing that runs on it is attached to")]
+    Production(PathBuf),
+    /// It is not said what it is.
+    #[error(
+        "this machine is not marked as staging: where its processes may be struck, root writes the \
+         word `staging` into {0}"
+    )]
+    NotMarked(PathBuf),
+    /// Another word.
+    #[error("{path} says `{word}`: only a machine that is marked `staging` is attached to")]
+    Other {
+        /// The mark.
+        path: PathBuf,
+        /// What it says.
+        word: String,
+    },
+    /// Somebody else could have written it.
+    #[error("{0} is not root's alone (owner root, written by nobody else): it is not believed")]
+    NotOfRoot(PathBuf),
+    /// It cannot be read.
+    #[error("cannot read {path}, which marks this machine")]
+    Read {
+        /// The mark.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Whether the machine is marked as staging, by its own mark or by another file of root's. The
+/// machine's own mark is looked at in any case: production stays production.
+///
+/// # Errors
+/// If it is not.
+pub(super) fn check(other: Option<&Path>) -> Result<(), MachineError> {
+    check_marks(Path::new(MARK), other)
+}
+
+fn check_marks(own: &Path, other: Option<&Path>) -> Result<(), MachineError> {
+    let word = read(own)?;
+    if word.as_deref() == Some(PRODUCTION) {
+        return Err(MachineError::Production(own.to_owned()));
+    }
+    let (path, word) = match other {
+        Some(other) => (other, read(other)?),
+        None => (own, word),
+    };
+    match word {
+        Some(word) if word == STAGING => Ok(()),
+        Some(word) if word == PRODUCTION => Err(MachineError::Production(path.to_owned())),
+        Some(word) => Err(MachineError::Other { path: path.to_owned(), word }),
+        None => Err(MachineError::NotMarked(path.to_owned())),
+    }
+}
+
+/// The first word of a mark; none if there is no such file.
+fn read(path: &Path) -> Result<Option<String>, MachineError> {
+    let fail = |source| MachineError::Read { path: path.to_owned(), source };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    let is_of_root = metadata.uid() == 0 && metadata.mode() & WRITTEN_BY_OTHERS == 0;
+    if !is_of_root || metadata.len() > BYTES_MAX {
+        return Err(MachineError::NotOfRoot(path.to_owned()));
+    }
+    let text = fs::read_to_string(path).map_err(fail)?;
+    Ok(Some(text.split_whitespace().next().unwrap_or_default().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn mark(directory: &Path, name: &str, word: &str) -> PathBuf {
+        let path = directory.join(name);
+        fs::write(&path, word).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our own file");
+        path
+    }
+
+    #[test]
+    fn only_a_machine_that_root_marked_as_staging_will_do() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let staging = mark(directory.path(), "staging", "staging\n");
+        let production = mark(directory.path(), "production", "production");
+        let other = mark(directory.path(), "other", "laptop");
+        let nowhere = directory.path().join("nowhere");
+        let unmarked = check_marks(&nowhere, None);
+        assert!(matches!(unmarked, Err(MachineError::NotMarked(_))), "{unmarked:?}");
+        if fs::metadata(&staging).expect("our own file").uid() != 0 {
+            let own = check_marks(&staging, None);
+            assert!(matches!(own, Err(MachineError::NotOfRoot(_))), "{own:?}");
+            return;
+        }
+        assert!(check_marks(&staging, None).is_ok());
+        assert!(check_marks(&nowhere, Some(&staging)).is_ok());
+        let overruled = check_marks(&production, Some(&staging));
+        assert!(matches!(overruled, Err(MachineError::Production(_))), "{overruled:?}");
+        let laptop = check_marks(&other, None);
+        assert!(matches!(laptop, Err(MachineError::Other { .. })), "{laptop:?}");
+        fs::set_permissions(&staging, fs::Permissions::from_mode(0o666)).expect("our own file");
+        let open = check_marks(&staging, None);
+        assert!(matches!(open, Err(MachineError::NotOfRoot(_))), "{open:?}");
+    }
+}

@@ -1,0 +1,274 @@
+//! Whom a run is attached to: processes that were named by number or control group, looked for anew at
+//! each strike.
+
+use super::allowlist::{self, AllowlistError};
+use crate::injector::{Allow, Gate};
+use crate::processes::{FindError, Finder, Found, Within, is_untouchable};
+use killpoint_engine::identity::{self, Identity};
+use killpoint_model::plan::{PlannedStrike, StableIdentity};
+use killpoint_model::seed::{Generator, Seed};
+use killpoint_model::selector::{Roles, Selector, Who};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Who is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The processes of these numbers.
+    Pids(Vec<i32>),
+    /// Whoever is in this control group or below it.
+    Cgroup(String),
+}
+
+/// Why a run cannot be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Nobody has the number.
+    #[error("there is no process {0}: look for its number again; nothing was struck")]
+    NotRunning(i32),
+    /// A thread of the kernel.
+    #[error("process {0} is a thread of the kernel, which is never struck")]
+    Kernel(i32),
+    /// The first process, this one, or one above it.
+    #[error(
+        "process {0} is never struck: it is the machine's first, Killpoint, or one that it runs under"
+    )]
+    Untouchable(i32),
+    /// Nobody is in the group.
+    #[error(
+        "nobody who may be struck is in the control group {0}: correct its path, as /proc/PID/cgroup \
+         has it"
+    )]
+    EmptyCgroup(String),
+    /// What a process executes cannot be read.
+    #[error("cannot read what process {pid} executes: run killpoint as its user")]
+    Executable {
+        /// Its number.
+        pid: i32,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A process is not on the allowlist.
+    #[error("process {pid} is not on the allowlist {path}: add its number or control group there")]
+    NotListed {
+        /// Its number.
+        pid: i32,
+        /// The allowlist.
+        path: PathBuf,
+    },
+    /// The allowlist.
+    #[error(transparent)]
+    Allowlist(#[from] AllowlistError),
+    /// The search.
+    #[error(transparent)]
+    Find(#[from] FindError),
+}
+
+/// A process that is attached to, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attached {
+    pub(super) identity: Identity,
+    executable: PathBuf,
+    command: Vec<u8>,
+}
+
+impl Attached {
+    fn of(identity: Identity) -> Result<Self, TargetError> {
+        let pid = identity.pid;
+        let fail = |source| TargetError::Executable { pid, source };
+        let executable = fs::read_link(format!("/proc/{pid}/exe")).map_err(fail)?;
+        let command = fs::read(format!("/proc/{pid}/cmdline")).map_err(fail)?;
+        Ok(Attached { identity, executable, command })
+    }
+
+    /// What it is called in words.
+    pub(super) fn name(&self) -> String {
+        let program = self.executable.file_name().unwrap_or_default().to_string_lossy();
+        format!("process {} ({program})", self.identity.pid)
+    }
+
+    /// Whether a process that was not there before executes the same with the same arguments: it came
+    /// back.
+    pub(super) fn has_successor(&self, before: &BTreeSet<Identity>) -> bool {
+        let is_new = |it: &identity::Status| !before.contains(&it.identity) && !it.ended;
+        let does_the_same = |it: Identity| {
+            Attached::of(it)
+                .is_ok_and(|it| it.executable == self.executable && it.command == self.command)
+        };
+        let mut running = identity::all().into_iter().filter(is_new);
+        running.any(|status| does_the_same(status.identity))
+    }
+}
+
+/// Whom a run is attached to.
+#[derive(Clone, Debug)]
+pub(super) struct Targets {
+    named: Named,
+    /// Those that were named by number, as they were found.
+    known: Vec<Attached>,
+    /// The allowlist; empty where none was given.
+    listed: Vec<Allow>,
+}
+
+impl Targets {
+    /// Finds them, and asks whether they may be struck. Nothing is touched.
+    pub(super) fn find(named: Named, allowlist: Option<&Path>) -> Result<Self, TargetError> {
+        let named = match named {
+            Named::Cgroup(path) => Named::Cgroup(group_path(&path)),
+            pids => pids,
+        };
+        let listed = allowlist.map(allowlist::read).transpose()?.unwrap_or_default();
+        let mut targets = Targets { named, known: Vec::new(), listed };
+        if let Named::Pids(pids) = &targets.named {
+            let pids: BTreeSet<i32> = pids.iter().copied().collect();
+            targets.known = pids.into_iter().map(by_number).collect::<Result<_, _>>()?;
+        }
+        let found = targets.living()?;
+        if let (Named::Cgroup(path), true) = (&targets.named, found.is_empty()) {
+            return Err(TargetError::EmptyCgroup(path.clone()));
+        }
+        if let Some(path) = allowlist {
+            let is_listed =
+                |it: &&Attached| targets.listed.iter().any(|allow| allow.allows(it.identity));
+            if let Some(other) = found.iter().find(|it| !is_listed(it)) {
+                let (pid, path) = (other.identity.pid, path.to_owned());
+                return Err(TargetError::NotListed { pid, path });
+            }
+        }
+        Ok(targets)
+    }
+
+    fn members(path: &str) -> Result<Vec<Attached>, TargetError> {
+        let selector = Selector { cgroup: Some(path.to_owned()), ..Selector::default() };
+        let who = Who { select: Some(selector), ..Who::default() };
+        let found = Finder::open(Roles::default())?.find(&who, Within::Machine, Seed(0))?.chosen;
+        // Who ends meanwhile is nobody to strike.
+        let still = found.iter().filter_map(|Found { identity, .. }| Attached::of(*identity).ok());
+        Ok(still.collect())
+    }
+
+    /// Those that are there now, in their order of birth.
+    pub(super) fn living(&self) -> Result<Vec<Attached>, TargetError> {
+        let mut living = match &self.named {
+            Named::Pids(_) => {
+                self.known.iter().filter(|it| it.identity.is_alive()).cloned().collect()
+            }
+            Named::Cgroup(path) => Self::members(path)?,
+        };
+        living.sort_by_key(|it| (it.identity.start, it.identity.pid));
+        Ok(living)
+    }
+
+    /// Those that a strike is meant for, and the gate that they have to pass.
+    pub(super) fn choose(
+        &self,
+        planned: &PlannedStrike,
+        leashed: bool,
+    ) -> Result<(Vec<Attached>, Gate), TargetError> {
+        let living = self.living()?;
+        let mut generator = Generator::new(planned.pick);
+        let chosen = planned.who.pick.choose(living.len(), &mut generator);
+        let chosen: Vec<Attached> = chosen.into_iter().map(|index| living[index].clone()).collect();
+        let allow = chosen.iter().map(|it| Allow::Attached {
+            process: it.identity,
+            executable: it.executable.clone(),
+            listed: self.listed_for(),
+        });
+        let gate = Gate { allow: allow.collect(), leashed };
+        Ok((chosen, gate))
+    }
+
+    /// What is asked again at the strike: the allowlist; without one, that who was found in a control
+    /// group is still in it.
+    fn listed_for(&self) -> Vec<Allow> {
+        match &self.named {
+            Named::Cgroup(path) if self.listed.is_empty() => vec![Allow::Cgroup(path.clone())],
+            _ => self.listed.clone(),
+        }
+    }
+
+    /// Who they are, whatever their numbers.
+    pub(super) fn stable(&self) -> Result<Vec<StableIdentity>, TargetError> {
+        if let Named::Cgroup(path) = &self.named {
+            return Ok(vec![StableIdentity::Cgroup(path.clone())]);
+        }
+        let stable = self.known.iter().map(|it| {
+            let pid = it.identity.pid;
+            let fail = |source| TargetError::Executable { pid, source };
+            // The file that runs, also where its name means another one by now.
+            let file = File::open(format!("/proc/{pid}/exe")).map_err(fail)?;
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(file).map_err(fail)?;
+            Ok(StableIdentity::Executable {
+                path: it.executable.display().to_string(),
+                digest: hasher.finalize().to_hex().to_string(),
+            })
+        });
+        stable.collect()
+    }
+}
+
+fn by_number(pid: i32) -> Result<Attached, TargetError> {
+    let status = identity::status(pid).map_err(|_| TargetError::NotRunning(pid))?;
+    if status.kernel {
+        return Err(TargetError::Kernel(pid));
+    }
+    if is_untouchable(pid) {
+        return Err(TargetError::Untouchable(pid));
+    }
+    if status.ended {
+        return Err(TargetError::NotRunning(pid));
+    }
+    Attached::of(status.identity)
+}
+
+/// The path as /proc names it, also of a directory below the mount of a hierarchy.
+pub(super) fn group_path(path: &str) -> String {
+    below_mount(path, &fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+fn below_mount(path: &str, mounts: &str) -> String {
+    let mount_points = mounts.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        after.starts_with("cgroup").then(|| before.split(' ').nth(4))?
+    });
+    let below = mount_points
+        .filter_map(|mount| path.strip_prefix(mount))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .min_by_key(|rest| rest.len());
+    let trimmed = below.unwrap_or(path).trim_end_matches('/');
+    if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_named_as_the_kernel_does() {
+        let unified = "31 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
+        let pids = "32 25 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+        let both = format!("{unified}{pids}");
+        assert_eq!(below_mount("/sys/fs/cgroup/a/b/", unified), "/a/b");
+        assert_eq!(below_mount("/sys/fs/cgroup/pids/a", &both), "/a");
+        assert_eq!(below_mount("/a", &both), "/a");
+        assert_eq!(below_mount("/sys/fs/cgroup", unified), "/");
+        assert_eq!(below_mount("/sys/fs/cgroups", unified), "/sys/fs/cgroups");
+    }
+
+    #[test]
+    fn who_is_never_struck_is_not_attached_to() {
+        let own = Identity::current().expect("/proc").pid;
+        let above = identity::status(own).expect("/proc").parent;
+        for pid in [1, own, above] {
+            let refused = Targets::find(Named::Pids(vec![pid]), None);
+            assert!(matches!(refused, Err(TargetError::Untouchable(_))), "{refused:?}");
+        }
+        let refused = Targets::find(Named::Pids(vec![i32::MAX]), None);
+        assert!(matches!(refused, Err(TargetError::NotRunning(_))), "{refused:?}");
+        let refused = Targets::find(Named::Cgroup("/no/such".to_owned()), None);
+        assert!(matches!(refused, Err(TargetError::EmptyCgroup(_))), "{refused:?}");
+    }
+}

@@ -1,0 +1,292 @@
+//! Roulette on processes that somebody else started: leashed, allowed, on a marked machine, and undone.
+
+use crate::support::{World, explored, is_root, stderr, stdout};
+use killpoint_engine::suspend::states;
+use killpoint_model::report::Report;
+use killpoint_model::seed::{Generator, Seed};
+use killpoint_model::{Class, Outcome, Verdict};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many moments are tried; the nightly command asks for more.
+fn moments() -> u32 {
+    std::env::var("KILLPOINT_TEST_MOMENTS").map_or(10, |text| text.parse().expect("a number"))
+}
+
+/// A process that is not ours to start in a run, ended with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &[&str]) -> Self {
+        let child = Command::new(command[0])
+            .args(&command[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        Running(child)
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.0.try_wait().expect("our own child").is_none()
+    }
+
+    /// Stopped by a signal, or in the control group of its own in which it is frozen.
+    fn stands_still(&self) -> bool {
+        let pid = self.0.id();
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        groups.contains(&format!("/killpoint-{pid}-")) || states(pid.cast_signed()).contains(&'T')
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A world whose mark says that this is a staging machine; none where the tests are not root's, whose the
+/// mark must be.
+fn staging() -> Option<World> {
+    if !is_root() {
+        println!("skipped: only root can mark a machine");
+        return None;
+    }
+    let world = World::new();
+    fs::write(world.join("staging"), "staging\n").expect("written");
+    let mode = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(world.join("staging"), mode).expect("our own file");
+    Some(world)
+}
+
+fn roulette(world: &World, arguments: &[&str]) -> Command {
+    let mut command = world.killpoint();
+    command.args(["roulette", "--every", "20ms..40ms", "--duration", "100ms", "--out"]);
+    command.arg(world.out()).args(["--environment-file", "staging"]).args(arguments);
+    command
+}
+
+fn report(world: &World, arguments: &[&str]) -> Report {
+    explored(roulette(world, arguments).args(["--format", "json"])).report
+}
+
+fn refused(world: &World, arguments: &[&str], word: &str) {
+    let output = roulette(world, arguments).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stdout(&output));
+    assert!(stderr(&output).contains(word), "{arguments:?}: {}", stderr(&output));
+    assert!(!world.out().exists(), "{arguments:?}: nothing is touched");
+}
+
+#[test]
+fn a_leashed_run_does_everything_but_the_strike_and_is_vacuous() {
+    let Some(world) = staging() else { return };
+    let mut target = Running::start(&["sleep", "1000"]);
+    let report = report(&world, &["--pid", &target.pid()]);
+    assert_eq!(report.result, Outcome::Vacuous, "{report:#?}");
+    assert!(report.explanation.contains("--unleash"), "{}", report.explanation);
+    let campaign = report.campaign.expect("a trial");
+    assert!(
+        campaign.planned_strikes >= 2 && campaign.trials[1].strikes.len() >= 2,
+        "{campaign:#?}"
+    );
+    assert_eq!(campaign.trials[1].fired, 0);
+    assert!(target.is_alive());
+    let log = fs::read_to_string(world.only_run().join("events.jsonl")).expect("a log");
+    let would = format!("process {} would be struck: leashed", target.pid());
+    assert!(log.contains(&would), "{log}");
+    let plan = fs::read_to_string(world.only_run().join("attached.json")).expect("a plan");
+    assert!(plan.contains("\"executable\"") && !plan.contains(&target.pid()), "{plan}");
+}
+
+#[test]
+fn an_unleashed_run_kills_who_was_named_and_says_whether_it_came_back() {
+    let Some(world) = staging() else { return };
+    let mut target = Running::start(&["sleep", "1001"]);
+    let kill = ["--pid", &target.pid(), "--unleash", "--recovery", "200ms"];
+    let report = report(&world, &kill);
+    assert_eq!(report.result, Outcome::Violated, "{report:#?}");
+    let campaign = report.campaign.expect("a trial");
+    assert_eq!(campaign.trials[1].judgement.verdict, Verdict::Violated(Class::Bricked));
+    assert_eq!(campaign.trials[1].fired, 1);
+    assert!(!target.is_alive());
+    let resumed =
+        world.killpoint().arg("resume").arg(world.only_run()).output().expect("it starts");
+    assert_eq!(resumed.status.code(), Some(2));
+    assert!(stderr(&resumed).contains("neither resumed nor replayed"), "{}", stderr(&resumed));
+}
+
+#[test]
+fn what_somebody_starts_again_has_come_back_and_its_number_alone_is_not_enough() {
+    let Some(world) = staging() else { return };
+    // A supervisor of its own that starts it again.
+    let script = "while :; do sleep 1002 & echo $! > pid; wait; done";
+    let directory = world.path().display().to_string();
+    let mut shell = Running::start(&["sh", "-c", &format!("cd {directory} && {script}")]);
+    let since = Instant::now();
+    let pid = loop {
+        match fs::read_to_string(world.join("pid")) {
+            Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
+            _ => assert!(since.elapsed() < PATIENCE, "it starts"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let report = report(&world, &["--pid", &pid, "--unleash"]);
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let campaign = report.campaign.clone().expect("a trial");
+    assert_eq!((campaign.trials[1].fired, campaign.recoveries_us.len()), (1, 1), "{campaign:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("left out")), "{:?}", report.notes);
+    assert!(shell.is_alive());
+    // What the shell started last is not its own child of ours.
+    let last = fs::read_to_string(world.join("pid")).expect("written");
+    drop(shell);
+    let _ = Command::new("kill").arg(last.trim()).status();
+}
+
+/// A control group of the test's own, removed with it; none where none can be made.
+struct Group(std::path::PathBuf);
+
+impl Group {
+    fn make() -> Option<Self> {
+        let name = format!("killpoint-test-attach-{}", std::process::id());
+        let mounts = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+        let made = mounts.iter().map(|mount| std::path::Path::new(mount).join(&name));
+        let made =
+            made.filter(|path| path.parent().is_some_and(|it| it.join("cgroup.procs").exists()));
+        let made = made.filter(|path| fs::create_dir(path).is_ok()).map(Group).next();
+        if made.is_none() {
+            println!("skipped: no control group can be made here");
+        }
+        made
+    }
+
+    fn take(&self, process: &Running) {
+        fs::write(self.0.join("cgroup.procs"), process.pid()).expect("a group of our own");
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let since = Instant::now();
+        while fs::remove_dir(&self.0).is_err() && since.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn who_is_in_the_control_group_is_struck_and_nobody_else() {
+    let (Some(world), Some(group)) = (staging(), Group::make()) else { return };
+    let mut inside = [Running::start(&["sleep", "1006"]), Running::start(&["sleep", "1006"])];
+    let mut outside = Running::start(&["sleep", "1006"]);
+    inside.iter().for_each(|process| group.take(process));
+    let path = group.0.display().to_string();
+    fs::write(world.join("allowed"), format!("cgroup:{path}\n")).expect("written");
+    let named = ["--cgroup", &path, "--allowlist", "allowed", "--unleash", "--recovery", "100ms"];
+    let report = report(&world, &named);
+    let campaign = report.campaign.expect("a trial");
+    assert_eq!(campaign.trials[1].fired, 1, "{campaign:#?}");
+    assert_eq!(inside.iter_mut().filter_map(|it| it.is_alive().then_some(())).count(), 1);
+    assert!(outside.is_alive());
+    drop(inside);
+    drop(outside);
+}
+
+#[test]
+fn a_suspended_process_goes_on_and_a_probe_is_asked() {
+    let Some(world) = staging() else { return };
+    let mut target = Running::start(&["sleep", "1003"]);
+    fs::write(world.join("up"), "").expect("written");
+    let pid = target.pid();
+    let suspend = ["--pid", &pid, "--do", "suspend:30ms", "--unleash", "--ready", "file:up"];
+    let suspended = report(&world, &suspend);
+    assert_eq!(suspended.result, Outcome::Pass, "{suspended:#?}");
+    assert!(target.is_alive() && !target.stands_still());
+    fs::remove_file(world.join("up")).expect("there");
+    let mut down = suspend.to_vec();
+    down.extend(["--recovery", "100ms"]);
+    assert_eq!(report(&world, &down).result, Outcome::BaselineFailed);
+    let checked =
+        report(&world, &["--pid", &pid, "--unleash", "--do", "signal:CONT", "--check", "exit 3"]);
+    assert_eq!(checked.result, Outcome::BaselineFailed);
+}
+
+#[test]
+fn nobody_is_struck_who_is_not_named_and_allowed_on_a_marked_machine() {
+    let Some(world) = staging() else { return };
+    let target = Running::start(&["sleep", "1004"]);
+    let pid = target.pid();
+    let own = std::process::id().to_string();
+    refused(&world, &["--pid", "1"], "never struck");
+    refused(&world, &["--pid", &own], "never struck");
+    refused(&world, &["--pid", "2147483647"], "there is no process");
+    refused(&world, &["--cgroup", "/no/such/group"], "nobody who may be struck");
+    refused(&world, &["--unit", "app.service"], "--cgroup");
+    refused(&world, &["--container", "app"], "--cgroup");
+    refused(&world, &["--pid", &pid, "--state", "data"], "launched");
+    refused(&world, &["--pid", &pid, "--ready", "notify"], "--ready");
+    fs::write(world.join("allowed"), "sleep\n").expect("written");
+    refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "a bare name");
+    fs::write(world.join("allowed"), "cgroup:/no/such\n").expect("written");
+    refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "is not on the allowlist");
+    for (word, problem) in [("production", "as production"), ("laptop", "says `laptop`")] {
+        fs::write(world.join("staging"), word).expect("written");
+        refused(&world, &["--pid", &pid, "--unleash"], problem);
+    }
+    fs::remove_file(world.join("staging")).expect("there");
+    refused(&world, &["--pid", &pid], "not marked as staging");
+    fs::write(world.join("staging"), "staging").expect("written");
+    let mode = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(world.join("staging"), mode).expect("our own file");
+    refused(&world, &["--pid", &pid], "not root's alone");
+}
+
+#[test]
+fn an_attached_process_goes_on_whenever_the_tool_is_killed() {
+    let mut generator = Generator::new(Seed(11));
+    for moment in 0..moments() {
+        let Some(world) = staging() else { return };
+        let mut target = Running::start(&["sleep", "1005"]);
+        let pid = target.pid();
+        let mut tool = roulette(&world, &["--pid", &pid, "--do", "suspend:1h", "--unleash"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map(Running)
+            .expect("it starts");
+        let since = Instant::now();
+        if moment % 2 == 0 {
+            while !target.stands_still() {
+                assert!(since.elapsed() < PATIENCE, "moment {moment}: it is never suspended");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        thread::sleep(Duration::from_millis(generator.below(60)));
+        tool.0.kill().expect("our own child");
+        tool.0.wait().expect("our own child");
+        // The watchdog lives on until it has lifted everything.
+        while target.stands_still() || has_watchdog(&world) {
+            assert!(since.elapsed() < PATIENCE, "moment {moment}: it stands still for ever");
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(target.is_alive(), "moment {moment}: it goes on");
+    }
+}
+
+/// Whether a process of the tool is still there: the watchdog has its command line.
+fn has_watchdog(world: &World) -> bool {
+    let out = world.out().display().to_string();
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let mut commands = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    commands.any(|it| String::from_utf8_lossy(&it).contains(&out))
+}
