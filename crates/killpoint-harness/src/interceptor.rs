@@ -242,7 +242,7 @@ impl Overseer for Desk {
     }
 
     fn decision(&mut self) -> Option<Decision> {
-        match self.decisions.next() {
+        match self.decisions.take() {
             Next::Line(line) => serde_json::from_str(&line).ok(),
             Next::Nothing => None,
             // Whoever decides is gone, and with it the supervisor will be.
@@ -289,7 +289,7 @@ impl Lines {
     }
 
     /// The next line.
-    pub fn next(&mut self) -> Next {
+    pub fn take(&mut self) -> Next {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();

@@ -4,7 +4,8 @@ use crate::arguments::{Format, Import, Plan as PlanFlags, ScenarioFlags};
 use crate::campaign;
 use crate::commands::Failure;
 use killpoint_harness::scenario::{FileError, Given, import, read, schema};
-use killpoint_model::plan::{CrashPoints, Plan, PlanError};
+use killpoint_model::fault::Fault;
+use killpoint_model::plan::{CrashPoints, Plan, PlanError, PlannedStrike};
 use killpoint_model::{Outcome, Scenario};
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -123,10 +124,7 @@ fn shown(plan: &Plan) -> String {
     for trial in plan.trials.iter().take(TRIALS_SHOWN_MAX) {
         let shown = trial.strikes.iter().take(STRIKES_SHOWN_MAX);
         let strikes: Vec<String> = shown
-            .map(|strike| {
-                let role = strike.who.role.as_deref().unwrap_or("every process");
-                format!("{} {}: {role}", strike.when, strike.fault)
-            })
+            .map(|strike| format!("{} {}: {}", strike.when, strike.fault, whom(strike)))
             .collect();
         let more = trial.strikes.len().saturating_sub(STRIKES_SHOWN_MAX);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
@@ -149,6 +147,16 @@ fn shown(plan: &Plan) -> String {
     lines.push(format!("  seed       {}", plan.seed));
     lines.push(format!("  digest     {}", plan.digest));
     lines.join("\n") + "\n"
+}
+
+/// Whom a strike means, in words.
+fn whom(strike: &PlannedStrike) -> &str {
+    let is_done_to_the_call = matches!(strike.fault, Fault::Fail(_) | Fault::ShortWrite(_));
+    match &strike.who.role {
+        Some(role) => role,
+        None if strike.who.caller || is_done_to_the_call => "the process that makes it",
+        None => "every process",
+    }
 }
 
 fn or_none(names: &[String]) -> String {

@@ -1,22 +1,31 @@
-//! Invariants that are asked again and again while a scenario's activities go on: what does not hold
-//! halts them.
+//! Invariants that are asked again and again: while a scenario's activities go on, which what does not
+//! hold halts; and while a target counts as ready and nothing is done to it.
 
 use super::judging;
+use super::prepare::CampaignError;
+use super::tell;
+use super::trial::Trial;
 use super::world::World;
-use crate::asserter::invariants::{Evidence, Told, judge};
+use crate::asserter::invariants::{Answered, Evidence, Reader, Reading, Told, is_answered, judge};
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
+use killpoint_model::supervision::Probe;
+use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Judgement, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time between two rounds of questions.
 const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 /// How soon a watch that is over is noticed.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(5);
+
+/// How long a target must still count as ready for what was found to be its affair: that it ends is
+/// told a little later than it shows.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Somebody who asks, in a thread of its own, until something does not hold.
 pub(super) struct Watcher {
@@ -27,9 +36,40 @@ pub(super) struct Watcher {
     pub(super) deviation: Option<(&'static str, Judgement)>,
 }
 
-/// Whether an invariant can be asked while activities go on: it needs nothing but its question.
-pub(super) fn can_be_asked(invariant: &Invariant) -> bool {
-    matches!(invariant, Invariant::CommandEnds(_) | Invariant::RequestAnswered(_))
+/// Whether an invariant can be asked again and again: it needs nothing but its question. Where there is
+/// a state of ours, what can be read of it while it is written can be, too.
+pub(super) fn can_be_asked(scenario: &Scenario, invariant: &Invariant) -> bool {
+    let has_state = !scenario.is_of_anothers_target();
+    match invariant {
+        Invariant::CommandEnds(_) | Invariant::RequestAnswered(_) => true,
+        Invariant::File(asked) => has_state && !asked.unchanged,
+        Invariant::Sqlite(_) => has_state,
+        Invariant::ProbeAnswers(asked) => {
+            has_state && !matches!(asked.by, Probe::Notify | Probe::LogLine(_))
+        }
+        _ => false,
+    }
+}
+
+/// Takes a reading. A probe is asked until it answers or its time is over; here that ends with the watch.
+fn read(
+    reader: &Reader,
+    invariant: &Invariant,
+    told: &Told<'_>,
+    is_stopped: &dyn Fn() -> bool,
+) -> Reading {
+    let Invariant::ProbeAnswers(asked) = invariant else {
+        return reader.read_unless(invariant, told, is_stopped);
+    };
+    let since = Instant::now();
+    while !is_stopped() && since.elapsed() < asked.timeout.duration() {
+        if is_answered(&asked.by, &reader.directory) {
+            let elapsed = since.elapsed().as_millis();
+            return Reading::Probe(Answered::After(u64::try_from(elapsed).unwrap_or(u64::MAX)));
+        }
+        thread::sleep(NOTICE_INTERVAL);
+    }
+    Reading::Probe(Answered::Never("it was asked again and again".to_owned()))
 }
 
 impl Watcher {
@@ -38,7 +78,8 @@ impl Watcher {
         let (sender, found) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let asked = scenario.invariants.iter();
-        let asked = asked.filter(|it| it.is_judged_at(JudgeAt::Continuously) && can_be_asked(it));
+        let asked =
+            asked.filter(|it| it.is_judged_at(JudgeAt::Continuously) && can_be_asked(scenario, it));
         let asked: Vec<Invariant> = asked.cloned().collect();
         let thread = (!asked.is_empty()).then(|| {
             let (reader, stop) = (judging::live(world), Arc::clone(&stop));
@@ -48,7 +89,7 @@ impl Watcher {
                 let told = Told { checkpoints: &[], values: &values, has_line: &|_| false };
                 while !is_stopped() {
                     for invariant in &asked {
-                        let reading = reader.read_unless(invariant, &told, &is_stopped);
+                        let reading = read(&reader, invariant, &told, &is_stopped);
                         let judgement = judge(invariant, &Evidence::of(&reading));
                         if judgement.verdict != Verdict::Held && !is_stopped() {
                             let _ = sender.send((invariant.kind(), judgement));
@@ -81,5 +122,63 @@ impl Drop for Watcher {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// The watch over the target of a trial.
+#[derive(Default)]
+pub(super) struct Watch {
+    watcher: Option<Watcher>,
+    /// When something was found.
+    found: Option<Instant>,
+    /// Whether what was found has been judged: once in a trial is enough.
+    is_over: bool,
+}
+
+impl Watch {
+    /// Nobody asks any more, and what was found and not judged yet was the strike's doing.
+    pub(super) fn pause(&mut self) {
+        (self.watcher, self.found) = (None, None);
+    }
+}
+
+impl Trial<'_, '_> {
+    /// Asks while the target counts as ready and nothing is done to it; judges what was found once that
+    /// is sure.
+    pub(super) fn watch(&mut self) -> Result<(), CampaignError> {
+        let scenario = &self.stage.plan.scenario;
+        let is_up = self.state.are_ready()
+            && self.has_workload_begun
+            && !self.is_stopping
+            && self.held.is_none()
+            && self.stage.injector.lasting() == 0;
+        if self.watch.is_over || scenario.is_of_anothers_target() {
+            return Ok(());
+        }
+        if !is_up {
+            self.watch.pause();
+            return Ok(());
+        }
+        let world = &self.world;
+        let watcher = self.watch.watcher.get_or_insert_with(|| Watcher::start(scenario, world));
+        if !watcher.has_found() {
+            return Ok(());
+        }
+        let since = *self.watch.found.get_or_insert_with(Instant::now);
+        if since.elapsed() < CONFIRM_INTERVAL {
+            return Ok(());
+        }
+        let deviation = watcher.deviation.take();
+        self.watch = Watch { is_over: true, ..Watch::default() };
+        let Some((kind, judgement)) = deviation else { return Ok(()) };
+        let event = TrialEvent::Judged {
+            trial: self.number,
+            invariant: kind.to_owned(),
+            strike: None,
+            judgement: judgement.clone(),
+        };
+        tell(self.stage.journalist, event)?;
+        self.worsen(judgement);
+        Ok(())
     }
 }

@@ -86,7 +86,7 @@ impl Interception {
 
     /// What the interceptor has to tell now, if anything.
     pub(super) fn look(&mut self) -> Option<News> {
-        match self.news.next() {
+        match self.news.take() {
             Next::Line(line) => serde_json::from_str(&line).ok(),
             Next::Nothing | Next::End => None,
         }

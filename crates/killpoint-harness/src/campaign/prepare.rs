@@ -194,7 +194,7 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
     check_programs(plan, options)?;
     for invariant in &plan.scenario.invariants {
         let continuously = invariant.asked_for().contains(&JudgeAt::Continuously);
-        let can_be = plan.scenario.is_of_anothers_target() && can_be_asked(invariant);
+        let can_be = can_be_asked(&plan.scenario, invariant);
         if continuously && !can_be {
             let what = format!("judging {} continuously", invariant.kind());
             return Err(not_supported(what, "judge it after-strike and at the end"));

@@ -1,6 +1,7 @@
 //! One trial: the target is started, driven, struck, waited for, stopped and judged.
 
 use super::activities::Promised;
+use super::continuous::Watch;
 use super::course::Try;
 use super::ends;
 use super::interception::Interception;
@@ -99,6 +100,8 @@ impl Stage<'_> {
             armed: Armed::of(once.planned),
             held: None,
             is_stopping: false,
+            has_workload_begun: false,
+            watch: Watch::default(),
         };
         let lived = trial.live(once);
         trial.roll_back()?;
@@ -189,6 +192,10 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) held: Option<Met>,
     /// Whether the target is being stopped for good.
     pub(super) is_stopping: bool,
+    /// Whether the workload is, or was, at work.
+    pub(super) has_workload_begun: bool,
+    /// The watch over what is judged continuously.
+    pub(super) watch: Watch,
 }
 
 impl Trial<'_, '_> {
@@ -239,6 +246,7 @@ impl Trial<'_, '_> {
             self.workload = Some(running.map_err(fail)?);
         }
         self.workload_began = Instant::now();
+        self.has_workload_begun = true;
         if self.workload.is_some() {
             let at_us = self.state.clock.micros(self.workload_began);
             let event = TrialEvent::WorkloadStarted { trial: self.number, at_us };
@@ -292,6 +300,8 @@ impl Trial<'_, '_> {
         number: u64,
         planned: &PlannedStrike,
     ) -> Result<bool, CampaignError> {
+        // Nobody asks while it strikes.
+        self.watch.pause();
         let met = self.held.take();
         let address = met.as_ref().map(|met| met.address.clone());
         let position = Position { address, ..self.position(planned) };

@@ -55,6 +55,7 @@ impl Trial<'_, '_> {
             if self.serve()? {
                 since = Instant::now();
             }
+            self.watch()?;
             if is_so(self) {
                 return Ok(Wait::Done);
             }
@@ -91,6 +92,7 @@ impl Trial<'_, '_> {
     /// Stops everything, at once when the time is over; whether it ended by itself.
     pub(super) fn wait_for_stop(&mut self, limit: Duration) -> Result<bool, CampaignError> {
         self.is_stopping = true;
+        self.watch.pause();
         self.supervisor.begin_stop();
         if self.supervisor.is_nobody() {
             return Ok(true);

@@ -194,11 +194,18 @@ impl CampaignReport {
                     trial.restarts += u64::from(is_restart);
                 }
             }
-            TrialEvent::StrikePlanned { fault, position, .. } => {
+            TrialEvent::StrikePlanned { fault, position, pids, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
-                    let whom = position.role.as_deref().unwrap_or("every process");
+                    let is_at_a_call = position.address.is_some();
+                    let whom = match &position.role {
+                        Some(role) => role,
+                        None if is_at_a_call && pids.len() == 1 => "the process that makes it",
+                        None => "every process",
+                    };
+                    let at = position.address.as_ref().map(|address| format!(" at {address}"));
+                    let at = at.unwrap_or_default();
                     trial.strikes.push(format!(
-                        "{fault}: {whom}, {} ms after the workload's start, {} acknowledged",
+                        "{fault}{at}: {whom}, {} ms after the workload's start, {} acknowledged",
                         position.after_ms, position.acknowledged
                     ));
                 }

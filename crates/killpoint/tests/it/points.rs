@@ -192,6 +192,30 @@ timeouts: { trigger: 100ms }
 }
 
 #[test]
+fn what_is_judged_continuously_is_found_though_it_holds_again_at_the_end() {
+    // In its second life the program takes away for a while what has to be there.
+    let script = "cd \"$KILLPOINT_STATE\"; touch kept ok; if [ $KILLPOINT_LIFE -gt 1 ]; then sleep 0.3; rm ok; \
+                  sleep 2; touch ok; fi; exec sleep 1000";
+    for (file, result) in [("ok", Outcome::Violated), ("kept", Outcome::Pass)] {
+        let world = World::new();
+        let text = format!(
+            "version: 1
+target: {{ command: [sh, -c, '{script}'], supervisor: {{ backoff: 10ms }},
+          ready: {{ by: {{ file: '{{state}}/ok' }}, timeout: 10s }} }}
+faults: [ {{ when: {{ at: 300ms }}, do: kill }} ]
+invariants: [ {{ file: {{ path: {file}, judge: [continuously, end] }} }} ]
+timeouts: {{ trigger: 4s, recovery: 10s }}
+"
+        );
+        let report = run(&world, &write(&world, "continuously.yaml", &text), &[]);
+        assert_eq!(report.result, result, "{file}: {report:#?}");
+        let trial = &report.campaign.expect("trials").trials[1];
+        let is_only_one = trial.broken == u64::from(result == Outcome::Violated);
+        assert!(is_only_one, "it holds again at the end: {trial:#?}");
+    }
+}
+
+#[test]
 fn calls_on_a_state_that_is_mounted_over_its_own_path_are_met() {
     let world = World::new();
     let data = world.join("data");
