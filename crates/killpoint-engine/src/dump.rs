@@ -12,17 +12,22 @@ pub use watch::{Caught, Watch};
 use crash_context::CrashContext;
 use minidump_writer::CrashContextExt;
 use minidump_writer::minidump_writer::MinidumpWriterConfig;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest dump, but for its threads' stacks beyond which they are cut.
 const DUMP_BYTES_MAX: u64 = 16 << 20;
 /// How long the writer waits for the process to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long is waited for the death of what was killed while it was traced.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has come.
+const REAP_INTERVAL: Duration = Duration::from_micros(500);
 /// The last stream for which the writer reads the process (`HandleDataStream`).
 const LAST_STREAM_READ: u32 = 12;
 /// Bytes of an entry in a dump's directory of streams: type, size, position.
@@ -93,13 +98,19 @@ fn write_with(
     let handle = pidfd_open(handle, PidfdFlags::empty()).map_err(|e| no_process(e.into()))?;
     let no_file = |source| DumpError::File { path: path.to_owned(), source };
     let file = File::create_new(path).map_err(no_file)?;
-    let mut output = Output { file, kill: (afterwards == Afterwards::Kill).then_some(handle) };
+    let is_killed = afterwards == Afterwards::Kill;
+    let threads = if is_killed { threads(pid) } else { Vec::new() };
+    let mut output = Output { file, kill: is_killed.then_some(handle) };
     let mut config = MinidumpWriterConfig::new(pid, thread);
     config.set_minidump_size_limit(DUMP_BYTES_MAX).stop_timeout(STOP_TIMEOUT);
     if let Some(inner) = context {
         config.set_crash_context(CrashContextExt { inner });
     }
-    let written = config.write(&mut output).map_err(|error| {
+    let written = config.write(&mut output);
+    if is_killed {
+        let_be_reaped(pid, &threads);
+    }
+    let written = written.map_err(|error| {
         let _ = std::fs::remove_file(path);
         DumpError::Writer { pid, problem: error.to_string() }
     })?;
@@ -109,6 +120,38 @@ fn write_with(
     }
     output.file.sync_all().map_err(no_file)?;
     Ok(written.len() as u64)
+}
+
+/// The threads of a process, the first one last.
+fn threads(pid: i32) -> Vec<i32> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut threads: Vec<i32> = numbers.collect();
+    threads.sort_by_key(|thread| *thread == pid);
+    threads
+}
+
+/// Takes note of the death of threads that the writer still traced when they were killed: before that
+/// their parent does not learn of it. A child of this process is left to whoever waits for it.
+fn let_be_reaped(pid: i32, threads: &[i32]) {
+    let own = std::process::id().cast_signed();
+    if crate::identity::status(pid).is_ok_and(|status| status.parent == own) {
+        return;
+    }
+    let since = Instant::now();
+    for thread in threads {
+        let thread = nix::unistd::Pid::from_raw(*thread);
+        let options = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+        while since.elapsed() < REAP_LIMIT {
+            match waitpid(thread, Some(options)) {
+                // Not dead yet, or stopped before it was killed.
+                Ok(WaitStatus::StillAlive) => std::thread::sleep(REAP_INTERVAL),
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => break,
+                Ok(_) => {}
+                Err(_) => break, // ECHILD: it is traced no more
+            }
+        }
+    }
 }
 
 /// How many threads a dump has: the first number of its `ThreadListStream` (type 3), by the format's own directory.

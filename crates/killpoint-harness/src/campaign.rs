@@ -12,8 +12,11 @@
 
 mod activities;
 mod again;
+mod collecting;
+mod confidence;
 mod continuous;
 mod course;
+mod crashes;
 mod ends;
 mod interception;
 mod judging;
@@ -23,9 +26,12 @@ mod points;
 mod position;
 mod prepare;
 mod probing;
+mod release;
+mod snapshots;
 mod state;
 mod strike;
 mod supervisor;
+mod telling;
 mod trial;
 mod waiting;
 mod world;
@@ -163,7 +169,7 @@ fn carry_out(
         return Ok((Outcome::BaselineFailed, format!("the control did not hold: {why}")));
     }
     rounds.carry_out()?;
-    let measured = objectives::judge(plan, stage.journalist)?;
+    let measured = objectives::judge(plan, stage.options, stage.folder, stage.journalist)?;
     let campaign = stage.journalist.report().campaign.as_ref();
     let total = campaign.map(CampaignReport::total).unwrap_or_default();
     Ok(conclude(&total, &measured))

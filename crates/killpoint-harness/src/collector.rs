@@ -1,4 +1,9 @@
-//! Gathers what a run leaves behind: dumps and their stacks.
+//! Gathers what a run leaves behind: dumps and their stacks, cores, log lines, what processes use.
 
+pub mod cores;
+pub mod logs;
+pub mod resources;
 #[cfg(feature = "dumps")]
 pub mod stack;
+#[cfg(feature = "dumps")]
+pub mod watch;

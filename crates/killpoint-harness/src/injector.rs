@@ -29,6 +29,13 @@ use std::time::{Duration, Instant};
 pub enum Act {
     /// A signal is sent.
     Signal(Signal),
+    /// It is dumped and killed before it executes one more instruction, each after the other. Without a
+    /// dump it is killed all the same.
+    #[cfg(feature = "dumps")]
+    DumpAndKill {
+        /// The path of the dump, but for `-PID.dmp`.
+        prefix: PathBuf,
+    },
     /// One way after the other is taken, until the process has ended.
     Ladder(Vec<Rung>),
     /// It stands still for so long, or until the rollback.
@@ -179,6 +186,11 @@ impl Injector {
             Act::Signal(signal) => {
                 let sent = signals::send_all(&held, *signal, None, decided)?;
                 sent.into_iter().map(|step| Ok(vec![step?])).collect()
+            }
+            #[cfg(feature = "dumps")]
+            Act::DumpAndKill { prefix } => {
+                let each = processes.iter();
+                each.map(|it| signals::dump_and_kill(it, prefix, decided)).collect()
             }
             Act::Ladder(rungs) => climb(&held, rungs, decided)?,
             Act::Suspend { duration } => {

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Occurrences that may wait for the dispatcher; who sends more has to wait.
 const OCCURRENCES_WAITING_MAX: usize = 1_024;
@@ -55,8 +56,16 @@ pub struct Setup {
     pub keep_down: Option<PathBuf>,
     /// The folder of a run, in whose undo log the processes are announced.
     pub run: Option<PathBuf>,
+    /// Most bytes of a core that a process may leave (RLIMIT_CORE); the inherited limit where none is given.
+    pub core_bytes_max: Option<u64>,
+    /// Whether nothing is started before somebody traces this process, who then traces all that it starts.
+    pub await_tracer: bool,
 }
 
+/// How long is waited for a tracer.
+const TRACER_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether there is one.
+const TRACER_INTERVAL: Duration = Duration::from_millis(1);
 /// Most bytes of a file that describes processes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -170,6 +179,27 @@ impl Sink {
     }
 }
 
+/// What this process starts may leave cores as large as this, or as the hard limit allows.
+fn allow_cores(bytes: u64) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    let current = Some(maximum.map_or(bytes, |maximum| maximum.min(bytes)));
+    Ok(setrlimit(Resource::Core, Rlimit { current, maximum })?)
+}
+
+/// Waits until this process is traced; not for long, since who would trace it may have failed.
+fn await_tracer() {
+    let since = Instant::now();
+    let is_traced = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_some_and(|number| number.trim() != "0")
+    };
+    while !is_traced() && since.elapsed() < TRACER_LIMIT {
+        thread::sleep(TRACER_INTERVAL);
+    }
+}
+
 /// Supervises until everything is down. Must be called while this process has one thread only: it
 /// splits into a guardian, which returns when all is over, and the supervisor, in which `listen` is
 /// called to pass signals on.
@@ -183,6 +213,12 @@ pub fn supervise(
 ) -> Result<Outcome, SuperviseError> {
     supervision.validate()?;
     check_directories(supervision)?;
+    if let Some(bytes) = setup.core_bytes_max {
+        allow_cores(bytes)?;
+    }
+    if setup.await_tracer {
+        await_tracer();
+    }
     let events =
         setup.events.as_deref().map(|path| recorder::open(path).map_err(fail("write", path)));
     let events = events.transpose()?;

@@ -18,6 +18,7 @@ pub mod operation_kind;
 pub mod phase;
 pub mod plan;
 pub mod report;
+pub mod resources;
 pub mod scenario;
 pub mod seed;
 pub mod selector;

@@ -6,8 +6,8 @@
 mod campaign;
 
 pub use campaign::{
-    BrokenInvariant, CampaignReport, Mark, MarkKind, Tally, Timeline, TrialReport, ended,
-    key as trial_key,
+    BrokenInvariant, CampaignReport, CrashCount, DraftsSeen, Mark, MarkKind, StrikeChange, Tally,
+    Timeline, TrialReport, ended, key as trial_key,
 };
 
 use crate::address::Address;

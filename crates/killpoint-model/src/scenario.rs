@@ -4,9 +4,11 @@
 //! The nouns of the file. How the file is read, with its variables and included files, is no
 //! business of theirs.
 
+mod collect;
 mod target;
 mod validate;
 
+pub use collect::{Collect, Dump, Dumps};
 pub use target::{Supervisor, Target};
 pub use validate::ScenarioError;
 
@@ -61,6 +63,9 @@ pub struct Scenario {
     /// How good it has to be, in numbers.
     #[serde(default)]
     pub objectives: Objectives,
+    /// What is kept of the target.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub collect: Collect,
     /// The limits of a trial.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -203,6 +208,10 @@ pub struct TierChange {
     /// The duration of each rule that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
+}
+
+fn is_usual(collect: &Collect) -> bool {
+    *collect == Collect::default()
 }
 
 impl Scenario {

@@ -1,7 +1,10 @@
 //! What the trials of a scenario run tell: a part of the events of a run.
 
+use crate::crash::Crash;
+use crate::finding::FileChange;
 use crate::lifecycle::Record;
 use crate::objective::Measurement;
+use crate::resources::ResourceSeries;
 use crate::strike::Strike;
 use crate::verdict::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
@@ -146,6 +149,51 @@ pub enum TrialEvent {
         /// The verdict.
         judgement: Judgement,
     },
+    /// A supervised process crashed, whoever did it.
+    Crashed(Box<Crash>),
+    /// Crashes that are too many to be told.
+    CrashesOmitted {
+        /// Which trial.
+        trial: u64,
+        /// How many by strikes.
+        struck: u64,
+        /// How many others.
+        own: u64,
+    },
+    /// What the target used.
+    Resources {
+        /// Which trial.
+        trial: u64,
+        /// One series for each process or role, bounded.
+        series: Vec<ResourceSeries>,
+    },
+    /// What became of unsaved work that was there at a strike.
+    Drafts {
+        /// Which trial.
+        trial: u64,
+        /// Which strike.
+        strike: u64,
+        /// How often the target was started since, at least once: whoever reads a store opens it as the
+        /// next start would.
+        restarts: u64,
+        /// Keys that had a draft when it struck.
+        open: u64,
+        /// Keys that show it, as the draft or saved.
+        restored: u64,
+    },
+    /// The state around a strike of a trial that was violated.
+    Changed {
+        /// Which trial.
+        trial: u64,
+        /// Which strike.
+        strike: u64,
+        /// The files that differ, bounded.
+        files: Vec<FileChange>,
+        /// How many are left out.
+        omitted: u64,
+    },
+    /// How often the target crashed by itself in all runs of the same version.
+    Release(Release),
     /// What was measured for an objective, at the end of the run.
     Measured(Measurement),
     /// A trial ended.
@@ -178,6 +226,25 @@ pub enum ActivityRole {
     Probe,
     /// To undo.
     Rollback,
+}
+
+/// All runs of one version of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// What the version is.
+    pub version: String,
+    /// How many runs, this one included.
+    pub runs: u64,
+    /// Own crashes in all of them.
+    pub crashes: u64,
+    /// Milliseconds of trials in all of them.
+    pub trials_ms: u64,
+    /// Own crashes in this one.
+    pub own_crashes: u64,
+    /// Milliseconds of trials in this one.
+    pub own_trials_ms: u64,
+    /// Runs beside it that could not be read.
+    pub unreadable: u64,
 }
 
 /// Where a strike stands in what the target did, apart from time: a replay strikes there again.

@@ -556,6 +556,12 @@ pub struct Supervise {
     /// The folder of a run: its undo log names the processes, for `killpoint recover`.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Most bytes of a core that each process may leave (RLIMIT_CORE); as inherited, if none is given.
+    #[arg(long, value_name = "BYTES")]
+    pub core_bytes_max: Option<u64>,
+    /// Start nothing before this process is traced: `killpoint dump --watch` then follows all of it.
+    #[arg(long, hide = true)]
+    pub await_tracer: bool,
     /// The program and its arguments.
     #[arg(last = true, required_unless_present = "config", value_name = "CMD")]
     pub command: Vec<String>,

@@ -16,7 +16,7 @@ use killpoint_model::objective::Objectives;
 use killpoint_model::plan::{CrashPoints, Plan};
 use killpoint_model::report::{Confirmation, TrialReport};
 use killpoint_model::scenario::{
-    FaultRule, SCENARIO_VERSION, Scenario, Supervisor, Target, Timeouts, Workload,
+    Collect, FaultRule, SCENARIO_VERSION, Scenario, Supervisor, Target, Timeouts, Workload,
 };
 use killpoint_model::selector::{Pick, Roles, Who};
 use killpoint_model::span::Span;
@@ -284,6 +284,7 @@ fn scenario_of(flags: &Roulette, roles: Roles, role: Option<String>) -> Scenario
         faults: vec![rule],
         invariants: flags.check.iter().map(durable).collect(),
         objectives: Objectives::default(),
+        collect: Collect::default(),
         timeouts: Timeouts { trial, ..Timeouts::default() },
         tiers: BTreeMap::new(),
     }

@@ -44,6 +44,8 @@ pub fn run(flags: &Supervise) -> Result<Outcome, Failure> {
         control_input: flags.control_stdin,
         keep_down: flags.keep_down.clone(),
         run: flags.run.clone(),
+        core_bytes_max: flags.core_bytes_max,
+        await_tracer: flags.await_tracer,
     };
     Ok(supervise(&supervision, &setup, listen)?)
 }

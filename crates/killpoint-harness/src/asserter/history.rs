@@ -189,6 +189,12 @@ impl History {
         }
     }
 
+    /// How many keys had unsaved work when the journal was so long, and how many of them a store that is
+    /// read later shows with it, unsaved or saved.
+    pub fn drafts_restored(&self, store: &Store, at: u64) -> (u64, u64) {
+        self.drafts.restored(store, at.max(self.start))
+    }
+
     /// Whether a key shows a draft that no promised operation has replaced.
     fn shows_draft(&self, key: &str, store: &Store, moment: Moment) -> bool {
         let promised = self.records.by_name.get(key).and_then(|index| {

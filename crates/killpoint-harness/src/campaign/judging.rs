@@ -111,6 +111,21 @@ impl Judge<'_> {
         judge(invariant, &evidence)
     }
 
+    /// Keys that had unsaved work when the journal was so long, and those of them that a reading shows;
+    /// none where no store was read.
+    pub(super) fn drafts(&self, readings: &Readings, at: u64) -> Option<(u64, u64)> {
+        let mut read = readings.iter().filter_map(|(index, reading)| match reading {
+            Reading::Store { reading, .. } => Some((*index, reading)),
+            _ => None,
+        });
+        let (index, reading) = read.next()?;
+        let store = control_store(reading, "after the strike").ok()?;
+        match self.promised(index).ok()? {
+            Expectation::Journal(history) => Some(history.drafts_restored(&store, at)),
+            _ => None,
+        }
+    }
+
     /// What the journal promises, from the store before the workload on.
     fn promised(&self, index: usize) -> Result<Expectation, String> {
         let bytes = fs::read(&self.world.journal)

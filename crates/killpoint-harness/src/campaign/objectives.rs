@@ -1,20 +1,29 @@
 //! Objectives: what the trials measured against what is wanted. Every measure is told, whether
 //! something is wanted of it or not.
 
-use super::prepare::CampaignError;
-use super::tell;
+use super::confidence::rate;
+use super::prepare::{CampaignError, Options};
+use super::{release, tell};
 use crate::explore::Journalist;
+use crate::store::RunFolder;
 use killpoint_model::objective::{Distribution, Measurement, Objectives};
 use killpoint_model::plan::Plan;
 use killpoint_model::report::CampaignReport;
 use killpoint_model::span::Span;
 use killpoint_model::trial::TrialEvent;
+use std::collections::BTreeMap;
 
 /// Measures and writes it down.
 pub(super) fn judge(
     plan: &Plan,
+    options: &Options,
+    folder: &RunFolder,
     journalist: &mut Journalist,
 ) -> Result<Vec<Measurement>, CampaignError> {
+    let measured = journalist.report().campaign.clone().unwrap_or_default();
+    let version = release::version(plan, options, journalist.report().commit.as_deref());
+    let release = release::of(folder.path(), version, &measured);
+    tell(journalist, TrialEvent::Release(release))?;
     let measured = journalist.report().campaign.clone().unwrap_or_default();
     let measurements = measure(&plan.scenario.objectives, &measured);
     for measurement in &measurements {
@@ -24,8 +33,15 @@ pub(super) fn judge(
 }
 
 fn measure(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
-    let mut all = vec![data_loss(objectives, measured)];
+    let broken = rate(measured.broken(), measured.fired());
+    let mut all = vec![
+        Measurement::of("strikes that broke a promise", broken),
+        data_loss(objectives, measured),
+    ];
     all.extend(recovery_time(objectives, measured));
+    all.extend(unsaved_restored(objectives, measured));
+    all.extend(crash_budget(objectives, measured));
+    all.extend(observability(objectives, measured));
     all.push(at_most("restarts", objectives.restarts, measured.restarts, |number| {
         number.to_string()
     }));
@@ -93,9 +109,106 @@ fn recovery_time(objectives: &Objectives, measured: &CampaignReport) -> Vec<Meas
     rows.into_iter().map(row).filter(is_shown).collect()
 }
 
+/// After how many restarts unsaved work was back, for each key that had some at a strike.
+fn unsaved_restored(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
+    let limits = objectives.unsaved_restored.unwrap_or_default();
+    let open: u64 = measured.drafts.iter().map(|it| it.open).sum();
+    let wanted = [("p50", limits.p50, 50), ("p95", limits.p95, 95), ("max", limits.max, 100)];
+    if open == 0 {
+        let nothing = |name| {
+            let objective = format!("unsaved-restored {name}");
+            Measurement::of(&objective, "no unsaved work was there at a strike")
+        };
+        let open = wanted.into_iter().filter_map(|(name, limit, _)| {
+            Some(nothing(name).not_measured(format!("at most {}", limit?)))
+        });
+        return open.collect();
+    }
+    let mut keys: BTreeMap<u64, u64> = BTreeMap::new();
+    for (restarts, count) in measured.drafts.iter().flat_map(|it| &it.restored) {
+        *keys.entry(*restarts).or_default() += count;
+    }
+    let within = |restarts| -> u64 { keys.range(..=restarts).map(|(_, count)| count).sum() };
+    let restored = within(u64::MAX);
+    let mut shown = format!("{} of {open} within 1 restart", within(1));
+    if restored > within(1) {
+        shown += &format!(", {restored} of them ever");
+    }
+    let mut all = vec![Measurement::of("unsaved-restored", shown)];
+    for (name, limit, percent) in wanted {
+        let Some(limit) = limit else { continue };
+        // By nearest rank; what never came back stands behind everything else.
+        let rank = (open * percent).div_ceil(100).max(1);
+        let mut reached = keys.iter().scan(0, |sum, (restarts, count)| {
+            *sum += count;
+            Some((*restarts, *sum))
+        });
+        let restarts = reached.find(|(_, sum)| *sum >= rank).map(|(restarts, _)| restarts);
+        let measured = match restarts {
+            Some(1) => "1 restart".to_owned(),
+            Some(restarts) => format!("{restarts} restarts"),
+            None => "never".to_owned(),
+        };
+        let met = restarts.is_some_and(|restarts| restarts <= u64::from(limit.0));
+        let measurement = Measurement::of(&format!("unsaved-restored {name}"), measured);
+        all.push(measurement.against(format!("at most {limit}"), met));
+    }
+    all
+}
+
+/// Crashes that no strike did, in all runs of the same version.
+fn crash_budget(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
+    let budget = objectives.crash_budget.unwrap_or_default();
+    let Some(release) = &measured.release else { return Vec::new() };
+    let runs = match (release.runs, release.unreadable) {
+        (1, 0) => "in 1 run".to_owned(),
+        (runs, 0) => format!("in {runs} runs"),
+        (runs, unreadable) => format!("in {runs} runs ({unreadable} could not be read)"),
+    };
+    let per_release = Measurement::of(
+        "crash-budget per-release",
+        format!("{} own crashes {runs} of {}", release.crashes, release.version),
+    );
+    let per_release = match budget.per_release {
+        Some(most) => per_release.against(format!("at most {most}"), release.crashes <= most),
+        None => per_release,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "shown with some digits")]
+    let (crashes, hours) = (release.crashes as f64, release.trials_ms as f64 / 3_600_000.0);
+    let rate = if hours > 0.0 { crashes / hours } else { 0.0 };
+    let per_hour = Measurement::of(
+        "crash-budget per-hour",
+        format!("{} in {hours:.3} hours of trials, {rate:.2} an hour", release.crashes),
+    );
+    let per_hour = match budget.per_hour {
+        Some(most) => per_hour.against(format!("at most {most} an hour"), rate <= most),
+        None => per_hour,
+    };
+    vec![per_release, per_hour]
+}
+
+/// The share of crashes that have a dump and an event that names a checkpoint. Without a crash nothing
+/// went unseen.
+fn observability(objectives: &Objectives, measured: &CampaignReport) -> Option<Measurement> {
+    let (all, seen) = (measured.crash_count.all(), measured.crash_count.observable);
+    let measurement = Measurement::of(
+        "observability",
+        format!("{seen} of {all} crashes have a dump and an event that names a checkpoint"),
+    );
+    match objectives.observability {
+        Some(least) => {
+            let met = seen * 100 >= all * u64::from(u8::from(least));
+            Some(measurement.against(format!("at least {} %", u8::from(least)), met))
+        }
+        None => (all > 0).then_some(measurement),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use killpoint_model::report::{CrashCount, DraftsSeen};
+    use killpoint_model::trial::Release;
 
     fn objectives(text: &str) -> Objectives {
         serde_json::from_str(text).expect(text)
@@ -124,6 +237,51 @@ mod tests {
             assert!(names.contains(&name), "{names:?}");
         }
         assert!(all.iter().all(|it| it.wanted.is_none() && it.met.is_none()));
+    }
+
+    #[test]
+    fn unsaved_work_that_never_came_back_is_behind_all_that_did() {
+        let seen = |open, restored| DraftsSeen {
+            trial: 1,
+            attempt: 1,
+            rerun_of: None,
+            strike: 1,
+            open,
+            restored,
+        };
+        let drafts = vec![seen(9, vec![(1, 8), (2, 1)]), seen(1, vec![])];
+        let measured = CampaignReport { drafts, ..CampaignReport::default() };
+        let text = r#"{"unsaved-restored":{"p50":"1 restart","p95":"9 restarts"}}"#;
+        let all = unsaved_restored(&objectives(text), &measured);
+        assert_eq!(all[0].measured, "8 of 10 within 1 restart, 9 of them ever");
+        assert_eq!((all[1].measured.as_str(), all[1].met), ("1 restart", Some(true)));
+        assert_eq!((all[2].measured.as_str(), all[2].met), ("never", Some(false)));
+        let none = unsaved_restored(&objectives(text), &CampaignReport::default());
+        assert!(none.len() == 2 && none.iter().all(Measurement::is_open), "{none:?}");
+        assert!(unsaved_restored(&Objectives::default(), &CampaignReport::default()).is_empty());
+    }
+
+    #[test]
+    fn a_budget_is_of_all_runs_of_a_version_and_a_share_of_all_crashes() {
+        let release = Release {
+            version: "commit a".to_owned(),
+            runs: 2,
+            crashes: 3,
+            trials_ms: 1_800_000,
+            own_crashes: 1,
+            own_trials_ms: 60_000,
+            unreadable: 0,
+        };
+        let crash_count = CrashCount { struck: 3, own: 1, observable: 3 };
+        let release = Some(release);
+        let measured = CampaignReport { release, crash_count, ..CampaignReport::default() };
+        let text = r#"{"crash-budget":{"per-release":2,"per-hour":6},"observability":80}"#;
+        let all = measure(&objectives(text), &measured);
+        let of = |name: &str| all.iter().find(|it| it.objective == name).expect(name);
+        assert!(of("crash-budget per-release").is_missed());
+        assert_eq!(of("crash-budget per-release").measured, "3 own crashes in 2 runs of commit a");
+        assert_eq!(of("crash-budget per-hour").met, Some(true));
+        assert!(of("observability").is_missed(), "75 % are not 80 %");
     }
 
     #[test]

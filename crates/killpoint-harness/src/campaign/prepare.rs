@@ -6,6 +6,7 @@ use super::judging::VALUES;
 use super::tell;
 use super::world::take_snapshots;
 use crate::asserter::invariants::check_expression;
+use crate::collector::cores;
 use crate::explore::{ExploreError, Journalist};
 use crate::injector::StrikeError;
 use crate::interrupt::Interrupt;
@@ -21,6 +22,7 @@ use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::plan::{Plan, PlanError, PlannedTrial};
 use killpoint_model::report::{NotCovered, Setting};
+use killpoint_model::scenario::Dump;
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::{Outcome, Profile, Verdict};
 use serde::{Deserialize, Serialize};
@@ -101,6 +103,12 @@ pub enum CampaignError {
     /// The control of a recording.
     #[error("the target cannot be recorded: its control did not hold: {0}")]
     Control(String),
+    /// A pattern of files.
+    #[error("`{0}` is no pattern of files: {1}")]
+    Pattern(String, String),
+    /// The kernel would write a core over it.
+    #[error("a core would be written over {0}: move it away, or leave out `collect.cores`")]
+    CoreInTheWay(PathBuf),
     /// There is no such trial.
     #[error("the plan has no trial {0}: it has 1 to {1}")]
     NoTrial(u64, usize),
@@ -203,6 +211,7 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
             check_expression(&it.cel, &VALUES).map_err(CampaignError::Expression)?;
         }
     }
+    check_collect(plan, options)?;
     let own = own_states(&plan.scenario, options);
     own_paths::check(&own, &options.out).map_err(CampaignError::State)?;
     for path in own {
@@ -248,6 +257,33 @@ pub(super) fn can_mount(plan: &Plan, options: &Options, folder: &RunFolder) -> R
         Some(problem) => Err(problem),
         None => Ok(()),
     }
+}
+
+/// Whether what is to be collected can be.
+fn check_collect(plan: &Plan, options: &Options) -> Result<(), CampaignError> {
+    let collect = &plan.scenario.collect;
+    let needs_dumps = |dump: &Dump| matches!(dump, Dump::BeforeKill | Dump::Crashes);
+    if cfg!(not(feature = "dumps")) && collect.dump.all().iter().any(needs_dumps) {
+        return Err(CampaignError::NotSupported {
+            what: "a dump of `before-kill` or `crashes`".to_owned(),
+            instead: "build with `--features dumps`, or leave it out",
+        });
+    }
+    for pattern in collect.dump.files() {
+        glob::Pattern::new(pattern)
+            .map_err(|error| CampaignError::Pattern(pattern.to_owned(), error.to_string()))?;
+    }
+    let place = if collect.cores { cores::place() } else { return Ok(()) };
+    for process in plan.scenario.target.supervision(plan.scenario.seed).processes.values() {
+        let program = process.command.first().map_or("", String::as_str);
+        let directory = options.directory.join(process.directory.as_deref().unwrap_or(""));
+        // A name with a number in it is that of nobody yet.
+        let of = |pid| place.of(cores::Process { pid, program, directory: &directory });
+        if let Some(path) = of(0).filter(|path| Some(path) == of(1).as_ref() && path.exists()) {
+            return Err(CampaignError::CoreInTheWay(path));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the folder of the run, with the plan in it and the state as it is now, or as an earlier run
@@ -362,6 +398,10 @@ pub(super) fn introduce(
         },
         needed: false,
     }))?;
+    if let Some(reason) = super::crashes::gaps(scenario) {
+        let gap = NotCovered { file: "*".to_owned(), reason, needed: false };
+        journalist.tell(Event::NotCovered(gap))?;
+    }
     let planned = planned(plan, options);
     let mut remarks = options.course.remarks();
     if let Some(only) = options.only {

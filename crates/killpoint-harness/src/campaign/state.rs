@@ -1,10 +1,15 @@
 //! What is known of the supervised processes, from what their supervisor tells.
 
-use killpoint_model::lifecycle::{End, Lifecycle, Record};
+use killpoint_model::crash::LastCheckpoint;
+use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record};
 use killpoint_model::supervision::{RestartPolicy, Supervision};
 use killpoint_model::trial::Heartbeats;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Deaths of one trial that are kept.
+const DEATHS_MAX: usize = 10_000;
 
 /// Most ends that are kept.
 const ENDS_MAX: usize = 10_000;
@@ -34,8 +39,39 @@ pub(super) struct State {
     pub(super) counts: BTreeMap<(String, String), u32>,
     /// The supervisor's clock.
     pub(super) clock: Clock,
+    /// Deaths that were no stops.
+    pub(super) deaths: Vec<Death>,
+    /// Processes that a strike did something to, which one, and why there is no dump of it.
+    pub(super) struck: BTreeMap<i32, (u64, Option<String>)>,
+    /// The last checkpoint, with the event that told of it.
+    pub(super) last_checkpoint: Option<LastCheckpoint>,
     /// The signs of life that have not been told, by process and life.
     pub(super) heartbeats: BTreeMap<(String, u32), Heartbeats>,
+}
+
+/// The death of a supervised process that was no stop.
+#[derive(Clone, Debug)]
+pub(super) struct Death {
+    pub(super) process: String,
+    pub(super) life: u32,
+    pub(super) pid: i32,
+    /// What it executed.
+    pub(super) program: String,
+    /// Where it worked.
+    pub(super) directory: PathBuf,
+    pub(super) end: End,
+    pub(super) exit: Option<Exit>,
+    pub(super) at_us: u64,
+    pub(super) time: String,
+    /// The ordinal of the event that told of it.
+    pub(super) event: u64,
+    /// The strike that it died of.
+    pub(super) strike: Option<u64>,
+    /// Why there is no dump of it.
+    pub(super) dump_problem: Option<String>,
+    pub(super) checkpoint: Option<LastCheckpoint>,
+    pub(super) started_at: SystemTime,
+    pub(super) died_at: SystemTime,
 }
 
 /// When the supervisor began, by the clock of this process: what it tells arrives later than it
@@ -66,6 +102,11 @@ impl Clock {
     }
 }
 
+/// When it was told, by the clock that files have.
+fn time_of(record: &Record) -> SystemTime {
+    record.time.parse::<jiff::Timestamp>().map_or_else(|_| SystemTime::now(), SystemTime::from)
+}
+
 /// One supervised process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Process {
@@ -83,13 +124,20 @@ pub(super) struct Process {
     pub(super) gave_up: Option<String>,
     /// When it was started last.
     pub(super) started: Option<Instant>,
+    /// The same by the clock that files have.
+    started_at: Option<SystemTime>,
+    /// What it executes.
+    program: String,
+    /// Where it works.
+    directory: PathBuf,
 }
 
 impl State {
     /// Before anything is started.
     pub(super) fn of(supervision: &Supervision) -> Self {
         let named = supervision.processes.iter().map(|(name, process)| {
-            (name.clone(), Process { policy: process.restart, ..Process::default() })
+            let directory = PathBuf::from(process.directory.clone().unwrap_or_default());
+            (name.clone(), Process { policy: process.restart, directory, ..Process::default() })
         });
         State { processes: named.collect(), ..State::default() }
     }
@@ -141,21 +189,27 @@ impl State {
         if let Lifecycle::CheckpointSaved { sequence } = record.event {
             self.checkpoint = Some(sequence);
             self.checkpoints.push(sequence);
+            let (process, event_ordinal) = (name.clone(), record.ordinal);
+            self.last_checkpoint = Some(LastCheckpoint { process, sequence, event_ordinal });
         }
         if let Lifecycle::Ended { end, .. } = &record.event
             && self.ends.len() < ENDS_MAX
         {
             self.ends.push((name.clone(), *end));
         }
+        self.count_death(&name, record);
         let Some(process) = self.processes.get_mut(&name) else { return };
         match &record.event {
-            Lifecycle::Started { pid, .. } => {
+            Lifecycle::Started { pid, command, .. } => {
                 self.restarts += u64::from(record.life.is_some_and(|life| life > 1));
                 *process = Process {
                     policy: process.policy,
+                    directory: std::mem::take(&mut process.directory),
                     pid: Some(*pid),
                     life: record.life.unwrap_or(process.life + 1),
                     started: Some(Instant::now()),
+                    started_at: Some(time_of(record)),
+                    program: command.first().cloned().unwrap_or_default(),
                     ..Process::default()
                 };
             }
@@ -177,6 +231,40 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// Keeps a death that was no stop, while it is still known who died.
+    fn count_death(&mut self, name: &str, record: &Record) {
+        let Lifecycle::Ended { end, exit, .. } = &record.event else { return };
+        let Some(process) = self.processes.get(name).filter(|_| end.is_crash(*exit)) else {
+            return;
+        };
+        if self.deaths.len() >= DEATHS_MAX {
+            return;
+        }
+        let pid = process.pid.unwrap_or(0);
+        let (strike, dump_problem) = match self.struck.remove(&pid) {
+            Some((strike, problem)) => (Some(strike), problem),
+            None => (None, None),
+        };
+        let now = time_of(record);
+        self.deaths.push(Death {
+            process: name.to_owned(),
+            life: record.life.unwrap_or(process.life),
+            pid,
+            program: process.program.clone(),
+            directory: process.directory.clone(),
+            end: *end,
+            exit: *exit,
+            at_us: record.at_us,
+            time: record.time.clone(),
+            event: record.ordinal,
+            strike,
+            dump_problem,
+            checkpoint: self.last_checkpoint.clone(),
+            started_at: process.started_at.unwrap_or(now),
+            died_at: now,
+        });
     }
 
     /// They are too many to be told one by one.

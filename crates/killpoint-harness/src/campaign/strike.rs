@@ -16,9 +16,10 @@ use killpoint_model::plan::PlannedStrike;
 use killpoint_model::scenario::Target;
 use killpoint_model::selector::{Roles, Selector};
 use killpoint_model::signal::Signal;
-use killpoint_model::strike::{Step, Strike};
+use killpoint_model::strike::{Effect, Step, Strike};
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::verdict::Reason;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The target at the moment of a strike.
@@ -37,6 +38,8 @@ pub(super) struct Order<'a> {
     pub(super) trial: u64,
     /// Whether what is ended is not to be started again until it is said.
     pub(super) hold: bool,
+    /// Where a dump of what is killed goes, if one is wanted.
+    pub(super) dumps: Option<&'a Path>,
 }
 
 /// What a strike did.
@@ -48,6 +51,8 @@ pub(super) struct Struck {
     pub(super) is_held: bool,
     /// The supervised processes that it ends.
     pub(super) ended: Vec<String>,
+    /// The processes that something was done to, and why one that was to be dumped was not.
+    pub(super) pids: Vec<(i32, Option<String>)>,
     /// What the supervisor is to be asked.
     pub(super) requests: Vec<String>,
     /// How long its effect is meant to last.
@@ -58,7 +63,7 @@ pub(super) struct Struck {
 
 impl Living<'_> {
     /// The roles, and the supervised processes by their numbers where no role has their name.
-    fn roles(&self) -> Roles {
+    pub(super) fn roles(&self) -> Roles {
         let mut roles = self.target.roles.clone();
         for (name, process) in &self.state.processes {
             if roles.named(name).is_none() && process.pid.is_some() {
@@ -86,7 +91,7 @@ pub(super) fn carry_out(
     journalist: &mut Journalist,
     injector: &mut Injector,
 ) -> Result<Struck, CampaignError> {
-    let Order { planned, strike, trial, hold } = *order;
+    let Order { planned, strike, trial, hold, dumps } = *order;
     let caller = call.as_ref().map(|call| call.met.process);
     let chosen = choose(planned, living, caller)?;
     let names: Vec<String> =
@@ -150,6 +155,7 @@ pub(super) fn carry_out(
             if let Act::Suspend { duration } = &act {
                 struck.lasts = duration.unwrap_or_default();
             }
+            let act = dumps.and_then(|dumps| dumped(&act, dumps, strike)).unwrap_or(act);
             // Everybody is held before anybody is struck, so that nobody has time to notice.
             let mut permits = Vec::new();
             for found in &chosen {
@@ -163,6 +169,7 @@ pub(super) fn carry_out(
             }
             for done in strikes.iter().filter(|done| done.fired()) {
                 struck.fired = true;
+                struck.pids.push((done.pid, dump_problem(done)));
                 let is_ended = !identity_is_alive(done.pid, done.start);
                 struck.ended.extend(living.name_of(done.pid).filter(|_| is_ended).cloned());
             }
@@ -181,6 +188,26 @@ pub(super) fn carry_out(
 fn of_process(pid: i32, step: Step) -> Strike {
     let start = identity::status(pid).map_or(0, |status| status.identity.start);
     Strike { pid, start, steps: vec![step] }
+}
+
+/// The same act with a dump before it, if it is one that has one.
+#[cfg(feature = "dumps")]
+fn dumped(act: &Act, dumps: &Path, strike: u64) -> Option<Act> {
+    let prefix = super::crashes::dumps_of_strike(dumps, strike);
+    (*act == Act::Signal(Signal::KILL)).then_some(Act::DumpAndKill { prefix })
+}
+
+#[cfg(not(feature = "dumps"))]
+fn dumped(_act: &Act, _dumps: &Path, _strike: u64) -> Option<Act> {
+    None
+}
+
+/// Why there is no dump of a process that was to be dumped.
+fn dump_problem(strike: &Strike) -> Option<String> {
+    strike.steps.iter().find_map(|step| match &step.effect {
+        Effect::Failed { why } if step.what == "dump" => Some(why.clone()),
+        _ => None,
+    })
 }
 
 fn identity_is_alive(pid: i32, start: u64) -> bool {

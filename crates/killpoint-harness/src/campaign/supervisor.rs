@@ -1,8 +1,10 @@
 //! The supervisor of one trial: a process of its own, told by lines, telling lifecycle events.
 
 use super::prepare::{CampaignError, fail};
+use crate::collector::cores::CORE_BYTES_MAX;
 use crate::own_paths::OwnPaths;
 use killpoint_model::lifecycle::Record;
+use killpoint_model::scenario::{Collect, Dump};
 use killpoint_model::supervision::Supervision;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -18,6 +20,18 @@ const EVENTS_WAITING_MAX: usize = 4_096;
 pub(super) const END_GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether a supervisor has ended.
 pub(super) const END_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What is collected changes how the processes are started.
+fn flags(collect: &Collect) -> Vec<String> {
+    let mut flags = Vec::new();
+    if collect.cores {
+        flags.extend(["--core-bytes-max".to_owned(), CORE_BYTES_MAX.to_string()]);
+    }
+    if collect.dump.all().contains(&Dump::Crashes) {
+        flags.push("--await-tracer".to_owned());
+    }
+    flags
+}
 
 /// A running supervisor.
 #[derive(Debug)]
@@ -36,6 +50,7 @@ pub(super) fn prepare(
     supervision: &Supervision,
     trial: &Path,
     run: &Path,
+    collect: &Collect,
 ) -> Result<Vec<PathBuf>, CampaignError> {
     let config = trial.join("processes.json");
     let text = serde_json::to_string_pretty(supervision).expect("plain data with text keys");
@@ -53,6 +68,7 @@ pub(super) fn prepare(
     ] {
         arguments.extend([PathBuf::from(flag), path]);
     }
+    arguments.extend(flags(collect).into_iter().map(PathBuf::from));
     Ok(arguments)
 }
 
@@ -94,6 +110,11 @@ impl Supervisor {
             }
         });
         Ok(Supervisor { child: Some(child), input, events, _nobody: None })
+    }
+
+    /// The number of the process that was started: the guardian. None where nothing is supervised.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// The next event, if one comes in time; an error if none can come any more.

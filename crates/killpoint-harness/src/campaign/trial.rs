@@ -1,6 +1,7 @@
 //! One trial: the target is started, driven, struck, waited for, stopped and judged.
 
 use super::activities::Promised;
+use super::collecting::Collecting;
 use super::continuous::Watch;
 use super::course::Try;
 use super::ends;
@@ -32,7 +33,7 @@ use killpoint_model::trigger::Trigger;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// What all trials of a run share.
 pub(super) struct Stage<'a> {
@@ -79,7 +80,15 @@ impl Stage<'_> {
         let world = World::make(scenario, self.options, self.mounts, self.folder, &once.folder())?;
         let before = judging::before(scenario, &world)?;
         let supervision = world.supervision(scenario);
+        let mut collecting = Collecting::start(scenario, &world)?;
+        let began_at = SystemTime::now();
         let (interception, supervisor) = self.start(once.planned, &world, &supervision)?;
+        // Who follows every call traces the target already.
+        if interception.is_none() {
+            collecting.follow(scenario, self.options, &world, &supervisor)?;
+        } else {
+            collecting.dumps_before_kill = false;
+        }
         let mut trial = Trial {
             stage: self,
             world,
@@ -95,6 +104,9 @@ impl Stage<'_> {
             marks: Marks::new(),
             journal_seen: JournalSeen::default(),
             positions: Vec::new(),
+            collecting,
+            began_at,
+            last_strike: None,
             promised: None,
             interception,
             armed: Armed::of(once.planned),
@@ -106,6 +118,7 @@ impl Stage<'_> {
         let lived = trial.live(once);
         trial.roll_back()?;
         lived?;
+        trial.tell_collected(once)?;
         let ended = trial.end()?;
         let replay = match number {
             0 => String::new(),
@@ -146,7 +159,12 @@ impl Stage<'_> {
         if supervision.processes.is_empty() {
             return Ok((None, Supervisor::nobody()));
         }
-        let arguments = supervisor::prepare(supervision, &world.folder, self.folder.path())?;
+        let arguments = supervisor::prepare(
+            supervision,
+            &world.folder,
+            self.folder.path(),
+            &self.plan.scenario.collect,
+        )?;
         let program = &self.options.supervisor;
         match self.interception(planned, world, arguments.clone())? {
             None => {
@@ -196,6 +214,23 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) has_workload_begun: bool,
     /// The watch over what is judged continuously.
     pub(super) watch: Watch,
+    /// What is collected meanwhile.
+    pub(super) collecting: Collecting,
+    /// When the target was started, by the clock that files have.
+    pub(super) began_at: SystemTime,
+    /// The strike that was carried out last.
+    pub(super) last_strike: Option<LastStrike>,
+}
+
+/// How the target stood at the last strike.
+#[derive(Debug)]
+pub(super) struct LastStrike {
+    /// Which.
+    pub(super) strike: u64,
+    /// The length of the ack journal.
+    pub(super) journal_bytes: u64,
+    /// How often each process had been started.
+    pub(super) lives: BTreeMap<String, u32>,
 }
 
 impl Trial<'_, '_> {
@@ -309,22 +344,29 @@ impl Trial<'_, '_> {
         if let Fault::Activities(activities) = &planned.fault {
             return self.perform(number, activities, position);
         }
+        // A replay waits for the position and then does all this, too: the delay is the same.
+        self.collecting.snapshots.before(number, &self.world.states);
+        self.note_strike(number);
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
         self.marks = self.world.marks();
         let invariants = &self.stage.plan.scenario.invariants;
         let hold = invariants.iter().any(|it| it.is_judged_at(JudgeAt::AtStrike));
+        let dumps = self.collecting.dumps_before_kill.then_some(self.collecting.dumps.as_path());
         let struck_at = Instant::now();
         let interception = self.interception.as_mut();
         let call =
             interception.zip(met.as_ref()).map(|(interception, met)| AtCall { interception, met });
         let struck = strike::carry_out(
-            &strike::Order { planned, strike: number, trial: self.number, hold },
+            &strike::Order { planned, strike: number, trial: self.number, hold, dumps },
             position,
             &living,
             call,
             self.stage.journalist,
             self.stage.injector,
         )?;
+        for (pid, problem) in &struck.pids {
+            self.state.struck.insert(*pid, (number, problem.clone()));
+        }
         for request in &struck.requests {
             self.supervisor.ask(request);
         }
@@ -362,6 +404,7 @@ impl Trial<'_, '_> {
         if struck.ended.len() == self.state.processes.len()
             && self.wait(limit, is_down)? != Wait::Late
         {
+            self.collecting.snapshots.after(number, &self.world.states);
             self.judge(JudgeAt::AtStrike, Some(number))?;
         }
         if struck.is_held {
@@ -417,6 +460,7 @@ impl Trial<'_, '_> {
                 },
             )?;
         }
+        self.collecting.snapshots.after(number, &self.world.states);
         if self.state.are_over() {
             return Ok(false);
         }
@@ -488,6 +532,7 @@ impl Trial<'_, '_> {
             control: &self.stage.control,
         };
         let (judgements, readings) = judge.at(moment, &self.state, &self.marks);
+        let drafts = self.drafts_since(&judge, &readings);
         for (kind, judgement) in judgements {
             let event = TrialEvent::Judged {
                 trial: self.number,
@@ -498,16 +543,11 @@ impl Trial<'_, '_> {
             tell(self.stage.journalist, event)?;
             self.worsen(judgement);
         }
+        if let Some(drafts) = drafts {
+            tell(self.stage.journalist, drafts)?;
+        }
         if self.number == 0 && moment == JudgeAt::End {
             self.stage.control = readings;
-        }
-        Ok(())
-    }
-
-    fn tell_heartbeats(&mut self) -> Result<(), CampaignError> {
-        for heartbeats in std::mem::take(&mut self.state.heartbeats).into_values() {
-            let event = TrialEvent::Heartbeats { trial: self.number, heartbeats };
-            tell(self.stage.journalist, event)?;
         }
         Ok(())
     }
@@ -516,8 +556,10 @@ impl Trial<'_, '_> {
     fn end(mut self) -> Result<Ended, CampaignError> {
         self.tell_heartbeats()?;
         self.judge(JudgeAt::End, None)?;
+        self.tell_changes()?;
         // What held needs its copies no more; what did not is kept for whoever looks into it.
         if self.judgement.verdict == Verdict::Held {
+            self.collecting.snapshots.remove();
             for state in &self.world.states {
                 let _ = fs::remove_dir_all(state);
             }

@@ -2,6 +2,7 @@
 //! waits longer than a trial may take.
 
 use super::prepare::CampaignError;
+use super::strike::Living;
 use super::supervisor::{END_GRACE, END_INTERVAL, Gone};
 use super::tell;
 use super::trial::Trial;
@@ -118,6 +119,8 @@ impl Trial<'_, '_> {
 
     pub(super) fn take(&mut self, record: Record) -> Result<(), CampaignError> {
         self.state.take(&record);
+        let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
+        self.collecting.take(&record, &self.state, &living);
         let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});
         if is_chatter || self.state.events > EVENTS_TOLD_MAX {
             return Ok(());

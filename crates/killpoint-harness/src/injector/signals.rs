@@ -20,6 +20,43 @@ const SUSPENDING: [i32; 4] = [19, 20, 21, 22];
 /// Signals that do nothing to who does not ask for them: CHLD, CONT, URG, WINCH.
 const HARMLESS: [i32; 4] = [17, 18, 23, 28];
 
+/// Dumps a process and kills it while it stands still: first the step of the dump, then that of the kill.
+#[cfg(feature = "dumps")]
+pub(super) fn dump_and_kill(
+    process: &Handle,
+    prefix: &std::path::Path,
+    decided: Instant,
+) -> Result<Vec<Step>, StrikeError> {
+    use killpoint_engine::dump::{Afterwards, write};
+    let pid = process.identity().pid;
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(format!("-{pid}.dmp"));
+    let written = write(pid, path.as_ref(), Afterwards::Kill);
+    let done_after_us = microseconds(decided);
+    let effect = match written {
+        Ok(_) => Effect::Noted,
+        Err(error) => {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            Effect::Failed { why: format!("{error}{cause}") }
+        }
+    };
+    let is_dumped = effect == Effect::Noted;
+    let dump =
+        Step { what: "dump".to_owned(), done_after_us, seen_after_us: done_after_us, effect };
+    if !is_dumped {
+        let mut sent = send_all(&[process], Signal::KILL, None, decided)?;
+        return Ok(vec![dump, sent.pop().expect("one step for each process")?]);
+    }
+    // It was killed from within the dump, so that it did not go on in between.
+    let effect = match ends_within(process, Duration::from_millis(DEATH_MS_MAX))? {
+        true => Effect::Ended { death: process.death() },
+        false => Effect::Pending,
+    };
+    let (what, seen_after_us) = (Signal::KILL.to_string(), microseconds(decided));
+    Ok(vec![dump, Step { what, done_after_us, seen_after_us, effect }])
+}
+
 /// Sends a signal to all of them, back to back, and only then looks at what it did: waits for each death
 /// where it must come or for so long, else until the signal is taken.
 pub(super) fn send_all(

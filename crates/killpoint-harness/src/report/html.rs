@@ -232,6 +232,14 @@ mod tests {
             "12 heartbeats",
             "checkpoint 3",
             "61 to 91 ms",
+            "7f3a12-1-1",
+            "by itself, in trial 1",
+            "2 without a strike, 2 by strikes",
+            "editor!save",
+            "editor goes down",
+            "3 of editor, lifecycle event 4",
+            "editor.dmp",
+            "2,048 KiB",
         ] {
             assert!(page.contains(text), "{text}");
         }

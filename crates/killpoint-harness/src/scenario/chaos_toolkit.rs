@@ -15,7 +15,7 @@ use killpoint_model::activity::{Activities, Activity, ActivityKind};
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{CommandEnds, Invariant, JudgeAt, RequestAnswered};
 use killpoint_model::objective::Objectives;
-use killpoint_model::scenario::{FaultRule, SCENARIO_VERSION, Scenario, Target, Timeouts};
+use killpoint_model::scenario::{Collect, FaultRule, SCENARIO_VERSION, Scenario, Target, Timeouts};
 use killpoint_model::selector::Who;
 use killpoint_model::span::Span;
 use killpoint_model::trigger::{Times, Trigger};
@@ -137,6 +137,7 @@ fn import(experiment: &Experiment, given: &Given) -> Result<Imported, Refused> {
         faults: vec![rule],
         invariants,
         objectives: Objectives::default(),
+        collect: Collect::default(),
         timeouts: Timeouts { trigger: TRIGGER, trial, ..Timeouts::default() },
         tiers: BTreeMap::new(),
     };

@@ -1,14 +1,18 @@
 //! The part of a report that the trials of a scenario fill.
 
+mod collected;
 mod tally;
 mod timeline;
 
+pub use collected::{CrashCount, DraftsSeen, StrikeChange};
 pub use tally::Tally;
 pub use timeline::{Mark, MarkKind, Timeline, ended};
 
+use crate::crash::Crash;
 use crate::finding::Confirmation;
 use crate::objective::Measurement;
-use crate::trial::TrialEvent;
+use crate::resources::ResourceSeries;
+use crate::trial::{Release, TrialEvent};
 use crate::verdict::{Class, Judgement, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +60,21 @@ pub struct CampaignReport {
     /// Trials whose timeline is not kept.
     #[serde(default)]
     pub timelines_omitted: u64,
+    /// The crashes, bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crashes: Vec<Crash>,
+    /// How many there were.
+    #[serde(default)]
+    pub crash_count: CrashCount,
+    /// What became of unsaved work, bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drafts: Vec<DraftsSeen>,
+    /// How long all trials took together, in milliseconds.
+    #[serde(default)]
+    pub trials_ms: u64,
+    /// All runs of the same version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
 }
 
 /// One trial.
@@ -100,6 +119,15 @@ pub struct TrialReport {
     /// What happened, in order.
     #[serde(default, skip_serializing_if = "Timeline::is_empty")]
     pub timeline: Timeline,
+    /// Crashes that it added.
+    #[serde(default)]
+    pub crash_count: CrashCount,
+    /// What the target used; kept where the timeline is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceSeries>,
+    /// How the state changed at strikes, where a promise was broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<StrikeChange>,
     /// Times of recovery that it added.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recoveries: u64,
@@ -180,6 +208,9 @@ impl CampaignReport {
                     seconds: 0.0,
                     broken_invariants: Vec::new(),
                     timeline: Timeline::default(),
+                    resources: Vec::new(),
+                    changes: Vec::new(),
+                    crash_count: CrashCount::default(),
                     recoveries: 0,
                     restarts: 0,
                     ended: false,
@@ -239,6 +270,13 @@ impl CampaignReport {
                     trial.broken = trial.broken.max(u64::from(is_violated));
                     trial.ended = true;
                 }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a trial lasts some seconds"
+                )]
+                let ms = (seconds * 1e3).round() as u64;
+                self.trials_ms += ms;
                 self.thin_timelines();
                 self.count_last();
             }
@@ -248,6 +286,12 @@ impl CampaignReport {
                     trial.judged(invariant, *strike, judgement);
                 }
             }
+            TrialEvent::Crashed(_)
+            | TrialEvent::CrashesOmitted { .. }
+            | TrialEvent::Resources { .. }
+            | TrialEvent::Drafts { .. }
+            | TrialEvent::Changed { .. }
+            | TrialEvent::Release(_) => self.collected(event),
             TrialEvent::Struck { .. }
             | TrialEvent::Heartbeats { .. }
             | TrialEvent::WorkloadStarted { .. } => {}
@@ -262,6 +306,7 @@ impl CampaignReport {
         let is_alike = |it: &&TrialReport| held(it) == held(last) && !it.timeline.is_empty();
         if earlier.iter().filter(is_alike).count() >= most {
             last.timeline = Timeline::default();
+            last.resources = Vec::new();
             self.timelines_omitted += 1;
         }
     }

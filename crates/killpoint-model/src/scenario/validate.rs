@@ -66,6 +66,9 @@ impl Scenario {
             let at = format!("invariants[{index}].{}", invariant.kind());
             validate_invariant(invariant).map_err(|problem| part(at, problem))?;
         }
+        if let Some(problem) = self.collect.problem() {
+            return Err(part("collect.dump", problem));
+        }
         let zeros = [
             ("timeouts.start", self.timeouts.start),
             ("timeouts.recovery", self.timeouts.recovery),

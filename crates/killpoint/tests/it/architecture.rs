@@ -25,7 +25,7 @@ const HARNESS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("collector", &[]),
+    ("collector", &["processes"]),
     ("comparison", &[]),
     ("triage", &["store"]),
     ("scenario", &[]),
@@ -46,6 +46,8 @@ const HARNESS: &[(&str, &[&str])] = &[
         "campaign",
         &[
             "asserter",
+            "collector",
+            "difference",
             "explore",
             "injector",
             "interceptor",

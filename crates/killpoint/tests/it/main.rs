@@ -5,6 +5,7 @@ mod attach;
 mod bad_input;
 mod cases;
 mod chaos_toolkit;
+mod collecting;
 mod containment;
 mod continuous_integration;
 mod drafts;

@@ -61,6 +61,23 @@ impl Drafts {
     }
 }
 
+impl Drafts {
+    /// How many keys had a draft open when the journal was so long, and how many of them a store shows,
+    /// whether as the draft or saved since.
+    pub(super) fn restored(&self, store: &super::Store, at: u64) -> (u64, u64) {
+        let (mut open, mut restored) = (0, 0);
+        for key in self.open(at) {
+            open += 1;
+            let last = self.by_key[key].iter().rfind(|draft| draft.end <= at);
+            let shown = store.get(key);
+            let is_shown =
+                shown.zip(last).is_some_and(|(shown, draft)| matches(&draft.value, shown));
+            restored += u64::from(is_shown);
+        }
+        (open, restored)
+    }
+}
+
 /// The end of an operation's first intent on a key.
 fn intended(operation: &Operation, key: &str) -> Option<u64> {
     operation.intents.iter().find(|intent| intent.key == key).map(|intent| intent.end)

@@ -1,6 +1,8 @@
 //! The trials of a scenario: objectives, trials with their verdicts, timelines, recoveries.
 
+mod crashes;
 mod recovery;
+mod resources;
 mod timeline;
 
 use super::{mark, prose, visible};
@@ -22,6 +24,7 @@ pub fn section(report: &Report) -> Markup {
         (objectives(&campaign.objectives))
         (trials(campaign))
         (timeline::section(campaign))
+        (crashes::section(campaign))
         (recovery::section(campaign))
     }
 }
@@ -44,6 +47,7 @@ pub fn tiles(campaign: &CampaignReport) -> Vec<(String, &'static str, &'static s
         number(total.tries, "trials", ""),
         number(campaign.fired(), "strikes fired", ""),
         number(campaign.restarts, "restarts", ""),
+        number(campaign.crash_count.own, "own crashes", "unknown"),
     ]
 }
 

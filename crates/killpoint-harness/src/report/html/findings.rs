@@ -146,7 +146,7 @@ fn facts(finding: &Finding) -> Markup {
     }
 }
 
-fn files(files: &[FileChange]) -> Markup {
+pub(super) fn files(files: &[FileChange]) -> Markup {
     html! {
         @for file in files.iter().take(FILES_MAX) { (difference(file)) }
         @if files.len() > FILES_MAX {

@@ -1,9 +1,11 @@
 //! The report of a scenario's run, and a hostile one.
 
+use killpoint_model::crash::{Crash, DumpFile, DumpedBy, Frame, LastCheckpoint, LogLines, Stack};
 use killpoint_model::event::Event;
-use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record};
+use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record, Stream};
 use killpoint_model::objective::Measurement;
 use killpoint_model::report::Report;
+use killpoint_model::resources::{ResourceSample, ResourceSeries};
 use killpoint_model::trial::{Heartbeats, Position, TrialEvent};
 use killpoint_model::{Class, Judgement, Outcome};
 
@@ -28,6 +30,45 @@ pub fn campaign(name: &str, trials: u64) -> Report {
     told.tell(TrialEvent::Measured(Measurement::of("restarts", "5")));
     told.report.apply(&Event::RunEnded { result: Outcome::Violated, explanation: String::new() });
     told.report
+}
+
+/// Every text of it names the process, which may be hostile.
+fn crash(trial: u64, name: &str) -> Crash {
+    let frame = Frame {
+        module: name.to_owned(),
+        function: Some("save".to_owned()),
+        source: None,
+        offset: 16,
+        in_application: true,
+    };
+    let lines = vec![format!("{name} goes down")];
+    Crash {
+        id: format!("7f3a12-{trial}-1"),
+        run: "7f3a12".to_owned(),
+        commit: Some(name.to_owned()),
+        job_url: Some(name.to_owned()),
+        trial,
+        attempt: 1,
+        rerun_of: None,
+        strike: (trial % 2 == 0).then_some(1),
+        process: name.to_owned(),
+        life: 1,
+        pid: 7,
+        end: End::Killed,
+        exit: Some(Exit::Signal { number: 11, core: false }),
+        at_us: 160_000,
+        time: "2026-11-27T03:00:00Z".to_owned(),
+        event_ordinal: 9,
+        checkpoint: Some(LastCheckpoint {
+            process: name.to_owned(),
+            sequence: 3,
+            event_ordinal: 4,
+        }),
+        log: vec![LogLines { life: 1, stream: Stream::Error, lines }],
+        dumps: vec![DumpFile { path: format!("{name}.dmp"), bytes: 9, by: DumpedBy::Watch }],
+        problem: String::new(),
+        stack: Some(Stack { reason: "SIGSEGV".to_owned(), frames: vec![frame] }),
+    }
 }
 
 struct Told {
@@ -90,6 +131,7 @@ impl Told {
             true => Judgement::violated(Class::Lost, format!("{name} is gone")),
             false => Judgement::held(),
         };
+        let heartbeats_of = name.clone();
         let heartbeats = Heartbeats {
             process: name,
             life: 1,
@@ -99,6 +141,14 @@ impl Told {
             longest_gap_us: 9_000,
         };
         self.tell(TrialEvent::Heartbeats { trial, heartbeats });
+        if is_struck {
+            self.tell(TrialEvent::Crashed(Box::new(crash(trial, &heartbeats_of))));
+        }
+        let sample =
+            |at_ms| ResourceSample { at_ms, memory_kib: 2_048, ..ResourceSample::default() };
+        let samples = vec![sample(100), sample(200)];
+        let series = vec![ResourceSeries { who: heartbeats_of, samples }];
+        self.tell(TrialEvent::Resources { trial, series });
         self.tell(TrialEvent::Ended {
             trial,
             attempt: 1,

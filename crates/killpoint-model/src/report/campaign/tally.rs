@@ -52,6 +52,7 @@ impl CampaignReport {
         let recoveries = usize::try_from(trial.recoveries).unwrap_or(usize::MAX);
         self.recoveries_us.truncate(self.recoveries_us.len().saturating_sub(recoveries));
         self.restarts = self.restarts.saturating_sub(trial.restarts);
+        self.forget_collected(&trial);
     }
 
     /// Counts the try that has just ended.

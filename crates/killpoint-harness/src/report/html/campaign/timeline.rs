@@ -2,8 +2,8 @@
 //!
 //! Height and place tell what things are as well as colour does; the table below each says them all.
 
-use super::super::{mark, visible};
-use super::{anchor, chosen, name};
+use super::super::{findings, mark, prose, visible};
+use super::{anchor, chosen, name, resources};
 use crate::report::words::{count, thousands};
 use killpoint_model::Verdict;
 use killpoint_model::report::{CampaignReport, Mark, MarkKind, Timeline, TrialReport};
@@ -52,6 +52,8 @@ pub(super) fn section(campaign: &CampaignReport) -> Markup {
                         span.sizes { " · " (milliseconds(trial.timeline.end_us())) }
                     }
                     (drawing(&trial.timeline))
+                    (broken(trial))
+                    (resources::graphs(&trial.resources))
                     (table(&trial.timeline))
                 }
             }
@@ -172,6 +174,31 @@ fn point(mark: &Mark, scale: &impl Fn(u64) -> u64) -> Markup {
         MarkKind::Started | MarkKind::Ready | MarkKind::Stopped => return html! {},
     };
     html! { path class=(class) d=(path) { title { (visible(&mark.text)) } } }
+}
+
+/// What did not hold, and how the state changed at each strike.
+fn broken(trial: &TrialReport) -> Markup {
+    html! {
+        @if !trial.broken_invariants.is_empty() {
+            ul.broken { @for it in &trial.broken_invariants { li {
+                (mark(&it.judgement.verdict)) " " strong { (visible(&it.invariant)) }
+                @match it.strike {
+                    Some(strike) => { " after strike " (strike) }
+                    None => { " at the end" }
+                }
+                @if !it.judgement.detail.is_empty() { ": " (prose(&it.judgement.detail)) }
+            } } }
+        }
+        @for change in &trial.changes {
+            details.rows {
+                summary {
+                    "strike " (change.strike) " changed "
+                    (count(change.files.len() as u64 + change.omitted, "file"))
+                }
+                (findings::files(&change.files))
+            }
+        }
+    }
 }
 
 fn table(timeline: &Timeline) -> Markup {

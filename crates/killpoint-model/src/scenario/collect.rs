@@ -1,0 +1,117 @@
+//! What a run keeps of its target beside verdicts: dumps, cores, samples of what it uses, snapshots.
+
+use crate::span::Span;
+use serde::{Deserialize, Serialize};
+
+/// What is collected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Collect {
+    /// Of which deaths there are dumps.
+    #[serde(skip_serializing_if = "Dumps::is_none")]
+    pub dump: Dumps,
+    /// Whether the kernel is asked for cores.
+    pub cores: bool,
+    /// How often it is looked what each process uses; `0s` for never.
+    pub samples: Span,
+    /// Whether the state is copied around each strike.
+    pub snapshots: bool,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        let samples = Span::from_ms(100);
+        Collect { dump: Dumps::default(), cores: false, samples, snapshots: true }
+    }
+}
+
+/// One kind of dump or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Dumps {
+    /// One.
+    One(Dump),
+    /// Several.
+    Several(Vec<Dump>),
+}
+
+impl Default for Dumps {
+    fn default() -> Self {
+        Dumps::Several(Vec::new())
+    }
+}
+
+impl Dumps {
+    /// All of them.
+    pub fn all(&self) -> &[Dump] {
+        match self {
+            Dumps::One(dump) => std::slice::from_ref(dump),
+            Dumps::Several(dumps) => dumps,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.all().is_empty()
+    }
+
+    /// The patterns of the files that the application writes itself.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.all().iter().filter_map(|dump| match dump {
+            Dump::Files(pattern) => Some(pattern.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Where a dump comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dump {
+    /// A process that a strike kills is dumped while it stands still before its death.
+    BeforeKill,
+    /// A process that is about to die by SIGSEGV, SIGABRT and their kin is dumped.
+    Crashes,
+    /// The application writes them itself, to files of this pattern.
+    Files(String),
+}
+
+impl Collect {
+    /// Why it makes no sense, if it does not.
+    pub fn problem(&self) -> Option<&'static str> {
+        let dumps = self.dump.all();
+        if dumps.contains(&Dump::BeforeKill) && dumps.contains(&Dump::Crashes) {
+            // The kernel lets one process at a time look at another.
+            return Some("`before-kill` and `crashes` each trace the target: choose one");
+        }
+        let is_empty = self.dump.files().any(str::is_empty);
+        is_empty.then_some("`files` is empty: write a pattern, as `{state}/dumps/*.dmp`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Collect {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    #[test]
+    fn one_dump_or_several_are_read_as_a_file_writes_them() {
+        assert_eq!(read("{}"), Collect::default());
+        assert_eq!(read(r#"{"dump":"before-kill"}"#).dump.all(), [Dump::BeforeKill]);
+        let several = read(r#"{"dump":["crashes",{"files":"{state}/*.dmp"}],"samples":"1s"}"#);
+        assert_eq!(several.dump.files().collect::<Vec<_>>(), ["{state}/*.dmp"]);
+        let text = serde_json::to_string(&several).expect("plain data");
+        assert_eq!(read(&text), several);
+        assert!(serde_json::from_str::<Collect>(r#"{"dump":"after"}"#).is_err());
+    }
+
+    #[test]
+    fn two_who_would_trace_the_same_process_are_refused() {
+        assert!(read(r#"{"dump":["before-kill","crashes"]}"#).problem().is_some());
+        assert!(read(r#"{"dump":{"files":""}}"#).problem().is_some());
+        assert_eq!(read(r#"{"dump":["crashes",{"files":"*.dmp"}]}"#).problem(), None);
+    }
+}
