@@ -3,6 +3,7 @@
 use crate::arguments::{Arguments, Completions, Doctor, Format, Man, Recover, Verify};
 use crate::commands::{Failure, shown_path};
 use clap::CommandFactory;
+use killpoint_harness::attach::is_attached;
 use killpoint_harness::doctor::{examine, page};
 use killpoint_harness::explore::replay::locate_run;
 use killpoint_harness::recover::{RecoverError, interrupted_runs};
@@ -17,6 +18,13 @@ pub fn mention_interrupted(out: &Path) {
     for (folder, undone) in interrupted_runs(out) {
         let run = shown_path(folder.path());
         let recover = if undone { "" } else { "; `killpoint recover` clears up after it" };
+        if is_attached(&folder) {
+            eprintln!(
+                "killpoint: run {}, which was attached, was interrupted{recover}",
+                folder.id()
+            );
+            continue;
+        }
         eprintln!(
             "killpoint: run {} was interrupted: `killpoint resume {run}` goes on{recover}",
             folder.id()
@@ -58,6 +66,9 @@ fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
     let run = folder.id();
     match recovered.ended {
         true => println!("Run {run} is complete."),
+        false if is_attached(folder) => {
+            println!("Run {run}, which was attached, was interrupted; it is not resumed.");
+        }
         false => println!(
             "Run {run} was interrupted; `killpoint resume {}` goes on with it.",
             shown_path(folder.path())

@@ -280,6 +280,10 @@ fn an_attached_process_goes_on_whenever_the_tool_is_killed() {
             thread::sleep(Duration::from_millis(1));
         }
         assert!(target.is_alive(), "moment {moment}: it goes on");
+        let recovered = world.killpoint().args(["recover", "--out"]).arg(world.out()).output();
+        let recovered = recovered.expect("it starts");
+        assert_eq!(recovered.status.code(), Some(0), "moment {moment}: {recovered:?}");
+        assert!(!stdout(&recovered).contains("killpoint resume"), "moment {moment}: {recovered:?}");
     }
 }
 
