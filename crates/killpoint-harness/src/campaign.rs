@@ -5,7 +5,8 @@
 //! supervisor and workload), `supervisor` (the process that keeps the target up), `trial` (one trial
 //! from start to verdict), `position` (where a strike stands, and getting there again), `state` (what is known of the target), `waiting` (for moments and triggers),
 //! `strike` (one fault on the processes that it is meant for), `judging` (invariants), `activities` (what a
-//! scenario does by itself), `continuous` (what is asked meanwhile), `objectives`.
+//! scenario does by itself), `continuous` (what is asked meanwhile), `points` (strikes that come by
+//! themselves) with `interception` (the interceptor's other end) and `probing`, `objectives`.
 //!
 //! The target runs below a supervisor of its own process, so that either may be killed: the end of the
 //! supervisor's standard input stops everything, and a watchdog lifts what lasts.
