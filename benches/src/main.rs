@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|g|h|i|all]... [--quick]`.
+//! Benchmarks: `cargo run --release -p benches -- [a|b|c|d|e|f|g|h|i|j|k|all]... [--quick]`.
 //!
 //! `--case NAME` (repeatable) measures only these cases in `a`.
 //!
@@ -6,6 +6,7 @@
 //! machine and its load; the ratios are what counts. `docs/benchmarks.md` says what each row means.
 
 mod campaign;
+mod experiments;
 mod growth;
 mod killer;
 mod machine;
@@ -17,6 +18,7 @@ mod programs;
 mod recording;
 mod restart;
 mod selection;
+mod soak;
 mod strikes;
 mod table;
 mod workload;
@@ -64,6 +66,8 @@ const BENCHMARKS: &[(&str, Benchmark)] = &[
     ("g", Benchmark::Library(selection::run)),
     ("h", Benchmark::Library(strikes::run)),
     ("i", Benchmark::Binaries(restart::run)),
+    ("j", Benchmark::Binaries(experiments::run)),
+    ("k", Benchmark::Binaries(soak::run)),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -93,7 +97,7 @@ fn main() -> Result<ExitCode> {
     let is_known =
         |name: &String| name == "all" || BENCHMARKS.iter().any(|(known, _)| known == name);
     if let Some(unknown) = arguments.iter().find(|name| !is_known(name)) {
-        bail!("`{unknown}`: name benchmarks a to i, or `all`; `--quick` takes less time");
+        bail!("`{unknown}`: name benchmarks a to k, or `all`; `--quick` takes less time");
     }
     let all = arguments.is_empty() || arguments.iter().any(|name| name == "all");
     let wanted = |name: &str| all || arguments.iter().any(|argument| argument == name);

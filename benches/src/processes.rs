@@ -67,17 +67,48 @@ impl Processes {
     }
 
     fn ours(&self, first: u32) -> Vec<u32> {
-        let mut open = vec![first];
-        let mut found = Vec::new();
-        while let Some(process) = open.pop() {
-            open.extend(children(process));
-            let executes = fs::read_link(format!("/proc/{process}/exe"));
-            if executes.is_ok_and(|path| path == self.binary) {
-                found.push(process);
-            }
-        }
-        found
+        executing(first, &self.binary)
     }
+}
+
+/// What a process holds at a moment.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// What it is, by its arguments.
+    pub name: String,
+    /// What is resident of it, kB.
+    pub resident_kb: u64,
+    /// Its open descriptors.
+    pub descriptors: usize,
+}
+
+/// What the processes at and below one hold that execute this file.
+pub fn held(first: u32, binary: &Path) -> BTreeMap<u32, Held> {
+    let one = |process: u32| {
+        let directory = format!("/proc/{process}");
+        let words = fs::read_to_string(format!("{directory}/cmdline")).ok()?;
+        let name = match words.split('\0').nth(1) {
+            Some(word) if process != first => format!("{word} ({process})"),
+            _ => "killpoint".to_owned(),
+        };
+        let resident = megabytes(&format!("{directory}/status"), "VmRSS:") * 1_000.0;
+        let descriptors = fs::read_dir(format!("{directory}/fd")).ok()?.count();
+        Some((process, Held { name, resident_kb: resident as u64, descriptors }))
+    };
+    executing(first, binary).into_iter().filter_map(one).collect()
+}
+
+fn executing(first: u32, binary: &Path) -> Vec<u32> {
+    let mut open = vec![first];
+    let mut found = Vec::new();
+    while let Some(process) = open.pop() {
+        open.extend(children(process));
+        let executes = fs::read_link(format!("/proc/{process}/exe"));
+        if executes.is_ok_and(|path| path == binary) {
+            found.push(process);
+        }
+    }
+    found
 }
 
 fn children(process: u32) -> Vec<u32> {

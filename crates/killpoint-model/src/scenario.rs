@@ -18,7 +18,7 @@ use crate::objective::Objectives;
 use crate::seed::Seed;
 use crate::selector::Who;
 use crate::span::Span;
-use crate::supervision::Command;
+use crate::supervision::{Command, Probe};
 use crate::trigger::Trigger;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -228,6 +228,17 @@ impl Scenario {
             && self.faults.iter().all(|rule| matches!(rule.r#do, Fault::Activities(_)))
     }
 
+    /// Whether a trigger or an invariant looks for lines that the target prints.
+    pub fn reads_lines(&self) -> bool {
+        let in_triggers = self.faults.iter().any(|rule| matches!(rule.when, Trigger::LogLine(_)));
+        let by = |invariant: &Invariant| match invariant {
+            Invariant::ProbeAnswers(it) => matches!(it.by, Probe::LogLine(_)),
+            Invariant::RecoveryShown(it) => matches!(it.by, Probe::LogLine(_)),
+            _ => false,
+        };
+        in_triggers || self.invariants.iter().any(by)
+    }
+
     /// The name of a rule, by its index.
     pub fn rule_name(&self, index: usize) -> String {
         let named = self.faults.get(index).and_then(|rule| rule.name.clone());
@@ -288,6 +299,15 @@ pub(crate) mod tests {
         let text = serde_json::to_string(&scenario).expect("plain data");
         assert_eq!(read(&text), scenario);
         assert_eq!(scenario.timeouts, Timeouts::default());
+    }
+
+    #[test]
+    fn lines_are_read_where_a_trigger_or_an_invariant_needs_them() {
+        assert!(!read(NOTES).reads_lines());
+        let line = r#"{"log-line": {"pattern": "^saved"}}"#;
+        assert!(read(&NOTES.replace(r#"{"at": ["1s", "2s"]}"#, line)).reads_lines());
+        let shown = r#"{"recovery-shown": {"by": {"log-line": "recovered"}}}"#;
+        assert!(read(&NOTES.replace(r#"{"acked-is-durable": {}}"#, shown)).reads_lines());
     }
 
     #[test]

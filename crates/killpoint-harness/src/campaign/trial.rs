@@ -348,7 +348,10 @@ impl Trial<'_, '_> {
         self.collecting.snapshots.before(number, &self.world.states);
         self.note_strike(number);
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
-        self.marks = self.world.marks();
+        // Each life has files of its own, and nobody counts them for nothing.
+        if self.stage.plan.scenario.reads_lines() {
+            self.marks = self.world.marks();
+        }
         let invariants = &self.stage.plan.scenario.invariants;
         let hold = invariants.iter().any(|it| it.is_judged_at(JudgeAt::AtStrike));
         let dumps = self.collecting.dumps_before_kill.then_some(self.collecting.dumps.as_path());

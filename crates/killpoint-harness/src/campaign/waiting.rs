@@ -40,8 +40,12 @@ impl Trial<'_, '_> {
 
     /// Lets time pass.
     pub(super) fn pass(&mut self, until: Instant) -> Result<Wait, CampaignError> {
-        let limit = until.saturating_duration_since(Instant::now()) + LOOK_INTERVAL;
-        self.wait(limit, |_| Instant::now() >= until)
+        let limit = until.saturating_duration_since(Instant::now());
+        match self.wait(limit, |_| Instant::now() >= until)? {
+            // The moment may come between the question and the look at the time.
+            Wait::Late if Instant::now() >= until => Ok(Wait::Done),
+            ended => Ok(ended),
+        }
     }
 
     /// Looks at what happens until something is so. Faults whose time is over are lifted meanwhile.
@@ -60,10 +64,12 @@ impl Trial<'_, '_> {
             if is_so(self) {
                 return Ok(Wait::Done);
             }
-            if since.elapsed() >= limit {
+            let left = limit.saturating_sub(since.elapsed());
+            if left.is_zero() {
                 return Ok(Wait::Late);
             }
-            if let Some(ended) = self.look(LOOK_INTERVAL)? {
+            // A short time is no longer than it is meant to be.
+            if let Some(ended) = self.look(LOOK_INTERVAL.min(left))? {
                 return Ok(ended);
             }
         }
