@@ -22,3 +22,5 @@ pub mod scenario;
 pub mod store;
 pub mod target;
 pub mod triage;
+#[cfg(feature = "upload")]
+pub mod upload;

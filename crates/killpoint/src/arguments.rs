@@ -62,6 +62,8 @@ pub enum Command {
     Demo(Demo),
     /// Write, watch for or read minidumps.
     Dump(Dump),
+    /// Send the crashes of a run to a receiver that speaks the protocol of Sentry.
+    Upload(Upload),
     /// Try out what this machine offers.
     Doctor(Doctor),
     /// Print completions for a shell.
@@ -365,6 +367,35 @@ pub struct Dump {
     /// The file of the dump, or the directory of the dumps of `--watch`.
     #[arg(long, value_name = "PATH")]
     pub to: Option<PathBuf>,
+}
+
+/// Flags of `upload`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  killpoint upload 7f3a12 --dsn https://KEY@sentry.example/5
+  killpoint upload 7f3a12 --dry-run
+
+Nothing is ever uploaded but by this command. What looks like a secret is taken out of texts; a dump holds
+the memory of the process as it was: --without-dumps leaves it here.")]
+pub struct Upload {
+    /// The run's id or folder.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// The receiver's project [default: the variable SENTRY_DSN].
+    #[arg(long, value_name = "URL")]
+    pub dsn: Option<String>,
+    /// Only the crash of this id; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub crash: Vec<String>,
+    /// Leave the dumps here.
+    #[arg(long)]
+    pub without_dumps: bool,
+    /// Say what would be uploaded.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where the folders of runs lie.
+    #[arg(long, value_name = "DIR", default_value = ".killpoint")]
+    pub out: PathBuf,
 }
 
 /// Flags of `demo-store`.

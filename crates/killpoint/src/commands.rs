@@ -6,7 +6,7 @@ use crate::arguments::{
 };
 use crate::{
     attach, campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep,
-    within,
+    upload, within,
 };
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
@@ -93,6 +93,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Audit(Audit::Verify(flags)) => upkeep::verify(&flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Dump(flags) => dump::run(&flags),
+        Command::Upload(flags) => upload::run(&flags),
         Command::Doctor(flags) => upkeep::doctor(&flags),
         Command::Completions(flags) => upkeep::completions(&flags),
         Command::Man(flags) => upkeep::man(&flags),

@@ -12,6 +12,7 @@ mod scenario;
 mod several;
 mod supervise;
 mod upkeep;
+mod upload;
 mod within;
 
 use clap::Parser;

@@ -35,6 +35,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("doctor", &[]),
     ("interrupt", &[]),
     ("job", &[]),
+    ("upload", &["store"]),
     ("processes", &[]),
     ("injector", &["processes", "recover"]),
     ("target", &[]),

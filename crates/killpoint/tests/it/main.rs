@@ -31,3 +31,5 @@ mod supervise;
 mod support;
 mod surroundings;
 mod taskwarrior;
+#[cfg(feature = "upload")]
+mod uploads;
