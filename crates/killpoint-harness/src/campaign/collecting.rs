@@ -62,10 +62,7 @@ impl Collecting {
     }
 
     /// Follows the supervisor, which waits for it where crashes are to be dumped.
-    #[cfg_attr(
-        not(feature = "dumps"),
-        expect(clippy::unnecessary_wraps, unused_variables, reason = "only dumps need it")
-    )]
+    #[cfg_attr(not(feature = "dumps"), expect(unused_variables, reason = "only dumps need it"))]
     pub(super) fn follow(
         &mut self,
         scenario: &Scenario,

@@ -9,7 +9,9 @@ use super::tell;
 use super::trial::Trial;
 use crate::collector::logs;
 use killpoint_model::crash::{Crash, DumpFile, DumpedBy};
+#[cfg(feature = "dumps")]
 use killpoint_model::event::Event;
+#[cfg(feature = "dumps")]
 use killpoint_model::report::NotCovered;
 use killpoint_model::trial::TrialEvent;
 use std::fs;
@@ -159,12 +161,12 @@ impl Trial<'_, '_> {
     }
 
     #[cfg(not(feature = "dumps"))]
-    #[expect(clippy::unnecessary_wraps, reason = "only dumps can fail")]
     fn caught(&mut self) -> Result<Vec<(i32, Result<Dumped, String>)>, CampaignError> {
         Ok(Vec::new())
     }
 
-    pub(super) fn not_covered(&mut self, reason: String) -> Result<(), CampaignError> {
+    #[cfg(feature = "dumps")]
+    fn not_covered(&mut self, reason: String) -> Result<(), CampaignError> {
         let gap = NotCovered { file: "*".to_owned(), reason, needed: false };
         Ok(self.stage.journalist.tell(Event::NotCovered(gap))?)
     }

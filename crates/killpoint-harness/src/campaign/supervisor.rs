@@ -113,6 +113,7 @@ impl Supervisor {
     }
 
     /// The number of the process that was started: the guardian. None where nothing is supervised.
+    #[cfg(feature = "dumps")]
     pub(super) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
