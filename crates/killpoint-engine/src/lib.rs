@@ -22,6 +22,7 @@ pub mod identity;
 pub mod image;
 mod intercept;
 pub mod materialise;
+pub mod memory;
 mod naming;
 pub mod own_mounts;
 pub mod probe;

@@ -225,6 +225,8 @@ fn run(
     // They learn the recording while the states are planned.
     judges.have(options.jobs_in(local.containment))?;
     let plan = plan::plan(options, local, &recorded, journalist)?;
+    // What the walk over the recording needed lies between what is kept.
+    killpoint_engine::memory::give_back();
     if plan.points == 0 {
         let text = "the command changed nothing in its state: there is no point to strike at";
         return Ok(Reached::Nothing(text.to_owned()));

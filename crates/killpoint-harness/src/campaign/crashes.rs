@@ -37,6 +37,9 @@ struct Dumped {
     stack: Option<killpoint_model::crash::Stack>,
 }
 
+/// A process that crashed, and its dump or why there is none.
+type Caught = (i32, Result<Dumped, String>);
+
 impl Trial<'_, '_> {
     /// Tells of every crash.
     pub(super) fn tell_crashes(&mut self, once: &Try<'_>) -> Result<(), CampaignError> {
@@ -144,7 +147,7 @@ impl Trial<'_, '_> {
     }
 
     #[cfg(feature = "dumps")]
-    fn caught(&mut self) -> Result<Vec<(i32, Result<Dumped, String>)>, CampaignError> {
+    fn caught(&mut self) -> Result<Vec<Caught>, CampaignError> {
         let (caught, problem) = self.collecting.caught();
         if let Some(problem) = problem {
             self.not_covered(format!("crashes could not be watched for: {problem}"))?;
@@ -161,7 +164,7 @@ impl Trial<'_, '_> {
     }
 
     #[cfg(not(feature = "dumps"))]
-    fn caught(&mut self) -> Result<Vec<(i32, Result<Dumped, String>)>, CampaignError> {
+    fn caught(&mut self) -> Result<Vec<Caught>, CampaignError> {
         Ok(Vec::new())
     }
 

@@ -316,6 +316,8 @@ fn run_first(
     if local.checker != Checker::BuiltIn {
         judges.have(1)?;
         judges.ask(0, &Question::initial())?;
+        // The others, too: a worker keeps what this process holds when it is made, which is little yet.
+        judges.have(options.jobs_in(local.containment))?;
         if !side_by_side {
             before = Some(judges.answer_of(0)?);
         }

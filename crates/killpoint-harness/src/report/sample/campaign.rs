@@ -50,7 +50,7 @@ fn crash(trial: u64, name: &str) -> Crash {
         trial,
         attempt: 1,
         rerun_of: None,
-        strike: (trial % 2 == 0).then_some(1),
+        strike: trial.is_multiple_of(2).then_some(1),
         process: name.to_owned(),
         life: 1,
         pid: 7,
