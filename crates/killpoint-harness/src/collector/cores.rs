@@ -98,12 +98,12 @@ mod tests {
         let process = Process {
             pid: 7,
             program: "/usr/bin/a-very-long-name-of-a-program",
-            directory: Path::new("/work"),
+            directory: Path::new("/srv"),
         };
         for (pattern, uses_pid, expect) in [
-            ("core", false, Some("/work/core")),
-            ("core", true, Some("/work/core.7")),
-            ("core.%p", true, Some("/work/core.7")),
+            ("core", false, Some("/srv/core")),
+            ("core", true, Some("/srv/core.7")),
+            ("core.%p", true, Some("/srv/core.7")),
             ("/cores/%e-%p%%", false, Some("/cores/a-very-long-nam-7%")),
             ("|/usr/lib/systemd-coredump %P", false, None),
             ("core.%t", false, None),
