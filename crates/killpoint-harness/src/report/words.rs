@@ -284,10 +284,15 @@ pub fn campaign_title(report: &Report) -> Option<String> {
     (!title.is_empty()).then(|| visible(title))
 }
 
-/// How many trials of a scenario got which verdict: `violated in 2 of 10 trials, 1 unknown`.
+/// How many trials of a scenario got which verdict: `violated in 2 of 10 trials, 1 unknown`, or
+/// `all 10 trials held`.
 pub fn trial_counts(campaign: &CampaignReport) -> String {
     let total = campaign.total();
     let tries = count(total.tries, "trial");
+    if total.tries > 0 && total.violated + total.unknown + total.known == 0 {
+        let all = if total.tries > 1 { "all " } else { "" };
+        return format!("{all}{tries} held");
+    }
     let known =
         if total.known > 0 { format!(", {} known", thousands(total.known)) } else { String::new() };
     format!(
