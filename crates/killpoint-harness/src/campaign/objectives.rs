@@ -6,6 +6,7 @@ use super::prepare::{CampaignError, Options};
 use super::{release, tell};
 use crate::explore::Journalist;
 use crate::store::RunFolder;
+use killpoint_model::invariant::Invariant;
 use killpoint_model::objective::{Distribution, Measurement, Objectives};
 use killpoint_model::plan::Plan;
 use killpoint_model::report::CampaignReport;
@@ -25,18 +26,24 @@ pub(super) fn judge(
     let release = release::of(folder.path(), version, &measured);
     tell(journalist, TrialEvent::Release(release))?;
     let measured = journalist.report().campaign.clone().unwrap_or_default();
-    let measurements = measure(&plan.scenario.objectives, &measured);
+    let reads_back = |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_));
+    let is_read_back = plan.scenario.invariants.iter().any(reads_back);
+    let measurements = measure(&plan.scenario.objectives, &measured, is_read_back);
     for measurement in &measurements {
         tell(journalist, TrialEvent::Measured(measurement.clone()))?;
     }
     Ok(measurements)
 }
 
-fn measure(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
+fn measure(
+    objectives: &Objectives,
+    measured: &CampaignReport,
+    is_read_back: bool,
+) -> Vec<Measurement> {
     let broken = rate(measured.broken(), measured.fired());
     let mut all = vec![
         Measurement::of("strikes that broke a promise", broken),
-        data_loss(objectives, measured),
+        data_loss(objectives, measured, is_read_back),
     ];
     all.extend(recovery_time(objectives, measured));
     all.extend(unsaved_restored(objectives, measured));
@@ -62,7 +69,19 @@ fn at_most<T: PartialOrd + Copy>(
     }
 }
 
-fn data_loss(objectives: &Objectives, measured: &CampaignReport) -> Measurement {
+/// Where nobody reads back what was acknowledged, nothing lost is nothing known.
+fn data_loss(
+    objectives: &Objectives,
+    measured: &CampaignReport,
+    is_read_back: bool,
+) -> Measurement {
+    if !is_read_back {
+        let nothing = Measurement::of("data-loss", "no acked-is-durable reads back");
+        return match objectives.data_loss {
+            Some(most) => nothing.not_measured(format!("at most {most} acknowledged values")),
+            None => nothing,
+        };
+    }
     let lost = measured.tallies.iter().map(|tally| tally.keys_lost).sum();
     at_most("data-loss", objectives.data_loss, lost, |number| {
         format!("{number} acknowledged values")
@@ -221,7 +240,7 @@ mod tests {
     #[test]
     fn only_what_is_worse_than_wanted_is_missed() {
         let wanted = objectives(r#"{"recovery-time":{"mean":"3s","max":"4s"},"restarts":2}"#);
-        let all = measure(&wanted, &recoveries(vec![(900_000, 1_000_000), (0, 4_000_001)]));
+        let all = measure(&wanted, &recoveries(vec![(900_000, 1_000_000), (0, 4_000_001)]), true);
         let missed: Vec<&Measurement> = all.iter().filter(|it| it.is_missed()).collect();
         let [missed] = missed.as_slice() else { panic!("{all:?}") };
         assert_eq!(missed.objective, "recovery-time max");
@@ -231,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_is_measured_all_the_same() {
-        let all = measure(&Objectives::default(), &recoveries(vec![(1_000, 2_000)]));
+        let all = measure(&Objectives::default(), &recoveries(vec![(1_000, 2_000)]), true);
         let names: Vec<&str> = all.iter().map(|it| it.objective.as_str()).collect();
         for name in ["data-loss", "recovery-time p95", "restarts"] {
             assert!(names.contains(&name), "{names:?}");
@@ -276,7 +295,7 @@ mod tests {
         let release = Some(release);
         let measured = CampaignReport { release, crash_count, ..CampaignReport::default() };
         let text = r#"{"crash-budget":{"per-release":2,"per-hour":6},"observability":80}"#;
-        let all = measure(&objectives(text), &measured);
+        let all = measure(&objectives(text), &measured, true);
         let of = |name: &str| all.iter().find(|it| it.objective == name).expect(name);
         assert!(of("crash-budget per-release").is_missed());
         assert_eq!(of("crash-budget per-release").measured, "3 own crashes in 2 runs of commit a");
@@ -286,9 +305,20 @@ mod tests {
 
     #[test]
     fn a_time_that_is_wanted_and_was_never_measured_is_open() {
-        let all = measure(&objectives(r#"{"recovery-time":{"p95":"1s"}}"#), &recoveries(vec![]));
+        let all =
+            measure(&objectives(r#"{"recovery-time":{"p95":"1s"}}"#), &recoveries(vec![]), true);
         let open: Vec<&str> =
             all.iter().filter(|it| it.is_open()).map(|it| it.objective.as_str()).collect();
         assert_eq!(open, ["recovery-time p95"]);
+    }
+
+    #[test]
+    fn what_nobody_reads_back_is_no_measure_of_lost_data() {
+        let wanted = objectives(r#"{"data-loss":0}"#);
+        let unread = &measure(&wanted, &CampaignReport::default(), false)[1];
+        let read = &measure(&wanted, &CampaignReport::default(), true)[1];
+        assert_eq!(unread.measured, "no acked-is-durable reads back");
+        assert_ne!(unread.met, Some(true), "{unread:?}");
+        assert_eq!(read.met, Some(true), "{read:?}");
     }
 }
