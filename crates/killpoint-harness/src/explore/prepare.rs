@@ -28,6 +28,8 @@ const QUIET: Duration = Duration::from_millis(250);
 const STOP: Duration = Duration::from_secs(5);
 /// Variables that take an interpreter's seed for hashing. Other interpreters have none.
 const HASH_SEEDS: [&str; 2] = ["PYTHONHASHSEED", "PERL_HASH_SEED"];
+/// Most judges side by side: each is a process that holds the state.
+const JOBS_MAX: usize = 256;
 /// Most threads of a target.
 const THREADS_MAX: usize = 2_000;
 
@@ -56,10 +58,10 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     let journal = starting_journal(options)?;
     let steps = read_steps(options)?;
     let one_shot = OneShot::from_intents(&options.intents)?;
-    if options.jobs == 0 || options.recordings < 2 {
-        return Err(ExploreError::Usage(
-            "--jobs must be at least 1 and --recordings at least 2".to_owned(),
-        ));
+    if !(1..=JOBS_MAX).contains(&options.jobs) || options.recordings < 2 {
+        return Err(ExploreError::Usage(format!(
+            "--jobs must be at least 1 and at most {JOBS_MAX}, --recordings at least 2"
+        )));
     }
     if options.idempotent && options.checker == Checker::BuiltIn {
         let text =

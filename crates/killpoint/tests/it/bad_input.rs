@@ -224,9 +224,13 @@ fn a_bad_baseline_is_named() {
 #[test]
 fn numbers_that_make_no_sense_are_refused() {
     let world = World::new();
-    for (flag, value) in
-        [("--recordings", "1"), ("--jobs", "0"), ("--seed", "dice"), ("--timeout", "soon")]
-    {
+    for (flag, value) in [
+        ("--recordings", "1"),
+        ("--jobs", "0"),
+        ("--jobs", "100000"),
+        ("--seed", "dice"),
+        ("--timeout", "soon"),
+    ] {
         let mut command = world.explore();
         refused(&world, with_true(command.args([flag, value])), &[flag]);
     }
