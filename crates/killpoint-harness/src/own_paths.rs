@@ -3,7 +3,6 @@
 
 use killpoint_engine::own_mounts::Bind;
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -94,10 +93,7 @@ pub fn check(own: &[PathBuf], copies: &Path) -> Result<(), String> {
         if own.iter().filter(|other| *other == path).count() > 1 {
             return Err(format!("{} is named twice", path.display()));
         }
-        let canonical = |path: &Path| -> io::Result<PathBuf> { path.canonicalize() };
-        if let (Ok(path), Ok(copies)) = (canonical(path), canonical(copies))
-            && copies.starts_with(&path)
-        {
+        if real(copies).starts_with(real(path)) {
             return Err(format!(
                 "{} holds the folders of runs ({}): give another --out",
                 path.display(),
@@ -106,6 +102,16 @@ pub fn check(own: &[PathBuf], copies: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A path without links in it, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (ancestor.canonicalize(), path.strip_prefix(ancestor)) {
+            return real.join(rest);
+        }
+    }
+    path.to_owned()
 }
 
 #[cfg(test)]
@@ -139,5 +145,6 @@ mod tests {
         assert!(check(&["/a", "/a/b"], "/nowhere").is_err_and(|why| why.contains("lies in")));
         assert!(check(&["/a", "/a"], "/nowhere").is_err_and(|why| why.contains("twice")));
         assert!(check(&["/"], "/tmp").is_err_and(|why| why.contains("--out")));
+        assert!(check(&["/tmp"], "/tmp/not-there/yet").is_err_and(|why| why.contains("--out")));
     }
 }

@@ -2,7 +2,7 @@
 
 mod measurement;
 
-pub use measurement::{Distribution, Measurement};
+pub use measurement::{Distribution, Measurement, NOT_READ_BACK};
 
 use crate::selector::Percent;
 use crate::span::Span;

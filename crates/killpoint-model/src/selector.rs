@@ -61,6 +61,27 @@ pub struct Selector {
     pub children_of: Option<Box<Selector>>,
 }
 
+impl Selector {
+    /// Whether anything is asked, and nothing of it is empty: an empty text would select every process.
+    pub fn asks_something(&self) -> bool {
+        let texts = [
+            self.cmdline.as_ref().map(Pattern::to_string),
+            self.executable.clone(),
+            self.comm.clone(),
+            self.user.clone(),
+            self.cgroup.clone(),
+            self.environment.clone(),
+        ];
+        let is_said = texts.iter().flatten().next().is_some()
+            || self.pid.is_some()
+            || self.port.is_some()
+            || self.depth.is_some()
+            || self.children_of.is_some();
+        let is_whole = texts.iter().flatten().all(|text| !text.is_empty());
+        is_said && is_whole && self.children_of.as_ref().is_none_or(|it| it.asks_something())
+    }
+}
+
 /// The words of a selector on the command line, as an error names them.
 const WORDS: &str = "cmdline:PATTERN, executable:PATH, comm:NAME, pid:NUMBER, port:NUMBER, \
                      user:NAME, cgroup:PATH, environment:NAME[=VALUE], depth:NUMBER or \

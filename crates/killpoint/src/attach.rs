@@ -111,7 +111,7 @@ pub fn roulette(flags: &Roulette, named: Named) -> Result<Outcome, Failure> {
     let ended = attach::run(&options, &mut |step| progress.show(step));
     progress.clear();
     let ended = ended?;
-    print_report(&ended.report, &ended.folder, flags.format);
+    print_report(&ended.report, &ended.folder, flags.format)?;
     Ok(ended.report.result)
 }
 

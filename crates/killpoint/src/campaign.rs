@@ -130,7 +130,7 @@ fn directory_of_plan(path: &Path) -> PathBuf {
 fn carry_out(plan: &Plan, options: &Options, format: Format) -> Result<Outcome, Failure> {
     upkeep::mention_interrupted(&options.out);
     let ended = watched(format, |watch| campaign::run(plan, options, watch))?;
-    print_report(&ended.report, &ended.folder, format);
+    print_report(&ended.report, &ended.folder, format)?;
     Ok(ended.report.result)
 }
 
@@ -189,7 +189,7 @@ pub fn replay(folder: &RunFolder, flags: &Replay, trial: u32) -> Result<Outcome,
 pub fn resume(folder: RunFolder, flags: &Resume) -> Result<Outcome, Failure> {
     let again = again(&flags.out)?;
     let ended = watched(flags.format, |watch| campaign::resume(folder, again, watch))?;
-    print_report(&ended.report, &ended.folder, flags.format);
+    print_report(&ended.report, &ended.folder, flags.format)?;
     Ok(ended.report.result)
 }
 

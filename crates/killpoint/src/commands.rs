@@ -5,8 +5,8 @@ use crate::arguments::{
     ScopeName,
 };
 use crate::{
-    attach, campaign, demo, demo_store, dump, interrupt, scenario, several, supervise, upkeep,
-    upload, within,
+    attach, campaign, demo, demo_store, dump, interrupt, output, scenario, several, supervise,
+    upkeep, upload,
 };
 use anyhow::anyhow;
 use killpoint_engine::record::{Mechanism, Scope};
@@ -97,7 +97,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Doctor(flags) => upkeep::doctor(&flags),
         Command::Completions(flags) => upkeep::completions(&flags),
         Command::Man(flags) => upkeep::man(&flags),
-        Command::Within(flags) => Err(within::run(&flags)),
+        Command::Within(_) => unreachable!("it became another program, or ended"),
         Command::DemoStore(flags) => Ok(demo_store::run(&flags).map(|()| Outcome::Pass)?),
     }
 }
@@ -162,7 +162,7 @@ fn run_explore(flags: Explore) -> Result<Outcome, Failure> {
     let options = options(flags)?;
     upkeep::mention_interrupted(&options.out);
     let explored = explore_watched(&options, format == Format::Human)?;
-    print_report(&explored.report, &explored.folder, format);
+    print_report(&explored.report, &explored.folder, format)?;
     Ok(explored.report.result)
 }
 
@@ -191,7 +191,7 @@ fn run_resume(flags: &Resume) -> Result<Outcome, Failure> {
     let explored = resume(folder, environment, interrupt, &mut |step| progress.show(step));
     progress.clear();
     let explored = explored?;
-    print_report(&explored.report, &explored.folder, flags.format);
+    print_report(&explored.report, &explored.folder, flags.format)?;
     Ok(explored.report.result)
 }
 
@@ -204,13 +204,15 @@ pub fn summary_text(report: &Findings, folder: &RunFolder) -> String {
 }
 
 /// Prints the report of a run.
-pub fn print_report(report: &Findings, folder: &RunFolder, format: Format) {
+///
+/// # Errors
+/// If it could not be written.
+pub fn print_report(report: &Findings, folder: &RunFolder, format: Format) -> std::io::Result<()> {
     let text = match format {
         Format::Json => json::document(report),
         Format::Human => summary_text(report, folder),
     };
-    // A reader that has gone away is no reason to fail.
-    let _ = stdout().write_all(text.as_bytes());
+    output::result(&text)
 }
 
 /// A path as short as it can be, from here.
@@ -289,6 +291,6 @@ fn run_report(flags: &Report) -> Result<Outcome, Failure> {
     }
     let report = Findings::of_log(&events);
     killpoint_harness::report::write_all(&folder, &report)?;
-    print_report(&report, &folder, flags.format);
+    print_report(&report, &folder, flags.format)?;
     Ok(report.result)
 }

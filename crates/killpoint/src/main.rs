@@ -8,6 +8,7 @@ mod demo;
 mod demo_store;
 mod dump;
 mod interrupt;
+mod output;
 mod scenario;
 mod several;
 mod supervise;
@@ -28,11 +29,16 @@ fn main() -> ExitCode {
             return ExitCode::from(outcome.exit_code());
         }
     };
+    if let arguments::Command::Within(flags) = &arguments.command {
+        let (error, status) = within::run(flags);
+        output::say(&format!("killpoint: {error:#}"));
+        return ExitCode::from(status);
+    }
     // A panic is a defect of ours, and has its own exit code.
     match std::panic::catch_unwind(|| commands::run(arguments)) {
         Ok(Ok(outcome)) => ExitCode::from(outcome.exit_code()),
         Ok(Err(error)) => {
-            eprintln!("killpoint: {:#}", error.error);
+            output::say(&format!("killpoint: {:#}", error.error));
             ExitCode::from(error.outcome.exit_code())
         }
         Err(_) => ExitCode::from(Outcome::InternalError.exit_code()),

@@ -1,8 +1,8 @@
 //! `killpoint plan` and `killpoint schema`: scenarios without carrying them out.
 
 use crate::arguments::{Format, Import, Plan as PlanFlags, ScenarioFlags};
-use crate::campaign;
 use crate::commands::Failure;
+use crate::{campaign, output};
 use killpoint_harness::scenario::{FileError, Given, import, read, schema};
 use killpoint_model::fault::Fault;
 use killpoint_model::plan::{CrashPoints, Plan, PlanError, PlannedStrike};
@@ -58,7 +58,7 @@ pub fn load(flags: &ScenarioFlags) -> Result<Scenario, Failure> {
 pub fn plan(flags: &PlanFlags) -> Result<Outcome, Failure> {
     let mut plan = Plan::make(load(&flags.scenario)?, CrashPoints::default())?;
     if plan.awaits_recording() && !flags.check {
-        eprintln!("the target runs twice on copies, undisturbed, to record its crash points");
+        output::say("the target runs twice on copies, undisturbed, to record its crash points");
         let directory = flags.scenario.scenario.parent().unwrap_or(Path::new(""));
         plan = campaign::record(&plan, directory)?;
     }
@@ -71,7 +71,7 @@ pub fn plan(flags: &PlanFlags) -> Result<Outcome, Failure> {
         }
         (false, Format::Human) => shown(&plan),
     };
-    stdout().write_all(text.as_bytes())?;
+    output::result(&text)?;
     Ok(Outcome::Pass)
 }
 
@@ -82,10 +82,10 @@ pub fn plan(flags: &PlanFlags) -> Result<Outcome, Failure> {
 pub fn print_import(flags: &Import) -> Result<Outcome, Failure> {
     let imported = import(&flags.experiment, &given(&flags.set)?)?;
     for note in &imported.notes {
-        eprintln!("killpoint: note: {note}");
+        output::say(&format!("killpoint: note: {note}"));
     }
     let text = serde_json::to_string_pretty(&imported.scenario).expect("plain data") + "\n";
-    stdout().write_all(text.as_bytes())?;
+    output::result(&text)?;
     Ok(Outcome::Pass)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::arguments::{Compare, Format, Triage};
 use crate::commands::Failure;
+use crate::output;
 use anyhow::anyhow;
 use killpoint_harness::comparison::{self, Comparison};
 use killpoint_harness::explore::replay::locate_run;
@@ -10,7 +11,6 @@ use killpoint_harness::triage;
 use killpoint_model::Outcome;
 use killpoint_model::report::Report;
 use std::collections::BTreeSet;
-use std::io::{Write, stdout};
 use std::path::Path;
 
 /// `killpoint triage`.
@@ -27,11 +27,16 @@ pub fn triage(flags: &Triage) -> Result<Outcome, Failure> {
             folders.push(folder);
         }
     }
+    for folder in &folders {
+        if read_events(folder)?.is_empty() {
+            return Err(no_events(folder));
+        }
+    }
     let triage = triage::triage(&folders)?;
-    print(match flags.format {
+    output::result(&match flags.format {
         Format::Human => triage::human(&triage),
         Format::Json => serde_json::to_string_pretty(&triage).expect("plain data") + "\n",
-    });
+    })?;
     Ok(Outcome::Pass)
 }
 
@@ -44,16 +49,16 @@ pub fn compare(flags: &Compare) -> Result<Outcome, Failure> {
         let folder = locate(run, &flags.out)?;
         let events = read_events(&folder)?;
         if events.is_empty() {
-            return Err(anyhow!("the event log of run {} has no events", folder.id()).into());
+            return Err(no_events(&folder));
         }
         Ok(Report::of_log(&events))
     };
     let (before, after) = (report(&flags.before)?, report(&flags.after)?);
     let comparison = Comparison::of(&before, &after).map_err(anyhow::Error::from)?;
-    print(match flags.format {
+    output::result(&match flags.format {
         Format::Human => comparison::human(&comparison),
         Format::Json => serde_json::to_string_pretty(&comparison).expect("plain data") + "\n",
-    });
+    })?;
     Ok(if comparison.is_worse() { Outcome::Violated } else { Outcome::Pass })
 }
 
@@ -62,7 +67,6 @@ fn locate(run: &str, out: &Path) -> Result<RunFolder, Failure> {
     Ok(locate_run(run, &here.join(out))?)
 }
 
-fn print(text: String) {
-    // A reader that has gone away is no reason to fail.
-    let _ = stdout().write_all(text.as_bytes());
+fn no_events(folder: &RunFolder) -> Failure {
+    anyhow!("the event log of run {} has no events", folder.id()).into()
 }

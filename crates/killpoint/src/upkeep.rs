@@ -2,6 +2,7 @@
 
 use crate::arguments::{Arguments, Completions, Doctor, Format, Man, Recover, Verify};
 use crate::commands::{Failure, shown_path};
+use crate::output;
 use clap::CommandFactory;
 use killpoint_harness::attach::is_attached;
 use killpoint_harness::doctor::{examine, page};
@@ -10,25 +11,27 @@ use killpoint_harness::recover::{RecoverError, interrupted_runs};
 use killpoint_harness::store::{RunFolder, StoreError, read_events};
 use killpoint_model::Outcome;
 use killpoint_model::event::Event;
-use std::io::{Write, stdout};
 use std::path::Path;
+
+/// Interrupted runs that are named before a new one; the others are counted.
+const INTERRUPTED_NAMED_MAX: usize = 3;
 
 /// Says, before a new run, which older ones were interrupted.
 pub fn mention_interrupted(out: &Path) {
-    for (folder, undone) in interrupted_runs(out) {
-        let run = shown_path(folder.path());
-        let recover = if undone { "" } else { "; `killpoint recover` clears up after it" };
-        if is_attached(&folder) {
-            eprintln!(
-                "killpoint: run {}, which was attached, was interrupted{recover}",
-                folder.id()
-            );
-            continue;
-        }
-        eprintln!(
-            "killpoint: run {} was interrupted: `killpoint resume {run}` goes on{recover}",
-            folder.id()
-        );
+    let interrupted = interrupted_runs(out);
+    for (folder, undone) in interrupted.iter().take(INTERRUPTED_NAMED_MAX) {
+        let (id, run) = (folder.id(), shown_path(folder.path()));
+        let recover = if *undone { "" } else { "; `killpoint recover` clears up after it" };
+        output::say(&match is_attached(folder) {
+            true => format!("killpoint: run {id}, which was attached, was interrupted{recover}"),
+            false => format!(
+                "killpoint: run {id} was interrupted: `killpoint resume {run}` goes on{recover}"
+            ),
+        });
+    }
+    let others = interrupted.len().saturating_sub(INTERRUPTED_NAMED_MAX);
+    if others > 0 {
+        output::say(&format!("killpoint: {others} earlier runs were interrupted, too"));
     }
 }
 
@@ -128,7 +131,7 @@ pub fn doctor(flags: &Doctor) -> Result<Outcome, Failure> {
             text + "\n"
         }
     };
-    print(text.as_bytes());
+    output::bytes(text.as_bytes())?;
     Ok(if examination.can_explore { Outcome::Pass } else { Outcome::Unknown })
 }
 
@@ -139,7 +142,7 @@ pub fn doctor(flags: &Doctor) -> Result<Outcome, Failure> {
 pub fn completions(flags: &Completions) -> Result<Outcome, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(flags.shell, &mut Arguments::command(), "killpoint", &mut text);
-    print(&text);
+    output::bytes(&text)?;
     Ok(Outcome::Pass)
 }
 
@@ -157,13 +160,8 @@ pub fn man(flags: &Man) -> Result<Outcome, Failure> {
         None => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
-            print(&text);
+            output::bytes(&text)?;
         }
     }
     Ok(Outcome::Pass)
-}
-
-fn print(bytes: &[u8]) {
-    // A reader that has gone away is no reason to fail.
-    let _ = stdout().write_all(bytes);
 }

@@ -4,6 +4,7 @@
 
 use super::state::State;
 use killpoint_model::lifecycle::End;
+use killpoint_model::supervision::RestartPolicy;
 use killpoint_model::verdict::{Class, Judgement, Reason};
 
 /// The worst that they say; none if they say nothing bad.
@@ -11,7 +12,10 @@ pub(super) fn judge(state: &State, is_control: bool) -> Option<Judgement> {
     let given_up = state.gave_up().map(|(name, reason)| {
         Judgement::violated(Class::Bricked, format!("{name} was given up: {reason}."))
     });
-    let ends = state.ends.iter().filter_map(|(name, end)| judge_end(name, *end, is_control));
+    let ends = state.ends.iter().filter_map(|(name, end)| {
+        let policy = state.processes.get(name).map(|process| process.policy).unwrap_or_default();
+        judge_end(name, *end, is_control, policy)
+    });
     // The first of the worst: what came first explains what came after it.
     given_up.into_iter().chain(ends).reduce(
         |worst, next| {
@@ -20,7 +24,7 @@ pub(super) fn judge(state: &State, is_control: bool) -> Option<Judgement> {
     )
 }
 
-fn judge_end(name: &str, end: End, is_control: bool) -> Option<Judgement> {
+fn judge_end(name: &str, end: End, is_control: bool, policy: RestartPolicy) -> Option<Judgement> {
     let hung = |what: &str| {
         let why = format!(
             "{name} {what} and had to be killed ({end}); one that is meant to be killed has \
@@ -29,7 +33,9 @@ fn judge_end(name: &str, end: End, is_control: bool) -> Option<Judgement> {
         Some(Judgement::violated(Class::Hung, why))
     };
     match end {
-        End::Finished | End::Stopped => None,
+        End::Stopped => None,
+        // Whoever is started again whatever comes is not meant to end by itself.
+        End::Finished if !(is_control && policy == RestartPolicy::Always) => None,
         End::IgnoredStop => hung("ignored its stop"),
         End::HungAtExit => hung("took its stop, did not end"),
         _ if is_control => {
@@ -44,11 +50,27 @@ fn judge_end(name: &str, end: End, is_control: bool) -> Option<Judgement> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use killpoint_model::supervision::{Process, Supervision};
     use killpoint_model::verdict::Verdict;
 
     fn verdict(ends: &[End], is_control: bool) -> Option<Verdict> {
+        verdict_of(ends, is_control, RestartPolicy::OnFailure)
+    }
+
+    fn verdict_of(ends: &[End], is_control: bool, policy: RestartPolicy) -> Option<Verdict> {
         let ends = ends.iter().map(|end| ("main".to_owned(), *end)).collect();
-        judge(&State { ends, ..State::default() }, is_control).map(|it| it.verdict)
+        let mut process = Process::new(vec!["true".to_owned()]);
+        process.restart = policy;
+        let state = State { ends, ..State::of(&Supervision::of("main", process)) };
+        judge(&state, is_control).map(|it| it.verdict)
+    }
+
+    #[test]
+    fn who_is_always_started_again_must_not_end_in_the_control() {
+        let foreign = Some(Verdict::Unknown(Reason::ForeignDeath));
+        assert_eq!(verdict_of(&[End::Finished], true, RestartPolicy::Always), foreign);
+        assert_eq!(verdict_of(&[End::Finished], false, RestartPolicy::Always), None);
+        assert_eq!(verdict_of(&[End::Finished], true, RestartPolicy::Never), None);
     }
 
     #[test]

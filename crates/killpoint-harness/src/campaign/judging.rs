@@ -53,8 +53,8 @@ pub(super) struct Judge<'a> {
     pub(super) world: &'a World,
     /// Read before the target was started.
     pub(super) before: &'a Readings,
-    /// Read at the end of the control.
-    pub(super) control: &'a Readings,
+    /// Read at the end of the control; none in the control.
+    pub(super) control: Option<&'a Readings>,
 }
 
 impl Judge<'_> {
@@ -104,7 +104,8 @@ impl Judge<'_> {
         };
         let evidence = Evidence {
             before: self.before.get(&index),
-            control: self.control.get(&index),
+            // The control is what the others are held against, and itself.
+            control: self.control.map_or(Some(reading), |control| control.get(&index)),
             promised: promised.as_ref().map(|expectation| (expectation, Promise::Kill)),
             ..Evidence::of(reading)
         };

@@ -7,7 +7,7 @@ use super::{release, tell};
 use crate::explore::Journalist;
 use crate::store::RunFolder;
 use killpoint_model::invariant::Invariant;
-use killpoint_model::objective::{Distribution, Measurement, Objectives};
+use killpoint_model::objective::{Distribution, Measurement, NOT_READ_BACK, Objectives};
 use killpoint_model::plan::Plan;
 use killpoint_model::report::CampaignReport;
 use killpoint_model::span::Span;
@@ -26,7 +26,8 @@ pub(super) fn judge(
     let release = release::of(folder.path(), version, &measured);
     tell(journalist, TrialEvent::Release(release))?;
     let measured = journalist.report().campaign.clone().unwrap_or_default();
-    let reads_back = |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_));
+    let reads_back =
+        |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_) | Invariant::ExactlyOnce(_));
     let is_read_back = plan.scenario.invariants.iter().any(reads_back);
     let measurements = measure(&plan.scenario.objectives, &measured, is_read_back);
     for measurement in &measurements {
@@ -76,16 +77,25 @@ fn data_loss(
     is_read_back: bool,
 ) -> Measurement {
     if !is_read_back {
-        let nothing = Measurement::of("data-loss", "no acked-is-durable reads back");
+        let nothing = Measurement::of("data-loss", NOT_READ_BACK);
         return match objectives.data_loss {
             Some(most) => nothing.not_measured(format!("at most {most} acknowledged values")),
             None => nothing,
         };
     }
     let lost = measured.tallies.iter().map(|tally| tally.keys_lost).sum();
-    at_most("data-loss", objectives.data_loss, lost, |number| {
-        format!("{number} acknowledged values")
-    })
+    let unreadable: u64 = measured.tallies.iter().map(|tally| tally.unreadable).sum();
+    let values = |number: u64| format!("{number} acknowledged values");
+    if unreadable == 0 {
+        return at_most("data-loss", objectives.data_loss, lost, values);
+    }
+    let shown =
+        format!("{} and all those of {unreadable} tries whose store did not open", values(lost));
+    let measurement = Measurement::of("data-loss", shown);
+    match objectives.data_loss {
+        Some(most) => measurement.against(format!("at most {}", values(most)), false),
+        None => measurement,
+    }
 }
 
 /// A limit of recovery times: its name, what is wanted, and the measured value.
@@ -317,7 +327,7 @@ mod tests {
         let wanted = objectives(r#"{"data-loss":0}"#);
         let unread = &measure(&wanted, &CampaignReport::default(), false)[1];
         let read = &measure(&wanted, &CampaignReport::default(), true)[1];
-        assert_eq!(unread.measured, "no acked-is-durable reads back");
+        assert_eq!(unread.measured, NOT_READ_BACK);
         assert_ne!(unread.met, Some(true), "{unread:?}");
         assert_eq!(read.met, Some(true), "{read:?}");
     }

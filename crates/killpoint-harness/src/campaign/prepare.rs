@@ -154,11 +154,11 @@ pub enum CampaignError {
         /// What the system says.
         source: io::Error,
     },
-    /// A program that an activity runs.
-    #[error("the activity `{activity}` cannot be carried out")]
+    /// A program of the scenario.
+    #[error("{whose} cannot be started")]
     Program {
-        /// The activity.
-        activity: String,
+        /// Whose.
+        whose: String,
         /// Why.
         source: ProgramError,
     },
@@ -223,18 +223,32 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
     Ok(())
 }
 
-/// Whether the programs of activities are there: one that cannot be run would be no fault at all.
+/// Whether the programs are there: a target that cannot be started proves nothing, and an activity that
+/// cannot be run would be no fault at all.
 fn check_programs(plan: &Plan, options: &Options) -> Result<(), CampaignError> {
     let path = std::env::var_os("PATH");
-    for rule in &plan.scenario.faults {
+    let check = |whose: &dyn Fn() -> String, command: &[String]| {
+        let Some(program) = command.first().filter(|it| !it.contains('{')) else {
+            return Ok(());
+        };
+        find_program(program.as_ref(), path.as_deref(), &options.directory)
+            .map(drop)
+            .map_err(|source| CampaignError::Program { whose: whose(), source })
+    };
+    let scenario = &plan.scenario;
+    for (name, process) in &scenario.target.supervision(scenario.seed).processes {
+        // One that has a working directory or a PATH of its own may find it there.
+        if process.directory.is_none() && !process.environment.contains_key("PATH") {
+            check(&|| format!("the process `{name}`"), &process.command)?;
+        }
+    }
+    if let Some(workload) = &scenario.workload {
+        check(&|| "the workload".to_owned(), &workload.command)?;
+    }
+    for rule in &scenario.faults {
         let Fault::Activities(activities) = &rule.r#do else { continue };
         for activity in activities.method.iter().chain(&activities.rollbacks) {
-            let Some(program) = activity.run.first().filter(|it| !it.contains('{')) else {
-                continue;
-            };
-            find_program(program.as_ref(), path.as_deref(), &options.directory).map_err(
-                |source| CampaignError::Program { activity: activity.name.clone(), source },
-            )?;
+            check(&|| format!("the activity `{}`", activity.name), &activity.run)?;
         }
     }
     Ok(())
@@ -401,6 +415,14 @@ pub(super) fn introduce(
     if let Some(reason) = super::crashes::gaps(scenario) {
         let gap = NotCovered { file: "*".to_owned(), reason, needed: false };
         journalist.tell(Event::NotCovered(gap))?;
+    }
+    if scenario.invariants.is_empty() && !scenario.is_of_anothers_target() {
+        journalist.tell(Event::NotCovered(NotCovered {
+            file: "*".to_owned(),
+            reason: "no invariant is asked for: only whether the target comes back was judged"
+                .to_owned(),
+            needed: false,
+        }))?;
     }
     let planned = planned(plan, options);
     let mut remarks = options.course.remarks();

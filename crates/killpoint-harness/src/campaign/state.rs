@@ -113,7 +113,7 @@ pub(super) struct Process {
     /// Its number while it runs.
     pub(super) pid: Option<i32>,
     /// Whether it is started again.
-    policy: RestartPolicy,
+    pub(super) policy: RestartPolicy,
     /// Whether it is ready.
     pub(super) is_ready: bool,
     /// How often it was started.

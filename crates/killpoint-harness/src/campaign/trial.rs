@@ -378,7 +378,10 @@ impl Trial<'_, '_> {
         }
         if !struck.fired {
             let why = match struck.problem.as_str() {
-                "" => format!("Strike {number} ({}) met nobody.", planned.fault),
+                "" => format!(
+                    "Strike {number} ({}) met nobody whom it did anything to.",
+                    planned.fault
+                ),
                 problem => format!("Strike {number} ({}) did nothing: {problem}.", planned.fault),
             };
             self.worsen(Judgement::unknown(Reason::NotFired, why));
@@ -486,10 +489,8 @@ impl Trial<'_, '_> {
         };
         let timed_out = self.workload.is_some() && !self.workload_has_ended();
         let _ = waited;
-        let status = match self.workload.take() {
-            Some(mut running) => running.finish().ok().and_then(|status| status.code()),
-            None => None,
-        };
+        let ended = self.workload.take().and_then(|mut running| running.finish().ok());
+        let status = ended.and_then(|status| status.code());
         let at_us = self.state.clock.micros(Instant::now());
         let event = TrialEvent::WorkloadEnded {
             trial: self.number,
@@ -500,13 +501,14 @@ impl Trial<'_, '_> {
         };
         tell(self.stage.journalist, event)?;
         // In the control nothing was done that could make it fail.
-        if self.number == 0 && !timed_out && status.is_some_and(|status| status != 0) {
+        let how = match ended {
+            Some(_) if timed_out => format!("did not end within {} s", limit.as_secs_f64()),
+            Some(status) if !status.success() => format!("ended with {status}"),
+            _ => return Ok(()),
+        };
+        if self.number == 0 {
             let words = self.world.folder.join("workload.stderr");
-            let status = status.unwrap_or_default();
-            let why = format!(
-                "The workload ended with exit status {status}; its words are in {}.",
-                words.display()
-            );
+            let why = format!("The workload {how}; its words are in {}.", words.display());
             self.worsen(Judgement::unknown(Reason::JudgeFailed, why));
         }
         Ok(())
@@ -532,7 +534,7 @@ impl Trial<'_, '_> {
             scenario: &self.stage.plan.scenario,
             world: &self.world,
             before: &self.before,
-            control: &self.stage.control,
+            control: (self.number > 0).then_some(&self.stage.control),
         };
         let (judgements, readings) = judge.at(moment, &self.state, &self.marks);
         let drafts = self.drafts_since(&judge, &readings);

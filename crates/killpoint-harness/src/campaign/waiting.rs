@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// Most lifecycle events of one trial that are kept in the event log; the supervisor's file has all.
 const EVENTS_TOLD_MAX: u64 = 10_000;
+/// How long the last words of a supervisor that has ended are waited for.
+const LAST_WORDS_GRACE: Duration = Duration::from_millis(100);
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +89,23 @@ impl Trial<'_, '_> {
         match self.supervisor.next(interval.min(NOTICE_INTERVAL)) {
             Ok(Some(record)) => self.take(record)?,
             Ok(None) if self.state.are_over() => return Ok(Some(Wait::Over)),
-            Ok(None) => {}
-            Err(Gone) => {
-                let words = self.world.folder.join("supervisor.txt");
-                return Err(CampaignError::Supervisor("ended too early".to_owned(), words));
+            // Without its guardian it ends everything, which takes long where somebody is frozen: what
+            // lasts is lifted when the run ends.
+            Ok(None) if !self.supervisor.is_nobody() && self.supervisor.has_ended() => {
+                match self.supervisor.next(LAST_WORDS_GRACE) {
+                    Ok(Some(record)) => self.take(record)?,
+                    _ => return Err(self.supervisor_is_gone()),
+                }
             }
+            Ok(None) => {}
+            Err(Gone) => return Err(self.supervisor_is_gone()),
         }
         Ok(None)
+    }
+
+    fn supervisor_is_gone(&self) -> CampaignError {
+        let words = self.world.folder.join("supervisor.txt");
+        CampaignError::Supervisor("ended too early".to_owned(), words)
     }
 
     /// Stops everything, at once when the time is over; whether it ended by itself.

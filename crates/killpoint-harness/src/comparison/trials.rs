@@ -1,7 +1,7 @@
 //! Two runs of a scenario: verdicts by rule, times to recover, objectives.
 
 use super::{Change, Direction, direction};
-use killpoint_model::objective::{Distribution, Measurement};
+use killpoint_model::objective::{Distribution, Measurement, NOT_READ_BACK};
 use killpoint_model::report::{CampaignReport, TrialReport};
 use killpoint_model::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,6 +103,11 @@ fn shown(verdicts: &BTreeMap<String, u64>, count: u64) -> String {
 }
 
 fn lost(before: &CampaignReport, after: &CampaignReport, changes: &mut Vec<Change>) {
+    let is_unread =
+        |report: &CampaignReport| report.objectives.iter().any(|it| it.measured == NOT_READ_BACK);
+    if is_unread(before) || is_unread(after) {
+        return;
+    }
     let sum = |report: &CampaignReport| -> u64 {
         report.trials.iter().map(|trial| trial.judgement.keys_lost).sum()
     };

@@ -168,6 +168,14 @@ pub fn record(
                     the control: only its exit status is judged";
         journalist.tell(Event::Note { text: text.to_owned() })?;
     }
+    if matches!(expectation, Expectation::Between { kept: Some(_) })
+        && chosen.operations > 0
+        && store_of(chosen.before.as_ref()) == store_of(chosen.after.as_ref())
+    {
+        let text = "the checker reads the same before and after the command: what the command changed \
+                    it does not see, so that only what was there before is judged";
+        journalist.tell(Event::Note { text: text.to_owned() })?;
+    }
     let common = common(&sets);
     let unstable: BTreeSet<Address> = addresses
         .iter()
@@ -192,7 +200,7 @@ pub fn record(
         start,
         expectation,
         initial,
-        after: chosen.after.as_ref().and_then(|reading| control_store(reading, "").ok()),
+        after: store_of(chosen.after.as_ref()),
         result: chosen,
     })))
 }
@@ -277,6 +285,11 @@ fn expect_from(local: &Local, name: &str, result: &TrialResult) -> Result<Expect
     Ok((journal, intents, initial, expectation))
 }
 
+/// The store that a reading shows, if it shows one.
+fn store_of(reading: Option<&Reading>) -> Option<Store> {
+    control_store(reading?, "").ok()
+}
+
 /// Without a journal: keys with equal values at both ends, if the checker prints stores at all.
 fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectation, String> {
     for (reading, when) in [(before, "before the workload"), (after, "after the workload")] {
@@ -287,11 +300,7 @@ fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectat
             }
         }
     }
-    let store = |reading: Option<&Reading>| match reading {
-        Some(reading) => control_store(reading, "").ok(),
-        None => None,
-    };
-    let kept = match (store(before), store(after)) {
+    let kept = match (store_of(before), store_of(after)) {
         (Some(before), Some(after)) => {
             Some(before.into_iter().filter(|(key, value)| after.get(key) == Some(value)).collect())
         }

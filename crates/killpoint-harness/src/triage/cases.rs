@@ -2,6 +2,7 @@
 
 use super::{By, Case, Seen};
 use crate::store::RunFolder;
+use killpoint_model::Outcome;
 use killpoint_model::crash::Crash;
 use killpoint_model::event::Event;
 use killpoint_model::finding::Finding;
@@ -50,7 +51,22 @@ impl Reader {
             }
             Event::Found { finding, .. } => self.cases.push(of_finding(finding, &self.seen)),
             Event::Trial(event) => self.take_trial(event),
+            Event::RunEnded { result, explanation } => self.end(*result, explanation),
             _ => {}
+        }
+    }
+
+    /// A run that came to no verdict is a case of its own, where nothing in it is.
+    fn end(&mut self, result: Outcome, explanation: &str) {
+        if !matches!(result, Outcome::Pass | Outcome::Violated) && self.cases.is_empty() {
+            self.cases.push(Case {
+                seen: self.seen.clone(),
+                what: format!("the run ended {result}"),
+                by: By::Verdict,
+                words: explanation.to_owned(),
+                example: explanation.to_owned(),
+                replay: String::new(),
+            });
         }
     }
 

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What is measured of lost data where no invariant reads back what was acknowledged.
+pub const NOT_READ_BACK: &str = "no invariant reads back what was acknowledged";
+
 /// An objective, what was measured and what is wanted, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measurement {

@@ -16,6 +16,8 @@ use crate::trial::{Release, TrialEvent};
 use crate::verdict::{Class, Judgement, Verdict};
 use serde::{Deserialize, Serialize};
 
+/// The kind of the invariant that holds a store against the ack journal.
+const ACKED_IS_DURABLE: &str = "acked-is-durable";
 /// Recoveries whose times are kept; the rest is counted by their trials.
 const RECOVERIES_KEPT_MAX: usize = 100_000;
 /// Timelines that are kept of trials that held.
@@ -156,6 +158,16 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl TrialReport {
+    /// Whether it acknowledged something, and left a store of which nothing can be read.
+    fn is_unreadable(&self) -> bool {
+        let is_shut = |it: &BrokenInvariant| {
+            let class = &it.judgement.verdict;
+            let is_shut = matches!(class, Verdict::Violated(Class::Unopenable | Class::Hung));
+            it.invariant == ACKED_IS_DURABLE && is_shut
+        };
+        self.acknowledged > 0 && self.broken_invariants.iter().any(is_shut)
+    }
+
     /// What is the same in every run that shows it: stands in baselines.
     pub fn key(&self) -> Option<String> {
         match self.judgement.verdict {

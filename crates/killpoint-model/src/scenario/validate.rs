@@ -109,6 +109,12 @@ impl Scenario {
                 return Err(ScenarioError::BesideProcesses(word));
             }
         }
+        for (name, selector) in target.roles.iter() {
+            if !selector.asks_something() {
+                let problem = "it selects nothing: ask for something, as in `cmdline: --worker`";
+                return Err(part(format!("target.roles.{name}"), problem));
+            }
+        }
         target.supervision(self.seed).validate()?;
         Ok(())
     }

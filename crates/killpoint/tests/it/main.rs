@@ -14,6 +14,7 @@ mod dumps;
 mod guests;
 mod hard_targets;
 mod log;
+mod no_vain_pass;
 mod own_paths;
 mod phases;
 mod points;

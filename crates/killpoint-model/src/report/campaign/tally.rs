@@ -30,6 +30,10 @@ pub struct Tally {
     /// Acknowledged values that were gone, without those of violations that stand in the baseline.
     #[serde(default)]
     pub keys_lost: u64,
+    /// Tries that acknowledged something and left a store that does not open, so that none of it can be
+    /// read back.
+    #[serde(default)]
+    pub unreadable: u64,
 }
 
 impl Tally {
@@ -80,6 +84,7 @@ impl CampaignReport {
             tally.fired += last.fired;
             tally.broken += last.broken;
             tally.keys_lost += if last.known { 0 } else { last.judgement.keys_lost };
+            tally.unreadable += u64::from(!last.known && last.is_unreadable());
         }
         if self.trials.len() > TRIALS_KEPT_MAX {
             self.trials.pop();
@@ -105,6 +110,7 @@ impl CampaignReport {
             total.fired += tally.fired;
             total.broken += tally.broken;
             total.keys_lost += tally.keys_lost;
+            total.unreadable += tally.unreadable;
         }
         total
     }

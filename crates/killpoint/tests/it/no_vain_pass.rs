@@ -1,0 +1,156 @@
+//! What a scenario cannot show does not pass, and what it can is not refused: each row ends as it says.
+
+use crate::support::{World, explored, stderr, stdout};
+use killpoint_model::report::Report;
+use killpoint_model::{Class, Outcome, Reason, Verdict};
+use std::fs;
+use std::process::Output;
+
+/// A target that sleeps and is killed, with more lines.
+fn scenario(command: &str, more: &str) -> String {
+    format!(
+        "version: 1
+target:
+  command: {command}
+  state: [state]
+  supervisor: {{ restart: always, backoff: 10ms }}
+faults: [ {{ when: {{ at: 50ms }}, do: kill }} ]
+timeouts: {{ trigger: 300ms, recovery: 10s }}
+{more}
+"
+    )
+}
+
+fn run(text: &str) -> Report {
+    let world = World::new();
+    let path = world.join("scenario.yaml");
+    fs::write(&path, text).expect("written");
+    let mut command = world.killpoint();
+    command.arg("run").arg(&path).args(["--format", "json", "--out"]).arg(world.out());
+    explored(&mut command).report
+}
+
+fn output(world: &World, text: &str) -> Output {
+    let path = world.join("scenario.yaml");
+    fs::write(&path, text).expect("written");
+    let mut command = world.killpoint();
+    command.arg("run").arg(&path).current_dir(world.path()).output().expect("it starts")
+}
+
+const SLEEPER: &str = "[sleep, '1000']";
+
+#[test]
+fn a_control_that_shows_nothing_ends_the_run() {
+    for (command, more, reason) in [
+        (SLEEPER, "workload: { command: [sh, -c, 'kill -SEGV $$'] }", Reason::JudgeFailed),
+        (SLEEPER, "workload: { command: [sleep, '50'], timeout: 1s }", Reason::JudgeFailed),
+        (
+            SLEEPER,
+            "invariants: [ { command: { run: [./nothere], tolerance: { exit: any } } } ]",
+            Reason::JudgeFailed,
+        ),
+        ("['true']", "", Reason::ForeignDeath),
+    ] {
+        let report = run(&scenario(command, more));
+        assert_eq!(report.result, Outcome::BaselineFailed, "{more}: {report:#?}");
+        let control = &report.campaign.expect("trials").trials[0];
+        assert_eq!(control.judgement.verdict, Verdict::Unknown(reason), "{more}: {control:#?}");
+    }
+}
+
+#[test]
+fn litter_is_what_the_control_does_not_leave() {
+    let more = "invariants: [ { no-litter: {} } ]";
+    let clean = run(&scenario("[sh, -c, 'touch \"$KILLPOINT_STATE/a\"; exec sleep 1000']", more));
+    assert_eq!(clean.result, Outcome::Pass, "{clean:#?}");
+    let unique = "[sh, -c, 'touch \"$KILLPOINT_STATE/lock.$$\"; exec sleep 1000']";
+    let litter = run(&scenario(unique, more));
+    assert_eq!(litter.result, Outcome::Violated, "{litter:#?}");
+    let campaign = litter.campaign.expect("trials");
+    assert_eq!(campaign.count(|it| *it == Verdict::Violated(Class::Extra)), 1, "{campaign:#?}");
+}
+
+#[test]
+fn a_store_that_does_not_open_has_lost_what_it_acknowledged() {
+    let more = r#"workload: { command: [sh, -c, 'echo "I a 1" >> "$KILLPOINT_JOURNAL"; echo 1 > "$KILLPOINT_STATE/a"; echo "A a" >> "$KILLPOINT_JOURNAL"; sleep 1'] }
+invariants: [ { acked-is-durable: { check: 'test -e "$KILLPOINT_STATE/once" && test ! -e "$KILLPOINT_STATE/hurt" && { if [ -e "$KILLPOINT_STATE/a" ]; then echo "{\"a\":1}"; else echo "{}"; fi; }' } } ]
+objectives: { data-loss: 0 }"#;
+    // Started a second time it hurts itself.
+    let command = "[sh, -c, 'cd \"$KILLPOINT_STATE\"; test -e second && touch hurt; test -e once && touch second; touch once; exec sleep 1000']";
+    let text = scenario(command, more)
+        .replace("at: 50ms", "at: [300ms, 600ms]")
+        .replace("state: [state]", "state: [state]\n  stop: { signal: KILL }");
+    let world = World::new();
+    fs::write(world.state().join("once"), "").expect("written");
+    let path = world.join("scenario.yaml");
+    fs::write(&path, text).expect("written");
+    let mut command = world.killpoint();
+    command.arg("run").arg(&path).args(["--format", "json", "--out"]).arg(world.out());
+    let report = explored(&mut command).report;
+    assert_eq!(report.result, Outcome::Violated, "{report:#?}");
+    let campaign = report.campaign.expect("trials");
+    let loss = campaign.objectives.iter().find(|it| it.objective == "data-loss").expect("measured");
+    assert_eq!(loss.met, Some(false), "{loss:?}");
+    assert!(loss.measured.contains("did not open"), "{loss:?}");
+}
+
+#[test]
+fn what_cannot_be_started_or_means_nobody_is_refused_and_nothing_is_made() {
+    for (text, word) in [
+        (scenario("[./nothere]", ""), "the process `main` cannot be started"),
+        (scenario(SLEEPER, "workload: { command: [./nothere] }"), "the workload cannot be started"),
+        (
+            scenario(SLEEPER, "").replace("  state:", "  roles: { w: { cmdline: '' } }\n  state:"),
+            "target.roles.w: it selects nothing",
+        ),
+        (
+            scenario(SLEEPER, "").replace("  state:", "  roles: { w: {} }\n  state:"),
+            "target.roles.w: it selects nothing",
+        ),
+        (scenario(SLEEPER, "").replace("[state]", "[.]"), "holds the folders of runs"),
+    ] {
+        let world = World::new();
+        let output = output(&world, &text);
+        assert_eq!(output.status.code(), Some(2), "{word}: {}", stderr(&output));
+        assert!(stderr(&output).contains(word), "{word}: {}", stderr(&output));
+        assert!(!world.join(".killpoint").exists(), "{word}");
+    }
+}
+
+#[test]
+fn a_run_without_invariants_and_a_checker_that_sees_nothing_say_so() {
+    let world = World::new();
+    let text = stdout(&output(&world, &scenario(SLEEPER, "")));
+    assert!(text.contains("no invariant is asked for"), "{text}");
+    let mut command = world.explore();
+    command.args(["--check", "echo '{\"k\":\"v\"}'", "--", "sh", "-c"]);
+    command.arg("echo 1 > \"$KILLPOINT_STATE/new\"");
+    let text = stdout(&command.output().expect("it starts"));
+    assert!(text.contains("reads the same before and after"), "{text}");
+}
+
+#[test]
+fn runs_that_came_to_no_verdict_are_cases_of_triage() {
+    let world = World::new();
+    let failing = scenario(SLEEPER, "workload: { command: ['false'] }");
+    assert_eq!(output(&world, &failing).status.code(), Some(6));
+    let run = fs::read_dir(world.join(".killpoint/runs")).expect("there").next();
+    let run = run.expect("one").expect("readable").path();
+    let triage = |run: &std::path::Path| {
+        world.killpoint().arg("triage").arg(run).output().expect("it starts")
+    };
+    let text = stdout(&triage(&run));
+    assert!(text.contains("exit status: 1") || text.contains("baseline-failed"), "{text}");
+    assert!(!text.contains("nothing went wrong"), "{text}");
+    fs::write(run.join("events.jsonl"), "").expect("written");
+    assert_eq!(triage(&run).status.code(), Some(2));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_no_result() {
+    let world = World::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
+    let mut command = world.killpoint();
+    let output = command.arg("schema").stdout(full).output().expect("it starts");
+    assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
+}
