@@ -3,11 +3,11 @@
 //! [`write`] looks at a process that runs and lets it go on, or ends it once everything has been read from it:
 //! the writer itself continues what it has stopped, so a signal after the dump would come too late.
 //! [`Watch`] follows a tree by ptrace, without intercepting its calls, and takes a dump where a thread is about to
-//! receive a signal that ends its process.
+//! receive a signal that ends its process; it then sees how the process ends.
 
 mod watch;
 
-pub use watch::{Caught, Watch};
+pub use watch::{Caught, Ended, Seen, Watch};
 
 use crash_context::CrashContext;
 use minidump_writer::CrashContextExt;
@@ -16,7 +16,6 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -83,34 +82,37 @@ pub enum DumpError {
 /// If the process cannot be looked at, or the file cannot be written. With [`Afterwards::Kill`] the process may
 /// still be alive then.
 pub fn write(pid: i32, path: &Path, afterwards: Afterwards) -> Result<u64, DumpError> {
-    write_with(pid, pid, None, path, afterwards)
+    let no_process = |source: io::Error| DumpError::Process { pid, source };
+    let handle = Pid::from_raw(pid).ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
+    let handle = pidfd_open(handle, PidfdFlags::empty()).map_err(|e| no_process(e.into()))?;
+    if afterwards == Afterwards::GoOn {
+        return write_with(pid, pid, None, path, || {});
+    }
+    let threads = threads(pid);
+    let written = write_with(pid, pid, None, path, || {
+        let _ = pidfd_send_signal(handle, Signal::KILL);
+    });
+    let_be_reaped(pid, &threads);
+    written
 }
 
+/// `at_end` is done once everything has been read from the process, before the writer lets it go.
 fn write_with(
     pid: i32,
     thread: i32,
     context: Option<CrashContext>,
     path: &Path,
-    afterwards: Afterwards,
+    at_end: impl FnOnce(),
 ) -> Result<u64, DumpError> {
-    let no_process = |source: io::Error| DumpError::Process { pid, source };
-    let handle = Pid::from_raw(pid).ok_or_else(|| no_process(io::ErrorKind::NotFound.into()))?;
-    let handle = pidfd_open(handle, PidfdFlags::empty()).map_err(|e| no_process(e.into()))?;
     let no_file = |source| DumpError::File { path: path.to_owned(), source };
     let file = File::create_new(path).map_err(no_file)?;
-    let is_killed = afterwards == Afterwards::Kill;
-    let threads = if is_killed { threads(pid) } else { Vec::new() };
-    let mut output = Output { file, kill: is_killed.then_some(handle) };
+    let mut output = Output { file, at_end: Some(at_end) };
     let mut config = MinidumpWriterConfig::new(pid, thread);
     config.set_minidump_size_limit(DUMP_BYTES_MAX).stop_timeout(STOP_TIMEOUT);
     if let Some(inner) = context {
         config.set_crash_context(CrashContextExt { inner });
     }
-    let written = config.write(&mut output);
-    if is_killed {
-        let_be_reaped(pid, &threads);
-    }
-    let written = written.map_err(|error| {
+    let written = config.write(&mut output).map_err(|error| {
         let _ = std::fs::remove_file(path);
         DumpError::Writer { pid, problem: error.to_string() }
     })?;
@@ -171,18 +173,18 @@ fn thread_count(dump: &[u8]) -> u32 {
     find().unwrap_or(0)
 }
 
-/// The file of a dump. Kills the process as soon as everything has been read from it.
-struct Output {
+/// The file of a dump. Knows when everything has been read from the process.
+struct Output<F> {
     file: File,
-    kill: Option<OwnedFd>,
+    at_end: Option<F>,
 }
 
-impl Write for Output {
+impl<F: FnOnce()> Write for Output<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let is_last_entry =
             bytes.len() == ENTRY_BYTES && bytes[..4] == LAST_STREAM_READ.to_le_bytes();
-        if is_last_entry && let Some(process) = self.kill.take() {
-            let _ = pidfd_send_signal(process, Signal::KILL);
+        if is_last_entry && let Some(at_end) = self.at_end.take() {
+            at_end();
         }
         self.file.write(bytes)
     }
@@ -192,7 +194,7 @@ impl Write for Output {
     }
 }
 
-impl Seek for Output {
+impl<F> Seek for Output<F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }

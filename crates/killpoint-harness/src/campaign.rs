@@ -13,6 +13,8 @@
 
 mod activities;
 mod again;
+#[cfg(feature = "dumps")]
+mod below;
 mod collecting;
 mod confidence;
 mod continuous;

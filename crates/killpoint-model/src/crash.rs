@@ -1,11 +1,12 @@
-//! A crash: the death of a supervised process that was no stop, and the stack of a process that left a dump.
+//! A crash: the death of a supervised process, or of one below it, that was no stop, and the stack of a process that
+//! left a dump.
 //!
 //! Its id links what belongs together: the dump, the last checkpoint, the lifecycle event, the lines of its log, the
 //! commit and the job that it happened in.
 
 mod death;
 
-pub use death::{Crash, DumpFile, DumpedBy, LastCheckpoint, LogLines};
+pub use death::{Below, Crash, DumpFile, DumpedBy, LastCheckpoint, LogLines};
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,13 @@
 
 use crate::arguments::Dump;
 use crate::commands::Failure;
+#[cfg(feature = "dumps")]
+use anyhow::Context;
 use killpoint_model::Outcome;
+#[cfg(feature = "dumps")]
+use killpoint_model::selector::Roles;
+#[cfg(feature = "dumps")]
+use std::path::Path;
 
 /// Writes, watches for or reads dumps.
 ///
@@ -10,9 +16,10 @@ use killpoint_model::Outcome;
 /// If a process cannot be looked at, or a file cannot be written or read.
 #[cfg(feature = "dumps")]
 pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
-    use anyhow::{Context, anyhow};
-    use killpoint_engine::dump::{Afterwards, Watch, write};
+    use anyhow::anyhow;
+    use killpoint_engine::dump::{Afterwards, Seen, Watch, write};
     use killpoint_harness::collector::stack::of_dump;
+    use killpoint_harness::collector::watch::{Caught, Died, Line};
     use std::io::Write;
 
     let to = || flags.to.as_deref().context("say where to with --to PATH");
@@ -24,17 +31,27 @@ pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
         let directory = to()?;
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+        let roles = match &flags.roles {
+            Some(path) => read_roles(path)?,
+            None => Roles::default(),
+        };
         let mut lines = std::io::stdout();
-        let watched = Watch::new(directory).run(pid, |caught| {
-            let dump = caught.dump.as_ref();
-            let line = serde_json::json!({
-                "pid": caught.pid,
-                "thread": caught.thread,
-                "signal": caught.signal,
-                "dump": dump.ok(),
-                "problem": dump.err().map(|error| format!("{:#}", anyhow!("{error}"))),
-                "stack": dump.ok().and_then(|path| of_dump(path).ok()),
-            });
+        let watched = Watch::new(directory).run(pid, |seen| {
+            let line = match seen {
+                Seen::Caught(it) => {
+                    let dump = it.dump.as_ref();
+                    Line::Caught(Caught {
+                        pid: it.pid,
+                        thread: it.thread,
+                        signal: it.signal,
+                        dump: dump.ok().cloned(),
+                        problem: dump.err().map(|error| format!("{:#}", anyhow!("{error}"))),
+                        stack: dump.ok().and_then(|path| of_dump(path).ok()),
+                    })
+                }
+                Seen::Ended(it) => Line::Died(Died::look(it.pid, it.signal, it.core, pid, &roles)),
+            };
+            let line = serde_json::to_string(&line).expect("plain data");
             // Nobody may read it any more; the dumps are on disk all the same.
             let _ = writeln!(lines, "{line}").and_then(|()| lines.flush());
         });
@@ -45,6 +62,14 @@ pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
         print_stack(&of_dump(path).map_err(|error| anyhow!(error))?);
     }
     Ok(Outcome::Pass)
+}
+
+#[cfg(feature = "dumps")]
+fn read_roles(path: &Path) -> Result<Roles, Failure> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the roles {}", path.display()))?;
+    let roles = serde_json::from_str(&text);
+    Ok(roles.with_context(|| format!("{} holds no roles", path.display()))?)
 }
 
 /// Says that this build cannot.

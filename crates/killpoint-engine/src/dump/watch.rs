@@ -1,22 +1,36 @@
-//! Follows a process tree by ptrace for signals that end a process, and nothing else.
+//! Follows a process tree by ptrace for signals that end a process, and for such ends, and nothing else.
 //!
 //! The caller must be a process of its own, not the parent of what it watches: the tree's real parent then still
 //! learns how each process ended. When the watching process ends, the tree goes on untraced.
 
-use super::{Afterwards, DumpError, write_with};
+use super::{DumpError, write_with};
 use crash_context::CrashContext;
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start, group stops and interrupts.
 const EVENT_STOP: i32 = 128;
+/// `PTRACE_EVENT_EXEC`: a program was executed.
+const EVENT_EXEC: i32 = 4;
+/// `PTRACE_EVENT_EXIT`: a thread is about to end, and can still be looked at.
+const EVENT_EXIT: i32 = 6;
 /// Most dumps of one watch: a program that crashes in a loop must not fill the disk.
 const DUMPS_MAX: u32 = 100;
+
+/// What a watch saw.
+#[derive(Debug)]
+pub enum Seen {
+    /// A process is about to receive a signal that ends it, unless it has a handler.
+    Caught(Caught),
+    /// A process ends by such a signal. It stands still while this is told.
+    Ended(Ended),
+}
 
 /// A process that was about to die by a signal.
 #[derive(Debug)]
@@ -31,89 +45,173 @@ pub struct Caught {
     pub dump: Result<PathBuf, DumpError>,
 }
 
+/// A process that ends by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its number.
+    pub pid: i32,
+    /// The signal.
+    pub signal: i32,
+    /// Whether a core was dumped.
+    pub core: bool,
+}
+
 /// Watches a tree.
 #[derive(Debug)]
 pub struct Watch {
     directory: PathBuf,
     dumps: u32,
+    /// Of which signals each process has a dump: a handler may be told many times of one that it lives with.
+    dumped: HashMap<i32, HashSet<i32>>,
+    /// Processes of whose end was told.
+    ended: HashSet<i32>,
+    /// What was learnt of one thread while another was waited for.
+    learnt: VecDeque<WaitStatus>,
 }
 
 impl Watch {
     /// A watch that writes its dumps into a directory.
     pub fn new(directory: &Path) -> Self {
-        Watch { directory: directory.to_owned(), dumps: 0 }
+        Watch {
+            directory: directory.to_owned(),
+            dumps: 0,
+            dumped: HashMap::new(),
+            ended: HashSet::new(),
+            learnt: VecDeque::new(),
+        }
     }
 
-    /// Watches a process and all that it begets until nobody of it is left. `found` is told of every process that
-    /// is about to die by SIGSEGV, SIGABRT and their kin; whether it then dies is its own affair: it may have a
-    /// handler.
+    /// Watches a process and all that it begets until nobody of it is left. `seen` is told of every process that
+    /// is about to die by SIGSEGV, SIGABRT and their kin, and of each that does: it may have a handler and go on.
     ///
     /// # Errors
     /// If the process cannot be traced: it is not there, another traces it, or Yama forbids it.
-    pub fn run(&mut self, process: i32, mut found: impl FnMut(Caught)) -> io::Result<()> {
-        let options = Options::PTRACE_O_TRACEFORK
-            | Options::PTRACE_O_TRACEVFORK
-            | Options::PTRACE_O_TRACECLONE
-            | Options::PTRACE_O_TRACEEXEC;
+    pub fn run(&mut self, process: i32, mut seen: impl FnMut(Seen)) -> io::Result<()> {
         for thread in threads(Pid::from_raw(process))? {
-            ptrace::seize(thread, options)?;
+            ptrace::seize(thread, options())?;
         }
         loop {
-            match waitpid(None, Some(WaitPidFlag::__WALL)) {
-                Ok(status) => self.handle(status, &mut found),
+            let status = match self.learnt.pop_front() {
+                Some(status) => Ok(status),
+                None => waitpid(None, Some(WaitPidFlag::__WALL)),
+            };
+            match status {
+                Ok(status) => self.handle(status, &mut seen),
                 Err(Errno::EINTR) => {}
                 Err(_) => return Ok(()), // ECHILD: nobody is left
             }
         }
     }
 
-    fn handle(&mut self, status: WaitStatus, found: &mut impl FnMut(Caught)) {
+    fn handle(&mut self, status: WaitStatus, seen: &mut impl FnMut(Seen)) {
         match status {
             WaitStatus::PtraceEvent(thread, signal, EVENT_STOP) if is_group_stop(signal) => {
                 listen(thread);
             }
-            WaitStatus::PtraceEvent(thread, ..) => {
+            WaitStatus::PtraceEvent(thread, _, event) => {
+                match event {
+                    EVENT_EXEC => self.forget(thread),
+                    EVENT_EXIT => self.ends(thread, seen),
+                    _ => {}
+                }
                 let _ = ptrace::cont(thread, None);
             }
             WaitStatus::Stopped(thread, signal) if ends_process(signal) => {
-                self.caught(thread, signal, found);
+                self.caught(thread, signal, seen);
             }
             WaitStatus::Stopped(thread, signal) => {
                 let _ = ptrace::cont(thread, signal);
             }
+            // Of a process this comes last, and its number may be given to another one from now on.
+            WaitStatus::Exited(thread, _) | WaitStatus::Signaled(thread, ..) => self.forget(thread),
             _ => {}
         }
     }
 
-    fn caught(&mut self, thread: Pid, signal: Signal, found: &mut impl FnMut(Caught)) {
+    fn forget(&mut self, process: Pid) {
+        self.dumped.remove(&process.as_raw());
+        self.ended.remove(&process.as_raw());
+    }
+
+    /// A thread is about to end. One that ends by a signal takes its process with it.
+    fn ends(&mut self, thread: Pid, seen: &mut impl FnMut(Seen)) {
+        const CORE_DUMPED: libc::c_long = 0x80;
+        let Ok(status) = ptrace::getevent(thread) else { return };
+        let number = i32::try_from(status & 0x7f).expect("seven bits");
+        let is_crash = Signal::try_from(number).is_ok_and(ends_process);
+        let process = crate::guest::thread_group(thread).unwrap_or(thread).as_raw();
+        if is_crash && self.ended.insert(process) {
+            let core = status & CORE_DUMPED != 0;
+            seen(Seen::Ended(Ended { pid: process, signal: number, core }));
+        }
+    }
+
+    fn caught(&mut self, thread: Pid, signal: Signal, seen: &mut impl FnMut(Seen)) {
         let process = crate::guest::thread_group(thread).unwrap_or(thread);
-        if self.dumps >= DUMPS_MAX {
+        let number = signal as i32;
+        let is_known =
+            self.dumped.get(&process.as_raw()).is_some_and(|known| known.contains(&number));
+        if is_known || self.dumps >= DUMPS_MAX {
             let _ = ptrace::cont(thread, signal);
             return;
         }
         self.dumps += 1;
+        self.dumped.entry(process.as_raw()).or_default().insert(number);
         let context = context_of(process, thread);
         let was_sent = context.as_ref().is_ok_and(|context| context.siginfo.ssi_code <= 0);
         let_go(process, thread);
         let path = self.directory.join(format!("{process}-{}.dmp", self.dumps));
+        let mut is_held = false;
         let dump = context
             .map_err(|errno| DumpError::Process { pid: process.as_raw(), source: errno.into() })
             .and_then(|context| {
                 let (pid, thread) = (process.as_raw(), thread.as_raw());
-                write_with(pid, thread, Some(context), &path, Afterwards::GoOn).map(|_| path)
+                let hold = || is_held = self.hold(process);
+                write_with(pid, thread, Some(context), &path, hold).map(|_| path)
             });
-        found(Caught {
-            pid: process.as_raw(),
-            thread: thread.as_raw(),
-            signal: signal as i32,
-            dump,
-        });
+        if !is_held {
+            // It was not read to the end, and runs.
+            for thread in threads(process).unwrap_or_default() {
+                let _ = ptrace::seize(thread, options());
+            }
+        }
+        let (pid, thread) = (process.as_raw(), thread.as_raw());
+        seen(Seen::Caught(Caught { pid, thread, signal: number, dump }));
         if was_sent {
             // The signal was taken away with the trace; a fault comes again by itself.
             let _ = nix::sys::signal::kill(process, signal);
         }
         let _ = nix::sys::signal::kill(process, Signal::SIGCONT);
     }
+
+    /// Takes the threads of a process back from the writer, which has stopped them in this very thread. As they
+    /// listen then, the writer cannot let them go, and its SIGCONT stops each of them once more: nothing runs before
+    /// this watch goes on.
+    fn hold(&mut self, process: Pid) -> bool {
+        let threads = threads(process).unwrap_or_default();
+        for thread in &threads {
+            let _ = ptrace::detach(*thread, None);
+            let is_ours = ptrace::seize(*thread, options()).is_ok();
+            if !is_ours || ptrace::interrupt(*thread).is_err() {
+                continue;
+            }
+            match waitpid(*thread, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::PtraceEvent(thread, _, EVENT_STOP)) => listen(thread),
+                Ok(other) => self.learnt.push_back(other),
+                Err(_) => {}
+            }
+        }
+        !threads.is_empty()
+    }
+}
+
+/// What a watch is told of, beside signals.
+fn options() -> Options {
+    Options::PTRACE_O_TRACEFORK
+        | Options::PTRACE_O_TRACEVFORK
+        | Options::PTRACE_O_TRACECLONE
+        | Options::PTRACE_O_TRACEEXEC
+        | Options::PTRACE_O_TRACEEXIT
 }
 
 /// Gives up tracing a process, stopped as it is: the writer traces it itself.

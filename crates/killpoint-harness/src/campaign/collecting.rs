@@ -9,7 +9,7 @@ use super::world::World;
 use crate::collector::cores::{self, Place};
 use crate::collector::resources::Sampler;
 #[cfg(feature = "dumps")]
-use crate::collector::watch::Watch;
+use crate::collector::watch::{Line, Watch};
 use crate::own_paths::OwnPaths;
 use killpoint_engine::identity;
 use killpoint_model::Scenario;
@@ -74,8 +74,10 @@ impl Collecting {
         if let (true, Some(pid)) =
             (scenario.collect.dump.all().contains(&Dump::Crashes), supervisor.pid())
         {
-            let words = world.folder.join("watch.txt");
-            let watch = Watch::start(&options.supervisor, pid, &self.dumps, &words);
+            let (words, roles) = (world.folder.join("watch.txt"), world.folder.join("roles.json"));
+            let text = serde_json::to_string_pretty(&scenario.target.roles).expect("plain data");
+            fs::write(&roles, text).map_err(fail("write", &roles))?;
+            let watch = Watch::start(&options.supervisor, pid, &roles, &self.dumps, &words);
             self.watch = Some(watch.map_err(fail("start the watch for crashes", &words))?);
         }
         Ok(())
@@ -118,9 +120,9 @@ impl Collecting {
         self.sampler.take().map(Sampler::end).unwrap_or_default()
     }
 
-    /// Ends the watch: whom it caught, and why it could not watch, if it could not.
+    /// Ends the watch: what it saw, and why it could not watch, if it could not.
     #[cfg(feature = "dumps")]
-    pub(super) fn caught(&mut self) -> (Vec<crate::collector::watch::Caught>, Option<String>) {
+    pub(super) fn seen(&mut self) -> (Vec<Line>, Option<String>) {
         self.watch.take().map(Watch::end).unwrap_or_default()
     }
 }

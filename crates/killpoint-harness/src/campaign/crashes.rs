@@ -8,6 +8,8 @@ use super::state::Death;
 use super::tell;
 use super::trial::Trial;
 use crate::collector::logs;
+#[cfg(feature = "dumps")]
+use crate::collector::watch::Line;
 use killpoint_model::crash::{Crash, DumpFile, DumpedBy};
 #[cfg(feature = "dumps")]
 use killpoint_model::event::Event;
@@ -37,14 +39,21 @@ struct Dumped {
     stack: Option<killpoint_model::crash::Stack>,
 }
 
-/// A process that crashed, and its dump or why there is none.
-type Caught = (i32, Result<Dumped, String>);
+/// A process that was about to die of a signal, and its dump or why there is none.
+#[derive(Debug)]
+struct Caught {
+    pid: i32,
+    signal: i32,
+    dumped: Result<Dumped, String>,
+}
 
 impl Trial<'_, '_> {
     /// Tells of every crash.
     pub(super) fn tell_crashes(&mut self, once: &Try<'_>) -> Result<(), CampaignError> {
-        let deaths = std::mem::take(&mut self.state.deaths);
-        let caught = self.caught()?;
+        let mut deaths = std::mem::take(&mut self.state.deaths);
+        let (caught, below) = self.caught()?;
+        deaths.extend(below);
+        deaths.sort_by_key(|death| death.at_us);
         let own_files = self.own_files(&deaths);
         let (told, rest) = deaths.split_at(deaths.len().min(CRASHES_MAX));
         for (index, death) in told.iter().enumerate() {
@@ -70,7 +79,7 @@ impl Trial<'_, '_> {
         once: &Try<'_>,
         number: usize,
         death: &Death,
-        caught: &[(i32, Result<Dumped, String>)],
+        caught: &[Caught],
         own_files: &[(usize, PathBuf)],
     ) -> Crash {
         let report = self.stage.journalist.report();
@@ -89,6 +98,7 @@ impl Trial<'_, '_> {
             process: death.process.clone(),
             life: death.life,
             pid: death.pid,
+            below: death.below.clone(),
             end: death.end,
             exit: death.exit,
             at_us: death.at_us,
@@ -106,14 +116,18 @@ impl Trial<'_, '_> {
             .filter(|(index, _)| *index == number - 1)
             .map(|(_, path)| Ok(self.dumped(path, DumpedBy::Application)))
             .collect();
-        for (_, dumped) in caught.iter().filter(|(pid, _)| *pid == death.pid) {
-            attach(&mut crash, dumped.as_ref());
+        let mut of_process: Vec<&Caught> =
+            caught.iter().filter(|caught| caught.pid == death.pid).collect();
+        // It may have had a handler for another signal before.
+        of_process.sort_by_key(|caught| death.signal() != Some(caught.signal));
+        for caught in of_process {
+            attach(&mut crash, caught.dumped.as_ref());
         }
         for dumped in before_kill.iter().chain(&own) {
             attach(&mut crash, dumped.as_ref());
         }
-        if let Some((path, bytes)) = self.collecting.cores.get(&(death.process.clone(), death.life))
-        {
+        let core = self.collecting.cores.get(&(death.process.clone(), death.life));
+        if let Some((path, bytes)) = core.filter(|_| death.below.is_none()) {
             let file = DumpFile { path: self.relative(path), bytes: *bytes, by: DumpedBy::Kernel };
             crash.dumps.push(file);
         }
@@ -146,26 +160,38 @@ impl Trial<'_, '_> {
         path.strip_prefix(self.stage.folder.path()).unwrap_or(path).display().to_string()
     }
 
+    /// Whom the watch caught, and the deaths that only it saw.
     #[cfg(feature = "dumps")]
-    fn caught(&mut self) -> Result<Vec<Caught>, CampaignError> {
-        let (caught, problem) = self.collecting.caught();
+    fn caught(&mut self) -> Result<(Vec<Caught>, Vec<Death>), CampaignError> {
+        let (seen, problem) = self.collecting.seen();
         if let Some(problem) = problem {
             self.not_covered(format!("crashes could not be watched for: {problem}"))?;
         }
-        let dumped = caught.into_iter().map(|it| {
-            let stack = it.stack;
-            let dumped = match it.dump {
-                Some(path) => Ok(Dumped { stack, ..self.dumped(&path, DumpedBy::Watch) }),
-                None => Err(it.problem.unwrap_or_default()),
-            };
-            (it.pid, dumped)
-        });
-        Ok(dumped.collect())
+        let (mut caught, mut died) = (Vec::new(), Vec::new());
+        for line in seen {
+            match line {
+                Line::Died(it) => died.push(it),
+                Line::Caught(it) => {
+                    let dumped = match it.dump {
+                        Some(path) => {
+                            let stack = it.stack;
+                            Ok(Dumped { stack, ..self.dumped(&path, DumpedBy::Watch) })
+                        }
+                        None => Err(it.problem.unwrap_or_default()),
+                    };
+                    caught.push(Caught { pid: it.pid, signal: it.signal, dumped });
+                }
+            }
+        }
+        let lifecycle = self.world.folder.join("lifecycle.jsonl");
+        let below = super::below::deaths(&died, &lifecycle, &self.state);
+        Ok((caught, below))
     }
 
     #[cfg(not(feature = "dumps"))]
-    fn caught(&mut self) -> Result<Vec<Caught>, CampaignError> {
-        Ok(Vec::new())
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail where there are dumps")]
+    fn caught(&mut self) -> Result<(Vec<Caught>, Vec<Death>), CampaignError> {
+        Ok((Vec::new(), Vec::new()))
     }
 
     #[cfg(feature = "dumps")]
@@ -207,8 +233,11 @@ impl Trial<'_, '_> {
 /// The death that a dump of this time belongs to: that of the life in which it was written, else the
 /// last one before it, which another process may have written of.
 fn death_of(written: SystemTime, deaths: &[Death]) -> Option<usize> {
-    let is_in_life =
-        |death: &Death| death.started_at <= written + CLOCK_STEP && written <= death.died_at;
+    // Of one below a supervised process, another one may write, which is there longer.
+    let late = |death: &Death| if death.below.is_some() { LATE_MAX } else { Duration::ZERO };
+    let is_in_life = |death: &Death| {
+        death.started_at <= written + CLOCK_STEP && written <= death.died_at + late(death)
+    };
     let is_after = |death: &Death| death.died_at <= written && written <= death.died_at + LATE_MAX;
     deaths.iter().position(is_in_life).or_else(|| deaths.iter().rposition(is_after))
 }

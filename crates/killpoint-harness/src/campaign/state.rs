@@ -1,6 +1,6 @@
 //! What is known of the supervised processes, from what their supervisor tells.
 
-use killpoint_model::crash::LastCheckpoint;
+use killpoint_model::crash::{Below, LastCheckpoint};
 use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record};
 use killpoint_model::supervision::{RestartPolicy, Supervision};
 use killpoint_model::trial::Heartbeats;
@@ -49,12 +49,14 @@ pub(super) struct State {
     pub(super) heartbeats: BTreeMap<(String, u32), Heartbeats>,
 }
 
-/// The death of a supervised process that was no stop.
+/// The death of a supervised process that was no stop, or of one below it.
 #[derive(Clone, Debug)]
 pub(super) struct Death {
     pub(super) process: String,
     pub(super) life: u32,
     pub(super) pid: i32,
+    /// Who it was, if it was not the supervised process itself.
+    pub(super) below: Option<Below>,
     /// What it executed.
     pub(super) program: String,
     /// Where it worked.
@@ -72,6 +74,16 @@ pub(super) struct Death {
     pub(super) checkpoint: Option<LastCheckpoint>,
     pub(super) started_at: SystemTime,
     pub(super) died_at: SystemTime,
+}
+
+impl Death {
+    /// The signal that it died of.
+    pub(super) fn signal(&self) -> Option<i32> {
+        match self.exit {
+            Some(Exit::Signal { number, .. }) => Some(number),
+            _ => None,
+        }
+    }
 }
 
 /// When the supervisor began, by the clock of this process: what it tells arrives later than it
@@ -252,6 +264,7 @@ impl State {
             process: name.to_owned(),
             life: record.life.unwrap_or(process.life),
             pid,
+            below: None,
             program: process.program.clone(),
             directory: process.directory.clone(),
             end: *end,

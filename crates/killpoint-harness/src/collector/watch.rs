@@ -1,7 +1,11 @@
 //! A watch for processes that crash: `killpoint dump --watch`, a process of its own, as tracing needs it.
 
+use crate::processes::{Finder, Within};
+use killpoint_engine::identity::{self, Identity};
 use killpoint_model::crash::Stack;
-use serde::Deserialize;
+use killpoint_model::seed::Seed;
+use killpoint_model::selector::{Pick, Roles, Selector, Who};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,18 +13,36 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Deaths that are kept.
-const CAUGHT_MAX: usize = 200;
+/// Lines of a watch that are kept, as many as deaths of supervised processes.
+const LINES_MAX: usize = 10_000;
+/// Bytes of a command that are kept.
+const COMMAND_BYTES_MAX: usize = 1 << 10;
+/// Most processes between one and the supervisor above it.
+const ANCESTORS_MAX: usize = 1_000;
 /// How long a watch may take to end after what it watched has.
 const END_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is looked whether it has.
 const END_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A process that was about to die.
-#[derive(Clone, Debug, Deserialize)]
+/// What a watch saw, as one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "seen", rename_all = "kebab-case")]
+pub enum Line {
+    /// A process was about to die.
+    Caught(Caught),
+    /// A process died.
+    Died(Died),
+}
+
+/// A process that was about to die, unless it has a handler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Caught {
     /// Its number.
     pub pid: i32,
+    /// The thread that the signal was for.
+    pub thread: i32,
+    /// The signal.
+    pub signal: i32,
     /// Its dump, if there is one.
     pub dump: Option<PathBuf>,
     /// Why there is none.
@@ -29,24 +51,119 @@ pub struct Caught {
     pub stack: Option<Stack>,
 }
 
+/// A process that died by a signal, looked at while it still stood there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Died {
+    /// Its number.
+    pub pid: i32,
+    /// The signal.
+    pub signal: i32,
+    /// Whether a core was dumped.
+    pub core: bool,
+    /// When, in microseconds of the clock that files have.
+    pub time_us: i64,
+    /// The role that it had.
+    pub role: Option<String>,
+    /// The file that it executed.
+    pub executable: String,
+    /// Its command line, bounded.
+    pub command: String,
+    /// The supervised process above it, as the supervisor told it in its environment, and which life of that.
+    pub above: Option<(String, u32)>,
+    /// The supervisor above it, if there is one.
+    pub supervisor: Option<i32>,
+}
+
+impl Died {
+    /// Looks at a process that is about to end, below a guardian and its supervisor.
+    pub fn look(pid: i32, signal: i32, core: bool, guardian: i32, roles: &Roles) -> Self {
+        let ancestors = ancestors(pid, guardian);
+        let supervisor = ancestors.last().copied();
+        // The nearest to the supervisor is the least likely to have changed its environment.
+        let above = ancestors.iter().rev().skip(1).chain([&pid]).find_map(|pid| above(*pid));
+        let supervisor = supervisor.and_then(|pid| identity::status(pid).ok());
+        let role = supervisor.and_then(|it| role(pid, it.identity, roles));
+        let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        Died {
+            pid,
+            signal,
+            core,
+            time_us: jiff::Timestamp::now().as_microsecond(),
+            role,
+            executable: executable.display().to_string(),
+            command: command(pid),
+            above,
+            supervisor: supervisor.map(|it| it.identity.pid),
+        }
+    }
+}
+
+/// From its parent up to the child of the guardian, which is the supervisor; nobody if it does not stand below one.
+fn ancestors(pid: i32, guardian: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    let mut next = pid;
+    while let Ok(status) = identity::status(next) {
+        if status.parent == guardian {
+            return found;
+        }
+        if status.parent <= 1 || found.len() >= ANCESTORS_MAX {
+            break;
+        }
+        next = status.parent;
+        found.push(next);
+    }
+    Vec::new()
+}
+
+/// What the supervisor put into the environment of a process.
+fn above(pid: i32) -> Option<(String, u32)> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |name: &str| {
+        let mut variables = bytes.split(|byte| *byte == 0);
+        let value = variables.find_map(|it| it.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        value.map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    Some((value("KILLPOINT_PROCESS")?, value("KILLPOINT_LIFE")?.parse().ok()?))
+}
+
+fn role(pid: i32, supervisor: Identity, roles: &Roles) -> Option<String> {
+    let select = Some(Selector { pid: Some(pid), ..Selector::default() });
+    let who = Who { pick: Pick::All, select, ..Who::default() };
+    let finder = Finder::open(roles.clone()).ok()?;
+    let found = finder.find(&who, Within::Below(supervisor), Seed(0)).ok()?;
+    found.chosen.into_iter().find_map(|found| found.role)
+}
+
+fn command(pid: i32) -> String {
+    let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    bytes.truncate(COMMAND_BYTES_MAX);
+    String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
+}
+
 /// The watch at work.
 #[derive(Debug)]
 pub struct Watch {
     child: Child,
     words: PathBuf,
-    reader: JoinHandle<Vec<Caught>>,
+    reader: JoinHandle<Vec<Line>>,
 }
 
 impl Watch {
     /// Watches a process and all that it begets; dumps go into this directory, what the watch says of
-    /// itself into the file `words`.
+    /// itself into the file `words`. Whoever dies is told with the role that the file `roles` gives it.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(program: &Path, process: u32, directory: &Path, words: &Path) -> io::Result<Self> {
+    pub fn start(
+        program: &Path,
+        process: u32,
+        roles: &Path,
+        directory: &Path,
+        words: &Path,
+    ) -> io::Result<Self> {
         let mut child = Command::new(program)
-            .args(["dump", "--watch", &process.to_string(), "--to"])
-            .arg(directory)
+            .args(["dump", "--watch", &process.to_string()])
+            .args([Path::new("--to"), directory, Path::new("--roles"), roles])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(words)?)
@@ -54,15 +171,21 @@ impl Watch {
         let output = child.stdout.take().expect("it is a pipe");
         let reader = thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
-            let caught = lines.filter_map(|line| serde_json::from_str(&line).ok());
-            caught.take(CAUGHT_MAX).collect()
+            let mut seen: Vec<Line> = Vec::new();
+            // To the end: the watch must not wait for its reader.
+            for line in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
+                if seen.len() < LINES_MAX {
+                    seen.push(line);
+                }
+            }
+            seen
         });
         Ok(Watch { child, words: words.to_owned(), reader })
     }
 
-    /// Waits for its end, which follows from that of what it watches: whom it caught, and why it could
+    /// Waits for its end, which follows from that of what it watches: what it saw, and why it could
     /// not watch, if it could not.
-    pub fn end(mut self) -> (Vec<Caught>, Option<String>) {
+    pub fn end(mut self) -> (Vec<Line>, Option<String>) {
         let since = Instant::now();
         let status = loop {
             match self.child.try_wait() {
@@ -75,13 +198,13 @@ impl Watch {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        let caught = self.reader.join().unwrap_or_default();
+        let seen = self.reader.join().unwrap_or_default();
         let said = || fs::read_to_string(&self.words).unwrap_or_default().trim().to_owned();
         let problem = match status {
             Some(status) if status.success() => None,
             Some(_) => Some(said()),
             None => Some(format!("the watch did not end within {} s", END_LIMIT.as_secs())),
         };
-        (caught, problem)
+        (seen, problem)
     }
 }

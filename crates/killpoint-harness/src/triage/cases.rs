@@ -100,7 +100,7 @@ fn of_crash(crash: &Crash, seen: &Seen) -> Case {
     let by = if signature.is_some() { By::Stack } else { By::LogTemplate };
     Case {
         seen: Seen { time: crash.time.clone(), ..seen.clone() },
-        what: format!("{} died: {how}", crash.process),
+        what: format!("{} died: {how}", crash.who()),
         by,
         words: signature.or(said).unwrap_or_default(),
         example: format!("crash {}, life {} of {}: {shown}", crash.id, crash.life, crash.process),

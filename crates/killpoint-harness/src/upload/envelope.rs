@@ -99,7 +99,7 @@ fn what(crash: &Crash) -> String {
         Some(strike) => format!("by strike {strike}"),
         None => "by itself".to_owned(),
     };
-    redact(&format!("{} ended ({}) {by} in trial {}", crash.process, crash.end, crash.trial))
+    redact(&format!("{} ended ({}) {by} in trial {}", crash.who(), crash.end, crash.trial))
 }
 
 fn tags(crash: &Crash) -> Vec<(&'static str, String)> {
@@ -111,6 +111,8 @@ fn tags(crash: &Crash) -> Vec<(&'static str, String)> {
         ("life", crash.life.to_string()),
         ("end", crash.end.to_string()),
     ];
+    let role = crash.below.as_ref().and_then(|below| below.role.clone());
+    tags.extend(role.map(|role| ("role", role)));
     tags.extend(crash.strike.map(|strike| ("strike", strike.to_string())));
     tags.extend(crash.checkpoint.as_ref().map(|it| ("checkpoint", it.sequence.to_string())));
     tags.extend(crash.commit.clone().map(|commit| ("commit", commit)));

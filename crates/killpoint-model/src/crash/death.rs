@@ -28,12 +28,15 @@ pub struct Crash {
     /// The strike that ended the process; none if it crashed by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strike: Option<u64>,
-    /// The supervised process.
+    /// The supervised process, or that above the one that crashed.
     pub process: String,
     /// How often it was started by then.
     pub life: u32,
-    /// Its number.
+    /// The number of the one that crashed.
     pub pid: i32,
+    /// Who it was, if it was not the supervised process itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Below>,
     /// The name of its end.
     pub end: End,
     /// What the system says of it.
@@ -42,7 +45,8 @@ pub struct Crash {
     pub at_us: u64,
     /// When, RFC 3339.
     pub time: String,
-    /// The ordinal of the lifecycle event that tells of it.
+    /// The ordinal of the lifecycle event that tells of it; of one below a supervised process, of the last event
+    /// before it.
     pub event_ordinal: u64,
     /// The last checkpoint before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +63,22 @@ pub struct Crash {
     /// The stack of the thread that crashed, from the first dump that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<Stack>,
+}
+
+/// A process below a supervised one. Nobody tells of its end but the watch for crashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Below {
+    /// Its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The file that it executed.
+    pub executable: String,
+    /// Its command line, bounded.
+    pub command: String,
+    /// The ordinal of the first lifecycle event after its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_event_ordinal: Option<u64>,
 }
 
 /// A checkpoint that was told.
@@ -128,6 +148,13 @@ impl End {
 }
 
 impl Crash {
+    /// Who crashed, in words: the supervised process, or who stood below it.
+    pub fn who(&self) -> String {
+        let Some(below) = &self.below else { return self.process.clone() };
+        let name = below.executable.rsplit('/').next().unwrap_or_default();
+        format!("{} below {}", below.role.as_deref().unwrap_or(name), self.process)
+    }
+
     /// Whether the process crashed without being struck.
     pub fn is_own(&self) -> bool {
         self.strike.is_none()

@@ -20,7 +20,8 @@ pub struct Demo {
 /// Write, watch for or read minidumps.
 ///
 ///   killpoint dump --pid 4711 --to now.dmp        a dump of a process that runs on; prints its stack
-///   killpoint dump --watch 4711 --to dumps/       a dump whenever it or a child of it crashes, as JSON lines
+///   killpoint dump --watch 4711 --to dumps/       a dump whenever it or a child of it crashes, and each
+///                                                 death by such a signal, as JSON lines
 ///   killpoint dump --read dumps/4711-1.dmp        the stack in a dump; frames of the application have a star
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -38,6 +39,9 @@ pub struct Dump {
     /// The file of the dump, or the directory of the dumps of `--watch`.
     #[arg(long, value_name = "PATH")]
     pub to: Option<PathBuf>,
+    /// With `--watch`: roles, as a scenario has them, in JSON; whoever dies below the first process is told with its role.
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub roles: Option<PathBuf>,
 }
 
 /// Flags of `doctor`.

@@ -3,6 +3,8 @@
 
 use crate::support::{World, explored, guests_directory, stderr};
 use killpoint_model::crash::{Crash, DumpedBy};
+#[cfg(feature = "dumps")]
+use killpoint_model::lifecycle::Exit;
 use killpoint_model::report::{CampaignReport, Report};
 use killpoint_model::{Class, Outcome, Verdict};
 use std::fs;
@@ -33,6 +35,7 @@ fn own_crash(campaign: &CampaignReport) -> &Crash {
 }
 
 /// The editor of the demonstration, which tells of its checkpoints.
+#[cfg(feature = "dumps")]
 fn notes() -> String {
     guests_directory().join("notes").display().to_string()
 }
@@ -137,6 +140,89 @@ timeouts: {{ trigger: 500ms, recovery: 20s }}
     assert!(stack.signature().expect("frames").contains("follow_pointer"), "{stack:#?}");
     assert_eq!(crash.log[0].lines, ["waits for a line"]);
     assert_page_tells(&world, &[&crash.id, "SIGSEGV", "follow_pointer", "waits for a line"]);
+}
+
+#[cfg(feature = "dumps")]
+#[test]
+fn a_worker_that_crashes_below_a_supervised_process_is_a_crash_of_the_report() {
+    let world = World::new();
+    let script = format!(
+        "echo up; {crash} segv --worker < /dev/null; echo worker gone; exec sleep 1000",
+        crash = crash_guest()
+    );
+    let report = run(
+        &world,
+        &format!(
+            "version: 1
+target:
+  command: [sh, -c, '{script}']
+  ready: {{ by: {{ log-line: up }}, timeout: 20s }}
+  roles: {{ renderer: {{ cmdline: '--worker' }} }}
+faults: [ {{ when: {{ log-line: {{ pattern: 'worker gone' }} }}, do: kill }} ]
+collect: {{ dump: crashes }}
+objectives: {{ crash-budget: {{ per-release: 0 }}, observability: 0 }}
+timeouts: {{ trigger: 5s, recovery: 20s }}
+",
+        ),
+    );
+    // A worker of the control, of the struck life, and of the life after it; the strike itself.
+    assert_eq!(report.result, Outcome::Violated, "{report:#?}");
+    assert!(report.explanation.contains("crash-budget per-release"), "{}", report.explanation);
+    let run = report.run.clone();
+    let campaign = campaign(report);
+    assert_eq!((campaign.crash_count.own, campaign.crash_count.struck), (3, 1));
+    assert_eq!(
+        measured(&campaign, "observability").0,
+        "0 of 4 crashes have a dump and an event that names a checkpoint"
+    );
+    let of_trial: Vec<&Crash> = campaign.crashes.iter().filter(|it| it.trial == 1).collect();
+    let [first, strike, second] = of_trial.as_slice() else { panic!("{of_trial:#?}") };
+    assert_eq!((strike.strike, &strike.below), (Some(1), &None));
+    for (number, crash, life) in [(1, first, 1), (3, second, 2)] {
+        assert_eq!(crash.id, format!("{run}-1-{number}"));
+        assert_eq!((crash.process.as_str(), crash.life, crash.strike), ("main", life, None));
+        assert_eq!(crash.exit, Some(Exit::Signal { number: 11, core: false }));
+        let below = crash.below.as_ref().expect("it is below");
+        assert_eq!(below.role.as_deref(), Some("renderer"));
+        assert_eq!(below.executable, crash_guest());
+        assert!(below.command.ends_with("crash segv --worker"), "{below:?}");
+        assert!(crash.event_ordinal > 0 && below.next_event_ordinal > Some(crash.event_ordinal));
+        let [dump] = crash.dumps.as_slice() else { panic!("{crash:#?}") };
+        assert_eq!(dump.by, DumpedBy::Watch);
+        let stack = crash.stack.as_ref().expect("a stack");
+        assert!(stack.signature().expect("frames").contains("follow_pointer"), "{stack:#?}");
+        assert!(crash.log[0].lines.contains(&"worker gone".to_owned()), "{:?}", crash.log);
+        let name = format!("trials/1/crashes/{}.json", crash.id);
+        let text = fs::read_to_string(world.only_run().join(name)).expect("beside the dump");
+        assert_eq!(&serde_json::from_str::<Crash>(&text).expect("a crash"), *crash);
+    }
+    assert!(first.at_us < strike.at_us && strike.at_us < second.at_us);
+    assert_page_tells(&world, &[&first.id, "renderer below main", "crash segv --worker"]);
+}
+
+#[cfg(feature = "dumps")]
+#[test]
+fn a_worker_that_a_strike_ends_by_a_signal_of_a_crash_died_of_that_strike() {
+    let world = World::new();
+    let script = format!("{} wait --worker < fifo & exec sleep 1000", crash_guest());
+    let report = run(
+        &world,
+        &format!(
+            "version: 1
+target:
+  command: [sh, -c, 'mkfifo fifo; exec 9<>fifo; echo up; {script}']
+  ready: {{ by: {{ log-line: up }}, timeout: 20s }}
+  roles: {{ renderer: {{ cmdline: '--worker' }} }}
+faults: [ {{ when: {{ at: 300ms }}, do: {{ signal: ABRT }}, who: {{ role: renderer }} }} ]
+collect: {{ dump: crashes }}
+timeouts: {{ trigger: 1s, recovery: 20s }}
+",
+        ),
+    );
+    let campaign = campaign(report);
+    let [crash] = campaign.crashes.as_slice() else { panic!("{:#?}", campaign.crashes) };
+    assert_eq!((crash.strike, crash.who().as_str()), (Some(1), "renderer below main"));
+    assert_eq!(campaign.crash_count.own, 0);
 }
 
 #[cfg(not(feature = "dumps"))]

@@ -34,17 +34,24 @@ fn watch(world: &World, process: u32) -> Child {
     }
 }
 
-/// Lets the guest crash; what the watch said, and how the guest ended.
+/// Lets the guest crash; whom the watch caught, and how the guest ended, as the watch says, too.
 fn crash(world: &World, words: &[&str]) -> (Vec<serde_json::Value>, std::process::ExitStatus) {
     let mut guest = guest(words);
     let mut watch = watch(world, guest.id());
     guest.stdin.take().expect("a pipe").write_all(b"go\n").expect("it reads");
     let ended = guest.wait().expect("our child");
     let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines();
-    let said =
+    let said: Vec<serde_json::Value> =
         lines.map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect();
     assert!(watch.wait().expect("our child").success());
-    (said, ended)
+    let (caught, died): (Vec<_>, Vec<_>) = said.into_iter().partition(|it| it["seen"] == "caught");
+    let [died] = died.as_slice() else { panic!("{died:?}") };
+    assert_eq!(
+        (died["seen"].as_str(), died["signal"].as_i64()),
+        (Some("died"), ended.signal().map(i64::from))
+    );
+    assert!(died["executable"].as_str().expect("a path").ends_with("/crash"), "{died}");
+    (caught, ended)
 }
 
 fn functions(stack: &serde_json::Value) -> Vec<String> {
@@ -104,9 +111,29 @@ fn a_child_is_watched_too_and_its_parent_still_learns_how_it_ended() {
     parent.stdout.take().expect("a pipe").read_to_string(&mut said).expect("text");
     assert!(parent.wait().expect("our child").success());
     assert!(said.contains("signal: 11"), "{said}");
-    let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines().count();
+    let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let seen = lines.filter(|line| line.contains("died")).count();
     assert!(watch.wait().expect("our child").success());
-    assert!(lines <= 1, "one crash, one line");
+    assert!(seen <= 1, "one crash, one death; none if it was born before the watch");
+}
+
+#[test]
+fn a_signal_that_a_process_lives_with_is_no_death() {
+    let world = World::new();
+    let script = "import signal, sys
+signal.signal(signal.SIGABRT, lambda *_: None)
+sys.stdin.readline()
+signal.raise_signal(signal.SIGABRT); signal.raise_signal(signal.SIGABRT)";
+    let mut guest = Command::new("python3");
+    let mut guest = guest.args(["-c", script]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut watch = watch(&world, guest.id());
+    guest.stdin.take().expect("a pipe").write_all(b"go\n").expect("it reads");
+    assert!(guest.wait().expect("our child").success());
+    let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let said: Vec<String> = lines.collect();
+    assert!(watch.wait().expect("our child").success());
+    let [caught] = said.as_slice() else { panic!("dumped once: {said:?}") };
+    assert!(caught.contains("caught"), "{caught}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The report of a scenario's run, and a hostile one.
 
-use killpoint_model::crash::{Crash, DumpFile, DumpedBy, Frame, LastCheckpoint, LogLines, Stack};
+use killpoint_model::crash::{
+    Below, Crash, DumpFile, DumpedBy, Frame, LastCheckpoint, LogLines, Stack,
+};
 use killpoint_model::event::Event;
 use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record, Stream};
 use killpoint_model::objective::Measurement;
@@ -54,6 +56,12 @@ fn crash(trial: u64, name: &str) -> Crash {
         process: name.to_owned(),
         life: 1,
         pid: 7,
+        below: (trial == 3).then(|| Below {
+            role: Some(name.to_owned()),
+            executable: format!("/opt/{name}"),
+            command: format!("{name} --worker"),
+            next_event_ordinal: Some(12),
+        }),
         end: End::Killed,
         exit: Some(Exit::Signal { number: 11, core: false }),
         at_us: 160_000,

@@ -45,7 +45,7 @@ fn article(crash: &Crash, is_open: bool) -> Markup {
         details.card.course open[is_open] id={ "crash-" (visible(&crash.id)) } {
             summary {
                 code { (visible(&crash.id)) } " "
-                strong { (visible(&crash.process)) } " "
+                strong { (visible(&crash.who())) } " "
                 (visible(&ended(crash.end, crash.exit)))
                 span.sizes {
                     @match crash.strike {
@@ -58,8 +58,8 @@ fn article(crash: &Crash, is_open: bool) -> Markup {
                 div { dt { "when" } dd {
                     (milliseconds(crash.at_us)) " into the trial, " (visible(&crash.time))
                 } }
-                div { dt { "process" } dd { "life " (crash.life) ", number " (crash.pid) } }
-                div { dt { "event" } dd { "lifecycle event " (thousands(crash.event_ordinal)) } }
+                div { dt { "process" } dd { (process(crash)) } }
+                div { dt { "event" } dd { (event(crash)) } }
                 div { dt { "checkpoint" } dd { @match &crash.checkpoint {
                     Some(it) => {
                         (it.sequence) " of " (visible(&it.process)) ", lifecycle event "
@@ -73,6 +73,31 @@ fn article(crash: &Crash, is_open: bool) -> Markup {
             }
             @if let Some(stack) = &crash.stack { (frames(stack)) }
             (log(crash))
+        }
+    }
+}
+
+fn process(crash: &Crash) -> Markup {
+    html! {
+        @match &crash.below {
+            None => { "life " (crash.life) ", number " (crash.pid) }
+            Some(below) => {
+                code { (visible(&below.command)) } ", number " (crash.pid) ", below life " (crash.life)
+                " of " (visible(&crash.process))
+                @if !below.executable.is_empty() { br; "executes " code { (visible(&below.executable)) } }
+            }
+        }
+    }
+}
+
+fn event(crash: &Crash) -> Markup {
+    html! {
+        @match &crash.below {
+            None => { "lifecycle event " (thousands(crash.event_ordinal)) }
+            Some(below) => {
+                "none of its own; after lifecycle event " (thousands(crash.event_ordinal))
+                @if let Some(next) = below.next_event_ordinal { ", before " (thousands(next)) }
+            }
         }
     }
 }
