@@ -18,6 +18,8 @@ const RUN_LIMIT: Duration = Duration::from_secs(280);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// What may be resident more at the end than early, kB: a page here and there.
 const GROWTH_KB_MAX: f64 = 1_024.0;
+/// A restart that goes on when it is looked holds some more; a leak holds one more for each kill.
+const DESCRIPTORS_MORE_MAX: usize = 16;
 /// The sleep of our targets, which nobody else has.
 const MARK: &str = "1000777";
 
@@ -118,7 +120,8 @@ pub fn run(programs: &Programs, effort: Effort, table: &mut Table) -> Result<()>
             unit: " kB",
             goal: Goal::AtMost(GROWTH_KB_MAX),
         });
-        ensure!(now.descriptors <= then.descriptors + 2, "descriptors grow: {then:?}, {now:?}");
+        let more = now.descriptors.saturating_sub(then.descriptors);
+        ensure!(more <= DESCRIPTORS_MORE_MAX, "descriptors grow: {then:?}, {now:?}");
     }
     Ok(())
 }

@@ -114,6 +114,16 @@ impl History {
         at_length(&self.pending, upto.max(self.start)).unwrap_or(Pending([0; 32]))
     }
 
+    /// Whether at this length no store could be missing anything: none of what was there at the start, of
+    /// what is promised, and of unsaved work.
+    pub fn promises_nothing(&self, upto: u64, promise: Promise) -> bool {
+        let moment = Moment { upto: upto.max(self.start), promise };
+        let is_promised = |key: &records::Key| key.last_required(moment).is_some();
+        self.initial.is_empty()
+            && !self.records.keys.iter().any(is_promised)
+            && self.drafts.open(moment.upto).next().is_none()
+    }
+
     /// Judges a store that was read after a crash at which the journal was `upto` bytes long. Only lines
     /// that end by then count.
     pub fn judge(&self, store: &Store, upto: u64, promise: Promise) -> Judgement {

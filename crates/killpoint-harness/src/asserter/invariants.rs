@@ -13,6 +13,7 @@ mod file;
 mod probe;
 mod reader;
 mod request;
+mod vain;
 
 pub use command::{Ended, How, in_words, run_unless, shown};
 pub use counts::Names;
@@ -22,6 +23,7 @@ pub use file::File;
 pub use probe::{Answered, is_answered};
 pub use reader::{Reader, Told};
 pub use request::ask;
+pub use vain::why_vain;
 
 use super::checker::{self, Expectation};
 use super::history::Promise;

@@ -6,13 +6,13 @@ use super::state::State;
 use super::world::{World, copy};
 use crate::asserter::checker::{Expectation, control_store};
 use crate::asserter::history::{History, Promise, Store};
-use crate::asserter::invariants::{Evidence, Reader, Reading, Told, judge};
+use crate::asserter::invariants::{Evidence, Reader, Reading, Told, judge, why_vain};
 use crate::asserter::journal::Journal;
 use crate::recover::RUN_MARK;
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::selector::Pattern;
-use killpoint_model::verdict::{Judgement, Reason};
+use killpoint_model::verdict::{Judgement, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -55,6 +55,8 @@ pub(super) struct Judge<'a> {
     pub(super) before: &'a Readings,
     /// Read at the end of the control; none in the control.
     pub(super) control: Option<&'a Readings>,
+    /// How long the ack journal has been.
+    pub(super) journal_bytes: u64,
 }
 
 impl Judge<'_> {
@@ -85,7 +87,7 @@ impl Judge<'_> {
                 Ok(reader) => read(reader, invariant, self.world, state, marks),
                 Err(error) => Reading::Failed(format!("the state cannot be copied: {error}")),
             };
-            judgements.push((invariant.kind(), self.judge(index, invariant, &reading)));
+            judgements.push((invariant.kind(), self.judge(index, invariant, &reading, moment)));
             readings.insert(index, reading);
         }
         if let (true, Ok(reader)) = (is_down, &reader) {
@@ -94,7 +96,13 @@ impl Judge<'_> {
         (judgements, readings)
     }
 
-    fn judge(&self, index: usize, invariant: &Invariant, reading: &Reading) -> Judgement {
+    fn judge(
+        &self,
+        index: usize,
+        invariant: &Invariant,
+        reading: &Reading,
+        moment: JudgeAt,
+    ) -> Judgement {
         let promised = match invariant {
             Invariant::AckedIsDurable(_) => match self.promised(index) {
                 Ok(promised) => Some(promised),
@@ -109,7 +117,16 @@ impl Judge<'_> {
             promised: promised.as_ref().map(|expectation| (expectation, Promise::Kill)),
             ..Evidence::of(reading)
         };
-        judge(invariant, &evidence)
+        let judgement = judge(invariant, &evidence);
+        // A trial may end before anything was promised; the control, never.
+        let is_end_of_control = self.control.is_none() && moment == JudgeAt::End;
+        match why_vain(invariant, &evidence) {
+            Some(why) if is_end_of_control && judgement.verdict == Verdict::Held => {
+                let kind = invariant.kind();
+                Judgement::unknown(Reason::NoOracle, format!("{kind} holds vainly: {why}."))
+            }
+            _ => judgement,
+        }
     }
 
     /// Keys that had unsaved work when the journal was so long, and those of them that a reading shows;
@@ -131,6 +148,12 @@ impl Judge<'_> {
     fn promised(&self, index: usize) -> Result<Expectation, String> {
         let bytes = fs::read(&self.world.journal)
             .map_err(|error| format!("cannot read the ack journal: {error}"))?;
+        if (bytes.len() as u64) < self.journal_bytes {
+            let (were, are) = (self.journal_bytes, bytes.len());
+            return Err(format!(
+                "the ack journal was {were} bytes long and is {are}: lines are only ever added to it"
+            ));
+        }
         let journal = Journal::parse(&bytes).map_err(|error| error.to_string())?;
         let store = match self.before.get(&index) {
             Some(Reading::Store { reading, .. }) => {

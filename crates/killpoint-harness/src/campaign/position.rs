@@ -24,15 +24,24 @@ const PATIENCE: u32 = 5;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct JournalSeen {
     bytes: u64,
+    /// The greatest length.
+    most: u64,
     lines: u64,
     acknowledged: u64,
     grew: Option<SystemTime>,
 }
 
 impl JournalSeen {
+    /// Sees how long it is.
+    pub(super) fn measure(&mut self, path: &Path) -> Option<fs::Metadata> {
+        let metadata = fs::metadata(path).ok()?;
+        self.most = self.most.max(metadata.len());
+        Some(metadata)
+    }
+
     /// Reads it, if it has grown. Where it cannot be read nothing is known, which the judge says.
     pub(super) fn look(&mut self, path: &Path) {
-        let Ok(metadata) = fs::metadata(path) else { return };
+        let Some(metadata) = self.measure(path) else { return };
         if metadata.len() == self.bytes {
             return;
         }
@@ -51,6 +60,12 @@ impl Trial<'_, '_> {
     pub(super) fn acknowledged(&mut self) -> u64 {
         self.journal_seen.look(&self.world.journal);
         self.journal_seen.acknowledged
+    }
+
+    /// The greatest length of the journal that was seen.
+    pub(super) fn journal_bytes(&mut self) -> u64 {
+        self.journal_seen.measure(&self.world.journal);
+        self.journal_seen.most
     }
 
     /// Where the target stands, apart from time.

@@ -530,11 +530,13 @@ impl Trial<'_, '_> {
         moment: JudgeAt,
         strike: Option<u64>,
     ) -> Result<(), CampaignError> {
+        let journal_bytes = self.journal_bytes();
         let judge = Judge {
             scenario: &self.stage.plan.scenario,
             world: &self.world,
             before: &self.before,
             control: (self.number > 0).then_some(&self.stage.control),
+            journal_bytes,
         };
         let (judgements, readings) = judge.at(moment, &self.state, &self.marks);
         let drafts = self.drafts_since(&judge, &readings);

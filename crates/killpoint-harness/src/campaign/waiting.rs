@@ -63,6 +63,7 @@ impl Trial<'_, '_> {
                 since = Instant::now();
             }
             self.watch()?;
+            self.journal_seen.measure(&self.world.journal);
             if is_so(self) {
                 return Ok(Wait::Done);
             }

@@ -49,6 +49,19 @@ fn a_control_that_shows_nothing_ends_the_run() {
             "invariants: [ { command: { run: [./nothere], tolerance: { exit: any } } } ]",
             Reason::JudgeFailed,
         ),
+        (
+            SLEEPER,
+            "workload: { command: ['true'] }\ninvariants: [ { acked-is-durable: { check: 'echo {}' } } ]",
+            Reason::NoOracle,
+        ),
+        (SLEEPER, "invariants: [ { monotonic-checkpoints: {} } ]", Reason::NoOracle),
+        (SLEEPER, "invariants: [ { exactly-once: { list: 'true' } } ]", Reason::NoOracle),
+        (
+            SLEEPER,
+            r#"workload: { command: [sh, -c, 'printf "I a 1\nA a\n" > "$KILLPOINT_JOURNAL"; sleep 1; : > "$KILLPOINT_JOURNAL"'] }
+invariants: [ { acked-is-durable: { check: 'echo {}' } } ]"#,
+            Reason::JudgeFailed,
+        ),
         ("['true']", "", Reason::ForeignDeath),
     ] {
         let report = run(&scenario(command, more));

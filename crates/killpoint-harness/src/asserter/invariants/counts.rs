@@ -143,6 +143,11 @@ pub(super) fn judge_lists(
     Judgement::held()
 }
 
+/// Whether a command that lists ended well and named nothing.
+pub(super) fn lists_nothing(listed: &Ended) -> bool {
+    lines(listed).is_ok_and(|lines| lines.is_empty())
+}
+
 /// The lines that a command printed, with how often each is there.
 fn lines(ended: &Ended) -> Result<BTreeMap<&str, u64>, Judgement> {
     let problem = ended.problem().or_else(|| match ended.how {

@@ -1,0 +1,26 @@
+//! Whether there was anything that an invariant could miss: what holds with nothing there shows nothing.
+
+use super::counts;
+use super::{Evidence, Reading};
+use crate::asserter::checker::Expectation;
+use killpoint_model::invariant::Invariant;
+
+/// Why an invariant that holds at the end of the control holds vainly; none where it does not.
+pub fn why_vain(invariant: &Invariant, evidence: &Evidence<'_>) -> Option<&'static str> {
+    match (invariant, evidence.reading) {
+        (Invariant::AckedIsDurable(_), Reading::Store { upto: Some(upto), .. }) => {
+            let (Expectation::Journal(history), promise) = evidence.promised? else { return None };
+            history.promises_nothing(*upto, promise).then_some(
+                "nothing was acknowledged, and the store held nothing before: nothing can be lost. \
+                 The target or the workload writes the journal in KILLPOINT_JOURNAL",
+            )
+        }
+        (Invariant::MonotonicCheckpoints(_), Reading::Checkpoints(sequences)) => {
+            sequences.is_empty().then_some("the target told no checkpoint")
+        }
+        (Invariant::ExactlyOnce(_), Reading::Lists { listed, .. }) => {
+            counts::lists_nothing(listed).then_some("`list` printed nothing")
+        }
+        _ => None,
+    }
+}
