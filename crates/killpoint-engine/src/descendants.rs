@@ -1,6 +1,8 @@
 //! The descendants of a process: who they are, and how they are ended so that none gets away.
 
 use crate::identity::{self, Identity};
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,6 +20,9 @@ const DESCENDANTS_MAX: usize = 100_000;
 /// children: fast, however many processes the machine has, but one that is born or adopted at this
 /// moment may be missed.
 pub fn of(root: i32) -> Vec<(Identity, i32)> {
+    if is_childless(root) {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     let mut open = vec![root];
     while let Some(parent) = open.pop() {
@@ -32,6 +37,14 @@ pub fn of(root: i32) -> Vec<(Identity, i32)> {
     found
 }
 
+/// Whether this is the calling process and the kernel says that it has no children, not even one that waits
+/// to be reaped: then it has no descendants either, and the table of processes need not be read.
+fn is_childless(root: i32) -> bool {
+    let flags =
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::__WALL;
+    root == nix::unistd::getpid().as_raw() && waitid(Id::All, flags) == Err(Errno::ECHILD)
+}
+
 fn children(parent: i32) -> Vec<i32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let mut found = Vec::new();
@@ -44,6 +57,9 @@ fn children(parent: i32) -> Vec<i32> {
 
 /// The same by the whole table of processes: slower, and complete.
 pub fn by_table(root: i32) -> Vec<Identity> {
+    if is_childless(root) {
+        return Vec::new();
+    }
     let all = identity::all();
     let mut children: BTreeMap<i32, Vec<&identity::Status>> = BTreeMap::new();
     for status in &all {

@@ -5,6 +5,7 @@ mod handle;
 
 pub use handle::{Disposition, Handle};
 
+use crate::proc_files;
 use killpoint_model::signal::Signal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,7 @@ impl Identity {
 /// # Errors
 /// If there is none of that number, or `/proc` is not there.
 pub fn status(pid: i32) -> io::Result<Status> {
-    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    let text = proc_files::of_process(pid, "stat")?;
     parse(pid, &String::from_utf8_lossy(&text))
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format")))
 }

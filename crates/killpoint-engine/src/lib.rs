@@ -26,6 +26,7 @@ pub mod memory;
 mod naming;
 pub mod own_mounts;
 pub mod probe;
+pub mod proc_files;
 pub mod record;
 pub mod recording;
 pub mod rollback;

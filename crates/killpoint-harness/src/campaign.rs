@@ -91,13 +91,17 @@ fn begin(
     let folder = prepare::make_folder(plan, options, earlier)?;
     // Before there are threads: the watchdog is forked.
     let injector = Injector::start(folder.path())?;
-    let journalist = prepare::begin(plan, options, &folder)?;
-    go_on(plan, options, Begun { folder, injector, journalist, earlier: Earlier::default() }, watch)
+    let mounts = prepare::can_mount(plan, options, &folder);
+    let journalist = prepare::begin(plan, options, &folder, &mounts)?;
+    let (mounts, earlier) = (mounts.is_ok(), Earlier::default());
+    go_on(plan, options, Begun { folder, mounts, injector, journalist, earlier }, watch)
 }
 
 /// A run that has its folder.
 struct Begun {
     folder: RunFolder,
+    /// Whether copies of the state are mounted over its own paths.
+    mounts: bool,
     injector: Injector,
     journalist: Journalist,
     /// What was done before it was interrupted.
@@ -111,14 +115,14 @@ fn go_on(
     begun: Begun,
     watch: Watch<'_>,
 ) -> Result<Campaign, CampaignError> {
-    let Begun { folder, mut injector, mut journalist, earlier } = begun;
+    let Begun { folder, mounts, mut injector, mut journalist, earlier } = begun;
     let since = Instant::now();
     let stage = Stage {
         plan,
         options,
         folder: &folder,
         journalist: &mut journalist,
-        mounts: prepare::can_mount(plan, options, &folder).is_ok(),
+        mounts,
         injector: &mut injector,
         control: judging::Readings::new(),
         known: read_baseline(options)?,
@@ -191,13 +195,14 @@ pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
     let folder = prepare::make_folder(plan, &options, None)?;
     // Before there are threads: the watchdog is forked.
     let mut injector = Injector::start(folder.path())?;
-    let mut journalist = prepare::begin(plan, &options, &folder)?;
+    let mounts = prepare::can_mount(plan, &options, &folder);
+    let mut journalist = prepare::begin(plan, &options, &folder, &mounts)?;
     let mut stage = Stage {
         plan,
         options: &options,
         folder: &folder,
         journalist: &mut journalist,
-        mounts: prepare::can_mount(plan, &options, &folder).is_ok(),
+        mounts: mounts.is_ok(),
         injector: &mut injector,
         control: judging::Readings::new(),
         known: BTreeSet::new(),

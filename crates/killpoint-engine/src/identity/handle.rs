@@ -1,6 +1,7 @@
 //! A handle on a process that can never mean another: its pidfd.
 
 use super::{Identity, status};
+use crate::proc_files;
 use killpoint_model::lifecycle::Exit;
 use killpoint_model::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -109,7 +110,7 @@ impl Handle {
     }
 
     fn exit_code_of_remains(&self) -> Option<i32> {
-        let text = fs::read(format!("/proc/{}/stat", self.identity.pid)).ok()?;
+        let text = proc_files::of_process(self.identity.pid, "stat").ok()?;
         let text = String::from_utf8_lossy(&text);
         let now = super::parse(self.identity.pid, &text)?;
         if now.identity != self.identity || !now.ended {

@@ -77,12 +77,18 @@ pub fn resume(
     announce_tool(&folder)?;
     let injector = Injector::start(folder.path())?;
     let mut journalist = Journalist::add_to(log, &events);
+    let mounts = prepare::can_mount(&plan, &options, &folder);
     let is_planned = |event: &Event| matches!(event, Event::Trial(event) if matches!(**event, TrialEvent::Planned { .. }));
     if !events.iter().any(is_planned) {
         // It was interrupted before it had said what it is about.
-        prepare::introduce(&plan, &options, &folder, &mut journalist)?;
+        prepare::introduce(&plan, &options, &folder, &mounts, &mut journalist)?;
     }
     journalist.tell(Event::Resumed { resumed: jiff::Timestamp::now().to_string() })?;
     let earlier = Earlier::read(&events);
-    go_on(&plan, &options, Begun { folder, injector, journalist, earlier }, watch)
+    go_on(
+        &plan,
+        &options,
+        Begun { folder, mounts: mounts.is_ok(), injector, journalist, earlier },
+        watch,
+    )
 }

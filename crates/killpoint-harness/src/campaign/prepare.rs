@@ -260,9 +260,16 @@ pub(super) fn own_states(scenario: &Scenario, options: &Options) -> Vec<PathBuf>
     declared.map(|path| path.canonicalize().unwrap_or(path)).collect()
 }
 
-/// Whether copies of the state can be mounted over its own paths, and else why not.
-pub(super) fn can_mount(plan: &Plan, options: &Options, folder: &RunFolder) -> Result<(), String> {
-    for path in own_states(&plan.scenario, options) {
+/// That copies of the state are mounted over its own paths; why they cannot be.
+pub(super) type Mounts = Result<(), String>;
+
+/// Whether copies of the state can be mounted over its own paths, if there is any, and else why not.
+pub(super) fn can_mount(plan: &Plan, options: &Options, folder: &RunFolder) -> Mounts {
+    let states = own_states(&plan.scenario, options);
+    if states.is_empty() {
+        return Ok(());
+    }
+    for path in states {
         if !path.is_dir() {
             return Err(format!("{} is not there yet", path.display()));
         }
@@ -357,9 +364,10 @@ pub(super) fn begin(
     plan: &Plan,
     options: &Options,
     folder: &RunFolder,
+    mounts: &Mounts,
 ) -> Result<Journalist, CampaignError> {
     let mut journalist = Journalist::start(folder)?;
-    introduce(plan, options, folder, &mut journalist)?;
+    introduce(plan, options, folder, mounts, &mut journalist)?;
     Ok(journalist)
 }
 
@@ -368,10 +376,10 @@ pub(super) fn introduce(
     plan: &Plan,
     options: &Options,
     folder: &RunFolder,
+    mounts: &Mounts,
     journalist: &mut Journalist,
 ) -> Result<(), CampaignError> {
     let scenario = &plan.scenario;
-    let mounts = can_mount(plan, options, folder);
     let supervision = scenario.target.supervision(scenario.seed);
     let commands = supervision.processes.values().map(|process| process.command.join(" "));
     let job = Job::here();
@@ -386,8 +394,14 @@ pub(super) fn introduce(
         roles: scenario.target.roles.iter().map(|(name, it)| format!("{name}: {it}")).collect(),
         oracle: scenario.invariants.iter().map(Invariant::kind).collect::<Vec<_>>().join(", "),
         mechanism: "signals, under killpoint's supervisor".to_owned(),
-        containment: "each trial works on copies of the state directories".to_owned()
-            + if mounts.is_ok() { ", mounted over their own paths" } else { "" },
+        containment: match mounts {
+            _ if scenario.target.state.is_empty() => "each trial has an empty KILLPOINT_STATE",
+            Ok(()) => {
+                "each trial works on copies of the state directories, mounted over their own paths"
+            }
+            Err(_) => "each trial works on copies of the state directories",
+        }
+        .to_owned(),
         seed: plan.seed.clone(),
         jobs: 1,
     };
@@ -401,13 +415,13 @@ pub(super) fn introduce(
     })?;
     journalist.tell(Event::NotCovered(NotCovered {
         file: "*".to_owned(),
-        reason: match &mounts {
-            Err(why) if !scenario.target.state.is_empty() => format!(
+        reason: match mounts {
+            Err(why) => format!(
                 "the target sees its state at another path (KILLPOINT_STATE, {{state}}) since copies \
                  cannot be mounted over its own ({why}); what it writes elsewhere is neither \
                  contained nor judged"
             ),
-            _ => "what the target writes outside of its state is neither contained nor judged"
+            Ok(()) => "what the target writes outside of its state is neither contained nor judged"
                 .to_owned(),
         },
         needed: false,

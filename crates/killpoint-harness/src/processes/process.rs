@@ -3,17 +3,15 @@
 use super::Found;
 use super::sockets::Listeners;
 use killpoint_engine::identity::{self, Status};
+use killpoint_engine::proc_files;
 use killpoint_model::selector::{Facts, Roles};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Read at once: all that most files of `/proc` hold.
-const READ_BYTES: usize = 4_096;
-/// Most bytes of one file of `/proc`: the kernel allows arguments of 6 MiB by default.
-const FILE_BYTES_MAX: usize = 64 << 20;
+/// Room for most paths.
+const PATH_BYTES: usize = 4_096;
 /// What the kernel adds to the path of a program whose file is gone.
 const DELETED: &str = " (deleted)";
 
@@ -108,7 +106,7 @@ impl<'a> Process<'a> {
 
     pub(super) fn bytes(&self, file: &str) -> Option<Vec<u8>> {
         let (directory, path) = self.place(file);
-        self.context.granted(read(directory, &path))
+        self.context.granted(proc_files::read(directory, &path))
     }
 
     fn text(&self, file: &str) -> Option<String> {
@@ -117,7 +115,7 @@ impl<'a> Process<'a> {
 
     pub(super) fn link(&self, file: &str) -> Option<String> {
         let (directory, path) = self.place(file);
-        let target = rustix::fs::readlinkat(directory, path, Vec::with_capacity(READ_BYTES));
+        let target = rustix::fs::readlinkat(directory, path, Vec::with_capacity(PATH_BYTES));
         self.context.granted(target).map(|target| lossy(target.into_bytes()))
     }
 
@@ -141,22 +139,6 @@ impl<'a> Process<'a> {
         let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
         users.split_ascii_whitespace().nth(1)?.parse().ok()
     }
-}
-
-/// Reads a file of `/proc` to its end. A short read is the end of those that are read here.
-pub(super) fn read(directory: BorrowedFd<'_>, path: &str) -> rustix::io::Result<Vec<u8>> {
-    let file =
-        rustix::fs::openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::new();
-    let mut buffer = [MaybeUninit::<u8>::uninit(); READ_BYTES];
-    while bytes.len() < FILE_BYTES_MAX {
-        let (filled, _) = rustix::io::read(&file, &mut buffer)?;
-        bytes.extend_from_slice(filled);
-        if filled.is_empty() || filled.len() < READ_BYTES / 2 {
-            break;
-        }
-    }
-    Ok(bytes)
 }
 
 fn lossy(bytes: Vec<u8>) -> String {

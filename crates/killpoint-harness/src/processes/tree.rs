@@ -1,9 +1,9 @@
 //! What descends from a process: read off the kernel's lists of children, which costs a fraction of
 //! a look at every process.
 
-use super::process::read;
 use super::{ANCESTORS_MAX, side_by_side};
 use killpoint_engine::identity;
+use killpoint_engine::proc_files::read;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::MaybeUninit;
