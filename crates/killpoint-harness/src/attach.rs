@@ -13,9 +13,10 @@ pub use allowlist::AllowlistError;
 pub use machine::{MARK, MachineError};
 pub use targets::{Named, TargetError};
 
-use crate::explore::{Journalist, Watch};
 use crate::injector::{Injector, StrikeError};
 use crate::interrupt::Interrupt;
+use crate::job::Job;
+use crate::journalist::{Journalist, Watch};
 use crate::recover::{announce_tool, recover};
 use crate::store::{RunFolder, StoreError};
 use course::Course;
@@ -149,10 +150,9 @@ pub fn run(options: &Options, watch: Watch<'_>) -> Result<Ended, AttachError> {
             return Err(error);
         }
     };
-    let seconds = since.elapsed().as_secs_f64();
-    journalist.tell(Event::Stage { name: "trials".to_owned(), seconds })?;
+    journalist.stage("trials", since)?;
     journalist.tell(Event::RunEnded { result: outcome, explanation })?;
-    let report = journalist.report().clone();
+    let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
     let _ = recover(&folder);
     folder.remove_older(options.keep)?;
@@ -166,7 +166,7 @@ fn introduce(
     folder: &RunFolder,
     journalist: &mut Journalist,
 ) -> Result<(), StoreError> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let job = Job::here();
     let setting = Setting {
         command: plan.targets.iter().map(ToString::to_string).collect(),
         state: Vec::new(),
@@ -186,8 +186,8 @@ fn introduce(
         run: folder.id().to_owned(),
         killpoint: env!("CARGO_PKG_VERSION").to_owned(),
         started: jiff::Timestamp::now().to_string(),
-        commit: variable("GITHUB_SHA").or_else(|| variable("CI_COMMIT_SHA")),
-        job_url: variable("CI_JOB_URL"),
+        commit: job.commit,
+        job_url: job.url,
         setting: Box::new(setting),
     })?;
     journalist.tell(Event::NotCovered(NotCovered {

@@ -43,9 +43,9 @@ pub use again::{Again, replay, resume};
 pub use course::{Course, ROUNDS_MAX};
 pub use prepare::{CampaignError, Options, Replayed, is_campaign};
 
-use crate::explore::findings::{read_keys, write_keys};
-use crate::explore::{Journalist, Watch};
+use crate::baseline::{self, BaselineError};
 use crate::injector::Injector;
+use crate::journalist::{Journalist, Watch};
 use crate::store::RunFolder;
 use course::Rounds;
 use killpoint_model::Outcome;
@@ -87,7 +87,7 @@ fn begin(
     watch: Watch<'_>,
 ) -> Result<Campaign, CampaignError> {
     prepare::check(plan, options)?;
-    read_baseline(options)?;
+    known(options)?;
     let folder = prepare::make_folder(plan, options, earlier)?;
     // Before there are threads: the watchdog is forked.
     let injector = Injector::start(folder.path())?;
@@ -125,7 +125,7 @@ fn go_on(
         mounts,
         injector: &mut injector,
         control: judging::Readings::new(),
-        known: read_baseline(options)?,
+        known: known(options)?,
         names: None,
         recorded: None,
     };
@@ -141,25 +141,27 @@ fn go_on(
             return Err(error);
         }
     };
-    let seconds = since.elapsed().as_secs_f64();
-    journalist.tell(Event::Stage { name: "trials".to_owned(), seconds })?;
+    journalist.stage("trials", since)?;
     journalist.tell(Event::RunEnded { result: outcome, explanation })?;
-    let report = journalist.report().clone();
+    let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
-    if let Some(path) = &options.write_baseline {
-        let trials = report.campaign.iter().flat_map(|it| &it.trials);
-        write_keys(&options.directory.join(path), trials.filter_map(TrialReport::key).collect())?;
-    }
+    write_baseline(options, &report)?;
     undo();
     folder.remove_older(options.keep)?;
     Ok(Campaign { folder, report })
 }
 
-fn read_baseline(options: &Options) -> Result<BTreeSet<String>, CampaignError> {
-    match &options.baseline {
-        Some(path) => Ok(read_keys(&options.directory.join(path))?),
-        None => Ok(BTreeSet::new()),
-    }
+/// The trials that do not fail the run.
+fn known(options: &Options) -> Result<BTreeSet<String>, BaselineError> {
+    let path = options.baseline.as_ref().map(|path| options.directory.join(path));
+    baseline::read(path.as_deref())
+}
+
+/// Writes the trials of a run that did not hold as the baseline that was asked for.
+fn write_baseline(options: &Options, report: &Report) -> Result<(), BaselineError> {
+    let Some(path) = &options.write_baseline else { return Ok(()) };
+    let trials = report.campaign.iter().flat_map(|it| &it.trials);
+    baseline::write(&options.directory.join(path), trials.filter_map(TrialReport::key).collect())
 }
 
 /// The trials, and what follows from them.

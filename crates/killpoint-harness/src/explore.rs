@@ -33,39 +33,15 @@ pub use problem::ExploreError;
 
 use crate::asserter::checker::{Expectation, judge};
 use crate::environment::local::{Judges, Local, Subject};
-use crate::store::{EventLog, RunFolder};
-use judging::Judged;
+use crate::journalist::{Journalist, Watch};
+use crate::store::RunFolder;
 use killpoint_engine::record::Scope;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Report};
 use killpoint_model::verdict::{Outcome, Reason, Verdict};
 use killpoint_model::{CrashModel, Phase};
 use prepare::Prepared;
-use resume::Earlier;
 use std::time::{Duration, Instant};
-
-/// What a run does now, for whoever watches.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// `recording`, `judging`, `confirming`.
-    pub stage: &'static str,
-    /// How much of it is done.
-    pub done: u64,
-    /// Out of how much.
-    pub total: u64,
-    /// How long the stage has taken.
-    pub elapsed: Duration,
-}
-
-impl Progress {
-    /// A stage that has just begun and does not know how long it will be.
-    pub fn started(stage: &'static str) -> Self {
-        Progress { stage, done: 0, total: 0, elapsed: Duration::ZERO }
-    }
-}
-
-/// Told about progress.
-pub type Watch<'a> = &'a mut dyn FnMut(&Progress);
 
 /// A finished run.
 #[derive(Debug)]
@@ -74,74 +50,6 @@ pub struct Explored {
     pub folder: RunFolder,
     /// Its report.
     pub report: Report,
-}
-
-/// The log of a run and the report that grows with it.
-#[derive(Debug)]
-pub struct Journalist {
-    log: EventLog,
-    report: Report,
-    /// What the log of an interrupted run already holds and has not come up again.
-    earlier: Earlier,
-}
-
-impl Journalist {
-    /// Starts a run's log.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn start(folder: &RunFolder) -> Result<Self, crate::store::StoreError> {
-        let log = EventLog::create(folder)?;
-        Ok(Journalist { log, report: Report::empty(), earlier: Earlier::default() })
-    }
-
-    /// Goes on with the log of an interrupted run.
-    fn go_on(log: EventLog, events: Vec<Event>) -> Self {
-        let report = Report::from_events(&events);
-        Journalist { log, report, earlier: Earlier::new(events) }
-    }
-
-    /// Appends to the log of an interrupted run; what comes up again is written again.
-    pub(crate) fn add_to(log: EventLog, events: &[Event]) -> Self {
-        Journalist { log, report: Report::from_events(events), earlier: Earlier::default() }
-    }
-
-    /// Writes an event down, unless it comes up again in a resumed run.
-    ///
-    /// # Errors
-    /// If the log cannot be written.
-    pub fn tell(&mut self, event: Event) -> Result<(), crate::store::StoreError> {
-        if self.earlier.take(&event) {
-            return Ok(());
-        }
-        self.log.append(&event)?;
-        self.report.apply(&event);
-        Ok(())
-    }
-
-    /// States that the log of an interrupted run has judged, by their place in the plan.
-    fn judged_earlier(&mut self, plan: &plan::Plan) -> Result<Vec<(usize, Judged)>, ExploreError> {
-        self.earlier.take_judged(plan).map_err(|problem| {
-            ExploreError::Usage(format!("the run cannot be resumed: {problem}; start it anew"))
-        })
-    }
-
-    /// Makes everything so far durable.
-    ///
-    /// # Errors
-    /// If the log cannot be synced.
-    pub fn sync(&mut self) -> Result<(), crate::store::StoreError> {
-        self.log.sync()
-    }
-
-    /// What was found so far.
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-
-    fn stage(&mut self, name: &str, since: Instant) -> Result<(), crate::store::StoreError> {
-        self.tell(Event::Stage { name: name.to_owned(), seconds: since.elapsed().as_secs_f64() })
-    }
 }
 
 /// Explores a command.
@@ -175,11 +83,9 @@ fn go_on(
     prepare::check_untouched(options, &folder, &roots, &mut journalist)?;
     let (result, explanation) = conclude(outcome, journalist.report());
     journalist.tell(Event::RunEnded { result, explanation })?;
-    let Journalist { report, .. } = journalist;
+    let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
-    if let Some(path) = &options.write_baseline {
-        findings::write_baseline(&options.directory.join(path), &report)?;
-    }
+    findings::write_baseline(options, &report)?;
     folder.remove_older(options.keep)?;
     stop(&folder);
     Ok(Explored { folder, report })

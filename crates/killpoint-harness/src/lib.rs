@@ -2,6 +2,7 @@
 
 pub mod asserter;
 pub mod attach;
+pub mod baseline;
 pub mod campaign;
 pub mod collector;
 pub mod comparison;
@@ -14,6 +15,7 @@ pub mod injector;
 pub mod interceptor;
 pub mod interrupt;
 mod job;
+pub mod journalist;
 mod own_paths;
 pub mod processes;
 pub mod recover;

@@ -48,12 +48,32 @@ pub enum RecoverError {
 /// # Errors
 /// If the undo log cannot be written.
 pub fn announce_tool(folder: &RunFolder) -> Result<(), StoreError> {
+    let mut variable = format!("{RUN_MARK}=").into_bytes();
+    variable.extend(folder.path().as_os_str().as_bytes());
+    announce(folder, Made::Marked { variable })
+}
+
+/// Writes down that this process works on a run, and that it works in the folder `scratch`, which is
+/// made.
+///
+/// # Errors
+/// If the undo log cannot be written, or the folder cannot be made.
+pub fn announce_with_scratch(folder: &RunFolder) -> Result<(), StoreError> {
+    announce(folder, Made::Scratch { name: "scratch".to_owned() })?;
+    let scratch = folder.join("scratch");
+    fs::create_dir_all(&scratch).map_err(|source| StoreError::Io {
+        action: "make the directory",
+        path: scratch,
+        source,
+    })
+}
+
+/// Writes down, before anything else is made, this process and what could outlive it.
+fn announce(folder: &RunFolder, made: Made) -> Result<(), StoreError> {
     let path = folder.join(undo::FILE_NAME);
     let fail = |source| StoreError::Io { action: "write", path: path.clone(), source };
     let process = Identity::current().map_err(fail)?;
-    let mut variable = format!("{RUN_MARK}=").into_bytes();
-    variable.extend(folder.path().as_os_str().as_bytes());
-    for made in [Made::Tool { process, boot: identity::boot() }, Made::Marked { variable }] {
+    for made in [Made::Tool { process, boot: identity::boot() }, made] {
         undo::append(folder.path(), &made).map_err(fail)?;
     }
     Ok(())

@@ -7,8 +7,8 @@ use anyhow::{Context, anyhow};
 use killpoint_harness::campaign::{
     self, Again, Campaign, CampaignError, Course, Options, ROUNDS_MAX,
 };
-use killpoint_harness::explore::Watch;
 use killpoint_harness::interceptor::{self, InterceptError};
+use killpoint_harness::journalist::Watch;
 use killpoint_harness::report::words;
 use killpoint_harness::store::RunFolder;
 use killpoint_model::invariant::{AckedIsDurable, Invariant, Semantics, USUAL_TIMEOUT};

@@ -4,8 +4,8 @@
 use super::targets::{Attached, Targets};
 use super::{AttachError, Options};
 use crate::asserter::invariants::{Evidence, Reader, Told, judge};
-use crate::explore::{Journalist, Progress, Watch};
 use crate::injector::{Act, Injector};
+use crate::journalist::{Journalist, Progress, Watch};
 use crate::own_paths::OwnPaths;
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::identity::{self, Identity};

@@ -4,7 +4,7 @@
 use super::log::Earlier;
 use super::prepare::CampaignError;
 use super::trial::{Ended, Stage};
-use crate::explore::{Progress, Watch};
+use crate::journalist::{Progress, Watch};
 use killpoint_model::Verdict;
 use killpoint_model::plan::PlannedTrial;
 use killpoint_model::report::trial_key;

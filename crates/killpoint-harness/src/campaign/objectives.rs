@@ -4,7 +4,7 @@
 use super::confidence::rate;
 use super::prepare::{CampaignError, Options};
 use super::{release, tell};
-use crate::explore::Journalist;
+use crate::journalist::Journalist;
 use crate::store::RunFolder;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::objective::{Distribution, Measurement, NOT_READ_BACK, Objectives};

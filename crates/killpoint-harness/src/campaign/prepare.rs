@@ -6,11 +6,12 @@ use super::judging::VALUES;
 use super::tell;
 use super::world::take_snapshots;
 use crate::asserter::invariants::check_expression;
+use crate::baseline::BaselineError;
 use crate::collector::cores;
-use crate::explore::{ExploreError, Journalist};
 use crate::injector::StrikeError;
 use crate::interrupt::Interrupt;
 use crate::job::Job;
+use crate::journalist::Journalist;
 use crate::own_paths::{self, OwnPaths};
 use crate::processes::FindError;
 use crate::recover::{RecoverError, announce_tool};
@@ -126,7 +127,7 @@ pub enum CampaignError {
     Find(#[from] FindError),
     /// The baseline.
     #[error(transparent)]
-    Baseline(#[from] ExploreError),
+    Baseline(#[from] BaselineError),
     /// What an interrupted run left behind.
     #[error(transparent)]
     Recover(#[from] RecoverError),
@@ -182,7 +183,6 @@ impl CampaignError {
     pub fn outcome(&self) -> Outcome {
         match self {
             CampaignError::Interrupted(_) => Outcome::Interrupted,
-            CampaignError::Baseline(error) => error.outcome(),
             CampaignError::Control(_) => Outcome::BaselineFailed,
             CampaignError::Supervisor(..) => Outcome::InternalError,
             _ => Outcome::Usage,

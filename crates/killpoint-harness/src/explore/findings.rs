@@ -4,21 +4,15 @@ use super::judging::Judged;
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
 use super::{ExploreError, Options};
+use crate::baseline::{self, BaselineError};
 use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun};
 use crate::environment::local::Local;
-use crate::store::StoreError;
 use killpoint_engine::states::StateName;
 use killpoint_model::address::{role_suffix, shape};
 use killpoint_model::report::{Finding, Report};
 use killpoint_model::verdict::{Class, Verdict};
 use killpoint_model::{Address, CrashModel};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
-
-/// Version of the baseline file.
-const BASELINE_VERSION: u32 = 1;
 
 /// Violated states that show one defect.
 #[derive(Clone, Debug)]
@@ -201,60 +195,21 @@ pub fn held_before<'a>(plan: &'a Plan, judged: &[Judged], point: u64) -> Option<
         .next_back()
 }
 
-#[derive(Serialize, Deserialize)]
-struct Baseline {
-    version: u32,
-    findings: Vec<String>,
-}
-
 /// The findings that do not fail the run.
 ///
 /// # Errors
-/// If the file cannot be read or is no baseline.
-pub fn read_baseline(options: &Options) -> Result<BTreeSet<String>, ExploreError> {
-    match &options.baseline {
-        Some(path) => read_keys(&options.directory.join(path)),
-        None => Ok(BTreeSet::new()),
-    }
+/// If the baseline cannot be read or is none.
+pub fn known(options: &Options) -> Result<BTreeSet<String>, BaselineError> {
+    let path = options.baseline.as_ref().map(|path| options.directory.join(path));
+    baseline::read(path.as_deref())
 }
 
-/// What stands in a baseline.
-///
-/// # Errors
-/// If the file cannot be read or is no baseline.
-pub fn read_keys(path: &Path) -> Result<BTreeSet<String>, ExploreError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ExploreError::Input { path: path.to_owned(), source })?;
-    let malformed = |problem: String| ExploreError::Malformed { path: path.to_owned(), problem };
-    let baseline: Baseline = serde_json::from_str(&text).map_err(|error| {
-        malformed(format!("no baseline ({error}); --write-baseline FILE makes one"))
-    })?;
-    if baseline.version != BASELINE_VERSION {
-        return Err(malformed(format!(
-            "a baseline of version {}, not {BASELINE_VERSION}; write it anew with --write-baseline",
-            baseline.version
-        )));
-    }
-    Ok(baseline.findings.into_iter().collect())
-}
-
-/// Writes the findings of a run, new and known, as a baseline.
+/// Writes the findings of a run, new and known, as the baseline that was asked for.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_baseline(path: &Path, report: &Report) -> Result<(), ExploreError> {
-    write_keys(path, report.findings.iter().chain(&report.known).map(Finding::key).collect())
-}
-
-/// Writes a baseline.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn write_keys(path: &Path, findings: BTreeSet<String>) -> Result<(), ExploreError> {
-    let baseline = Baseline { version: BASELINE_VERSION, findings: findings.into_iter().collect() };
-    let mut text = serde_json::to_string_pretty(&baseline).expect("plain data");
-    text.push('\n');
-    fs::write(path, text).map_err(|source| {
-        ExploreError::Store(StoreError::Io { action: "write", path: path.to_owned(), source })
-    })
+pub fn write_baseline(options: &Options, report: &Report) -> Result<(), BaselineError> {
+    let Some(path) = &options.write_baseline else { return Ok(()) };
+    let findings = report.findings.iter().chain(&report.known).map(Finding::key).collect();
+    baseline::write(&options.directory.join(path), findings)
 }

@@ -2,10 +2,11 @@
 
 use super::plan::{Plan, State};
 use super::recordings::Recorded;
-use super::{ExploreError, Journalist, Options, Progress, Watch};
+use super::{ExploreError, Options};
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
 use crate::environment::local::{Answer, Judges, Local, LocalError, Question};
+use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 const LOOK_AHEAD_STATES_MAX: usize = 64;
 
 /// How the note of a second reading that differs begins: by it a resumed run knows that it was told.
-pub(super) const SECOND_CHECK_NOTE: &str = "the recovered store of";
+const SECOND_CHECK_NOTE: &str = "the recovered store of";
 
 /// A judged state.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ pub fn judge_all(
 ) -> Result<Vec<Judged>, ExploreError> {
     let since = Instant::now();
     let total = plan.states.len() as u64;
-    let earlier = journalist.judged_earlier(plan)?;
+    let earlier = judged_earlier(journalist, plan)?;
     let mut done = earlier.len() as u64;
     let jobs = options.jobs_in(local.containment);
     let judged =
@@ -87,6 +88,33 @@ pub fn judge_all(
         })?;
     tell_points(plan, &judged, journalist)?;
     tell_litter(&judged, journalist)?;
+    Ok(judged)
+}
+
+/// States that the log of an interrupted run has judged, by their place in the plan.
+fn judged_earlier(
+    journalist: &mut Journalist,
+    plan: &Plan,
+) -> Result<Vec<(usize, Judged)>, ExploreError> {
+    let belongs = |event: &Event| match event {
+        Event::SecondCheck { .. } => true,
+        Event::Note { text } => text.starts_with(SECOND_CHECK_NOTE),
+        _ => false,
+    };
+    let mut judged = Vec::new();
+    for event in journalist.earlier.take_judged(belongs) {
+        let Event::Judged { trial, state, judgement, output, rerun, litter, .. } = event else {
+            continue;
+        };
+        let index = usize::try_from(trial.saturating_sub(1)).unwrap_or(usize::MAX);
+        if plan.states.get(index).is_none_or(|planned| planned.digest != state) {
+            return Err(ExploreError::Usage(format!(
+                "the run cannot be resumed: state {trial} of the log is not the one of the plan; \
+                 start it anew"
+            )));
+        }
+        judged.push((index, Judged { judgement, output, second: None, rerun, litter, by: None }));
+    }
     Ok(judged)
 }
 

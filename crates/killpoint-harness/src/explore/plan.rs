@@ -1,9 +1,10 @@
 //! Which crash states there are, and which of them are distinct.
 
 use super::recordings::Recorded;
-use super::{ExploreError, Journalist, Options};
+use super::{ExploreError, Options};
 use crate::asserter::checker::Expectation;
 use crate::environment::local::{Local, snapshot_name};
+use crate::journalist::Journalist;
 use killpoint_engine::image::Image;
 use killpoint_engine::states::{
     DIRECTORY_OPERATIONS_MAX, Models, StateName, WRITES_MAX, Walk, is_point,

@@ -3,10 +3,12 @@
 mod start_log;
 
 use super::discovery::{Discovery, discover, without_out};
-use super::{ExploreError, Journalist, Options, Progress, Watch};
+use super::{ExploreError, Options};
 use crate::asserter::checker::{Checker, Surroundings};
 use crate::asserter::journal::{Journal, OneShot};
 use crate::environment::local::{INITIAL, Local, snapshot_name};
+use crate::journalist::{Journalist, Progress, Watch};
+use crate::recover::announce_with_scratch;
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment, process_ids};
 use killpoint_engine::image::Image;
@@ -70,7 +72,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     }
     check_driver(options)?;
     super::phases::check(options)?;
-    super::findings::read_baseline(options)?;
+    super::findings::known(options)?;
     let paths = state_paths(options)?;
     if let (Checker::Stream(_), Some(path)) =
         (&options.checker, paths.iter().find(|path| path.to_str().is_none()))
@@ -119,7 +121,7 @@ fn prepare_in(
     one_shot: OneShot,
     watch: Watch<'_>,
 ) -> Result<Prepared, ExploreError> {
-    super::resume::announce(folder)?;
+    announce_with_scratch(folder)?;
     let mut journalist = Journalist::start(folder)?;
     let (containment, why_weaker) = containment(options, folder);
     let mut found = Discovery::default();

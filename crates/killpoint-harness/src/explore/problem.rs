@@ -2,6 +2,7 @@
 
 use crate::asserter::checker::ControlError;
 use crate::asserter::journal::JournalError;
+use crate::baseline::BaselineError;
 use crate::environment::local::LocalError;
 use crate::store::StoreError;
 use killpoint_engine::arena::ArenaError;
@@ -80,6 +81,9 @@ pub enum ExploreError {
     /// Options that do not go together.
     #[error("{0}")]
     Usage(String),
+    /// The baseline.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
     /// The run's folder.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -8,13 +8,14 @@ mod told;
 pub use back::{is_call, read_addresses, read_ending, read_journal};
 
 use super::phases::Phases;
-use super::{ExploreError, Journalist, Options, Progress, Watch, judge_control};
+use super::{ExploreError, Options, judge_control};
 use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
 use crate::asserter::history::{History, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{
     Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
 };
+use crate::journalist::{Journalist, Progress, Watch};
 use failure::workload_failure;
 use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;

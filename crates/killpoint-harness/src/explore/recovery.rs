@@ -6,9 +6,10 @@ use super::findings::{address_at, shown_at};
 use super::judging::{Judged, judge_states};
 use super::plan::{Plan, distinct_kill_states, initial_image};
 use super::recordings::Recorded;
-use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
+use super::{ExploreError, Options, findings};
 use crate::asserter::checker::{Checker, Surroundings};
 use crate::environment::local::{Judges, Local, Subject, Trial, snapshot_name};
+use crate::journalist::{Journalist, Progress, Watch};
 use crate::store::StoreError;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::recording::Exit;
@@ -331,7 +332,7 @@ impl Stage<'_> {
             FindingFile::of_state(&finding, &state.name, state.journal_length, &addresses);
         file.recovery = Some(recovery.to_owned());
         file.write(&self.local.folder)?;
-        let known = findings::read_baseline(self.options)?.contains(&finding.key());
+        let known = findings::known(self.options)?.contains(&finding.key());
         Ok(journalist.tell(Event::Found { finding: Box::new(finding), known })?)
     }
 }

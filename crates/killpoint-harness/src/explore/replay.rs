@@ -8,6 +8,7 @@ use super::{Options, prepare};
 use crate::asserter::checker::{Checker, Expectation, judge};
 use crate::asserter::history::History;
 use crate::environment::local::{INITIAL, Judges, Local, Question, Subject};
+use crate::recover::announce_with_scratch;
 use crate::store::RunFolder;
 use killpoint_engine::record::Root;
 use killpoint_engine::states::Models;
@@ -61,7 +62,7 @@ pub fn replay(
     options.pin = run.pin;
     options.redirect = run.redirect;
     options.checker = run.checker.clone();
-    super::resume::announce(folder)?;
+    announce_with_scratch(folder)?;
     let roots =
         run.roots.iter().map(|(path, prefix)| Root { path: path.clone(), prefix: prefix.clone() });
     let local = prepare::local(&options, folder, roots.collect(), &run.journal, run.intents_start)?;

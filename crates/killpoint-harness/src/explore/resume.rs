@@ -7,22 +7,16 @@
 //! folded from it, become those of a run that was never interrupted.
 
 use super::ExploreError;
-use super::judging::{Judged, SECOND_CHECK_NOTE};
 use super::pinned::Pinned;
-use super::plan::Plan;
 use super::prepare::Prepared;
-use super::{Explored, Interrupt, Journalist, Options, Watch, go_on, prepare};
+use super::{Explored, Interrupt, Options, go_on, prepare};
 use crate::environment::local::Local;
-use crate::recover::recover;
-use crate::store::{EventLog, RunFolder, StoreError};
+use crate::journalist::{Journalist, Watch};
+use crate::recover::{announce_with_scratch, recover};
+use crate::store::{EventLog, RunFolder};
 use killpoint_engine::arena::Containment;
-use killpoint_engine::identity::{self, Identity};
 use killpoint_engine::record::Root;
-use killpoint_engine::undo::{self, Made};
-use killpoint_model::Address;
 use killpoint_model::event::Event;
-use killpoint_model::report::Finding;
-use killpoint_model::verdict::Reason;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;
@@ -136,132 +130,12 @@ pub fn resume(
     options.environment = environment;
     setup.pinned.restore(&mut options);
     options.interrupt = interrupt;
-    announce(&folder)?;
+    announce_with_scratch(&folder)?;
     let mut journalist = Journalist::go_on(log, events);
     journalist.tell(Event::Resumed { resumed: jiff::Timestamp::now().to_string() })?;
     let local = setup.local(&options, &folder)?;
     let roots = setup.real_roots.clone();
     go_on(&options, Prepared { local, folder, journalist, roots }, watch)
-}
-
-/// Writes down, before anything else is made, what could outlive this process.
-///
-/// # Errors
-/// If the undo log cannot be written.
-pub fn announce(folder: &RunFolder) -> Result<(), StoreError> {
-    let path = folder.join(undo::FILE_NAME);
-    let fail = |source| StoreError::Io { action: "write", path: path.clone(), source };
-    let process = Identity::current().map_err(fail)?;
-    let tool = Made::Tool { process, boot: identity::boot() };
-    for made in [tool, Made::Scratch { name: "scratch".to_owned() }] {
-        undo::append(folder.path(), &made).map_err(fail)?;
-    }
-    let scratch = folder.join("scratch");
-    fs::create_dir_all(&scratch).map_err(|source| StoreError::Io {
-        action: "make the directory",
-        path: scratch,
-        source,
-    })
-}
-
-/// The events of the interrupted part that have not come up again, in order.
-#[derive(Debug, Default)]
-pub(super) struct Earlier(Vec<Event>);
-
-impl Earlier {
-    pub(super) fn new(events: Vec<Event>) -> Self {
-        let again =
-            |event: &Event| !matches!(event, Event::RunStarted { .. } | Event::Resumed { .. });
-        Earlier(events.into_iter().filter(again).collect())
-    }
-
-    /// Takes an event out that stands in the log. Times do not matter.
-    pub(super) fn take(&mut self, event: &Event) -> bool {
-        let same = |other: &Event| match (other, event) {
-            (Event::Stage { name, .. }, Event::Stage { name: other, .. }) => name == other,
-            (other, event) => other == event,
-        };
-        let found = self.0.iter().position(same);
-        found.map(|place| self.0.remove(place)).is_some()
-    }
-
-    /// The digest of a recording that was made. It stays until its event comes up again.
-    pub(super) fn recorded(&self, number: u32) -> Option<&str> {
-        self.0.iter().find_map(|event| match event {
-            Event::Recorded { recording, digest, .. } if *recording == number => {
-                Some(digest.as_str())
-            }
-            _ => None,
-        })
-    }
-
-    /// Takes out every state that was judged, with all that was told about it. The last one is
-    /// judged again if the interruption may have come before all was told.
-    pub(super) fn take_judged(&mut self, plan: &Plan) -> Result<Vec<(usize, Judged)>, String> {
-        let belongs = |event: &Event| match event {
-            Event::SecondCheck { .. } => true,
-            Event::Note { text } => text.starts_with(SECOND_CHECK_NOTE),
-            _ => false,
-        };
-        let (mut judged, mut rest) = (Vec::new(), Vec::new());
-        let mut events = std::mem::take(&mut self.0).into_iter().peekable();
-        while let Some(event) = events.next() {
-            let Event::Judged { trial, state, judgement, output, rerun, litter, .. } = &event
-            else {
-                rest.push(event);
-                continue;
-            };
-            let index = usize::try_from(trial.saturating_sub(1)).unwrap_or(usize::MAX);
-            if plan.states.get(index).is_none_or(|planned| planned.digest != *state) {
-                return Err(format!("state {trial} of the log is not the one of the plan"));
-            }
-            let one = Judged {
-                judgement: judgement.clone(),
-                output: output.clone(),
-                second: None,
-                rerun: *rerun,
-                litter: litter.clone(),
-                by: None,
-            };
-            let mut told = vec![event];
-            while events.peek().is_some_and(belongs) {
-                told.extend(events.next());
-            }
-            match events.peek() {
-                Some(_) => judged.push((index, one)),
-                None => rest.extend(told),
-            }
-        }
-        self.0 = rest;
-        Ok(judged)
-    }
-
-    /// Takes out the outcome of a live kill that was carried out.
-    pub(super) fn take_struck(
-        &mut self,
-        address: &Address,
-        attempt: u32,
-    ) -> Option<(bool, Option<Reason>, String)> {
-        let place = self.0.iter().position(|event| {
-            matches!(event, Event::Struck { address: at, attempt: number, .. }
-                if at == address && *number == attempt)
-        })?;
-        match self.0.remove(place) {
-            Event::Struck { agreed, reason, detail, .. } => Some((agreed, reason, detail)),
-            _ => None,
-        }
-    }
-
-    /// Takes out a finding that was written. The live kills that confirmed it stay.
-    pub(super) fn take_found(&mut self, wanted: u32) -> Option<Finding> {
-        let place = self.0.iter().position(
-            |event| matches!(event, Event::Found { finding, .. } if finding.number == wanted),
-        )?;
-        match self.0.remove(place) {
-            Event::Found { finding, .. } => Some(*finding),
-            _ => None,
-        }
-    }
 }
 
 /// The folder of a run that was interrupted, for the message that says so.

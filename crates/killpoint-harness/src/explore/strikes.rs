@@ -12,9 +12,10 @@ use super::findings::{self, Defect};
 use super::judging::{Judged, promise, with_rerun};
 use super::plan::Plan;
 use super::recordings::Recorded;
-use super::{ExploreError, Journalist, Options, Progress, Watch, shrink, unknown};
+use super::{ExploreError, Options, shrink, unknown};
 use crate::asserter::checker::judge;
 use crate::environment::local::{Crew, Judges, Local, Question, Trial};
+use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::event::Event;
@@ -85,7 +86,7 @@ pub fn confirm(
     watch: Watch<'_>,
 ) -> Result<u32, ExploreError> {
     let Sight { options, local, recorded, plan, judged } = sight;
-    let known = findings::read_baseline(options)?;
+    let known = findings::known(options)?;
     let count = u32::try_from(defects.len()).unwrap_or(u32::MAX);
     RunFile::of(options, local, recorded).write(&local.folder)?;
     let sample = sample(options, recorded, plan, judged);

@@ -7,9 +7,10 @@ use super::findings::{address_at, held_neighbours, shown_at};
 use super::plan::Plan;
 use super::recordings::{Recorded, is_call};
 use super::strikes::{RETRIES_MAX, Strike, expected, strike};
-use super::{ExploreError, Journalist, Options, Progress, Watch, findings};
+use super::{ExploreError, Options, findings};
 use crate::diagnose::{Cause, Failure, diagnose};
 use crate::environment::local::{Judges, Local};
+use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_engine::record::StrikeAt;
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::CrashModel;
@@ -154,7 +155,7 @@ fn tell_findings(
     variant: &str,
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
-    let known = findings::read_baseline(options)?;
+    let known = findings::known(options)?;
     let history = findings::history(local, recorded, plan)?;
     let mut groups: BTreeMap<(Class, Cause, String), BTreeSet<u64>> = BTreeMap::new();
     let explain = |point: u64, class: Class| {

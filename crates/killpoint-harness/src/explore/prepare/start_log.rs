@@ -3,8 +3,9 @@
 use super::ExploreError;
 use crate::asserter::checker::Checker;
 use crate::environment::local::Local;
-use crate::explore::{Journalist, Options};
+use crate::explore::Options;
 use crate::job::Job;
+use crate::journalist::Journalist;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::{Mechanism, REFUSED_CALLS};
 use killpoint_model::Roles;
