@@ -1,8 +1,9 @@
 //! `killpoint roulette --pid` and `--cgroup`: processes that somebody else started.
 
 use crate::arguments::{Format, Roulette};
-use crate::commands::{Failure, Live, print_report};
-use crate::{interrupt, upkeep};
+use crate::failure::Failure;
+use crate::live::Live;
+use crate::{interrupt, output, upkeep};
 use anyhow::anyhow;
 use killpoint_harness::attach::{self, AttachError, Named, Options};
 use killpoint_harness::store::RunFolder;
@@ -111,7 +112,7 @@ pub fn roulette(flags: &Roulette, named: Named) -> Result<Outcome, Failure> {
     let ended = attach::run(&options, &mut |step| progress.show(step));
     progress.clear();
     let ended = ended?;
-    print_report(&ended.report, &ended.folder, flags.format)?;
+    output::report(&ended.report, &ended.folder, flags.format)?;
     Ok(ended.report.result)
 }
 

@@ -1,8 +1,10 @@
-//! `killpoint run` and `killpoint roulette`.
+//! `killpoint run`, and what carries out, resumes and replays the trials of a scenario.
 
-use crate::arguments::{Format, Intercept, Replay, Resume, Roulette, Run};
-use crate::commands::{Failure, Live, print_report, shown_path};
-use crate::{attach, interrupt, scenario, upkeep};
+use crate::arguments::{Format, Intercept, Replay, Resume, Run};
+use crate::failure::Failure;
+use crate::live::Live;
+use crate::output::{self, shown_path};
+use crate::{interrupt, scenario, upkeep};
 use anyhow::{Context, anyhow};
 use killpoint_harness::campaign::{
     self, Again, Campaign, CampaignError, Course, Options, ROUNDS_MAX,
@@ -11,31 +13,25 @@ use killpoint_harness::interceptor::{self, InterceptError};
 use killpoint_harness::journalist::Watch;
 use killpoint_harness::report::words;
 use killpoint_harness::store::RunFolder;
-use killpoint_model::invariant::{AckedIsDurable, Invariant, Semantics, USUAL_TIMEOUT};
-use killpoint_model::objective::Objectives;
-use killpoint_model::plan::{CrashPoints, Plan};
+use killpoint_model::Outcome;
+use killpoint_model::plan::{CrashPoints, Plan, PlanError};
 use killpoint_model::report::{Confirmation, TrialReport};
-use killpoint_model::scenario::{
-    Collect, FaultRule, SCENARIO_VERSION, Scenario, Supervisor, Target, Timeouts, Workload,
-};
-use killpoint_model::selector::{Pick, Roles, Who};
-use killpoint_model::span::Span;
-use killpoint_model::supervision::{Ready, StartLimit};
-use killpoint_model::trigger::Trigger;
-use killpoint_model::{Outcome, seed::Seed};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Misses of a replay that are shown; its report has all.
 const MISSES_SHOWN_MAX: usize = 10;
-/// How long a trial of roulette may take beyond its duration.
-const SLACK: Span = Span::from_secs(300);
 
 impl From<CampaignError> for Failure {
     fn from(error: CampaignError) -> Self {
         let outcome = error.outcome();
         Failure { error: error.into(), outcome }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Failure { error: error.into(), outcome: Outcome::Usage }
     }
 }
 
@@ -85,7 +81,10 @@ pub fn run(flags: &Run) -> Result<Outcome, Failure> {
 }
 
 /// Options where nothing else is said.
-fn options(directory: &Path, out: &Path, keep: usize) -> Result<Options, Failure> {
+///
+/// # Errors
+/// If the working directory or this program cannot be found.
+pub fn options(directory: &Path, out: &Path, keep: usize) -> Result<Options, Failure> {
     let here = std::env::current_dir()?;
     Ok(Options {
         directory: here.join(directory),
@@ -127,10 +126,14 @@ fn directory_of_plan(path: &Path) -> PathBuf {
     }
 }
 
-fn carry_out(plan: &Plan, options: &Options, format: Format) -> Result<Outcome, Failure> {
+/// Carries out a plan, with a line of progress.
+///
+/// # Errors
+/// As [`run`].
+pub fn carry_out(plan: &Plan, options: &Options, format: Format) -> Result<Outcome, Failure> {
     upkeep::mention_interrupted(&options.out);
     let ended = watched(format, |watch| campaign::run(plan, options, watch))?;
-    print_report(&ended.report, &ended.folder, format)?;
+    output::report(&ended.report, &ended.folder, format)?;
     Ok(ended.report.result)
 }
 
@@ -189,7 +192,7 @@ pub fn replay(folder: &RunFolder, flags: &Replay, trial: u32) -> Result<Outcome,
 pub fn resume(folder: RunFolder, flags: &Resume) -> Result<Outcome, Failure> {
     let again = again(&flags.out)?;
     let ended = watched(flags.format, |watch| campaign::resume(folder, again, watch))?;
-    print_report(&ended.report, &ended.folder, flags.format)?;
+    output::report(&ended.report, &ended.folder, flags.format)?;
     Ok(ended.report.result)
 }
 
@@ -210,82 +213,4 @@ pub fn intercept(flags: &Intercept) -> Result<Outcome, Failure> {
     // What is typed at a terminal is for the campaign, which stops the supervisor.
     let _ = interrupt::listen()?;
     Ok(interceptor::intercept(&flags.setup)?)
-}
-
-/// `killpoint roulette`: a scenario of one rule.
-///
-/// # Errors
-/// As [`run`].
-pub fn roulette(flags: &Roulette) -> Result<Outcome, Failure> {
-    if let Some(named) = attach::named(flags)? {
-        return attach::roulette(flags, named);
-    }
-    for (is_given, flag) in [
-        (flags.unleash, "--unleash"),
-        (flags.allowlist.is_some(), "--allowlist"),
-        (flags.environment_file.is_some(), "--environment-file"),
-    ] {
-        if is_given {
-            let why =
-                "is about processes that are running already: name them with --pid or --cgroup";
-            return Err(anyhow!("{flag} {why}").into());
-        }
-    }
-    let roles = Roles::parse(&flags.role).map_err(|error| anyhow!("--role: {error}"))?;
-    let only = roles.iter().next().map(|(name, _)| name.to_owned());
-    if roles.iter().count() > 1 {
-        return Err(
-            anyhow!("--role: roulette kills the processes of one role; write a scenario").into()
-        );
-    }
-    let scenario = scenario_of(flags, roles, only);
-    let plan = Plan::make(scenario, CrashPoints::default())?;
-    carry_out(&plan, &options(Path::new(""), &flags.out, flags.keep)?, flags.format)
-}
-
-fn scenario_of(flags: &Roulette, roles: Roles, role: Option<String>) -> Scenario {
-    let shell = |line: &String| ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
-    let trial = Span::from_ms(flags.duration.as_ms() * 10 + SLACK.as_ms());
-    // A kill is drawn more often than a start limit that is meant for crashes allows.
-    let start_limit = StartLimit { count: 0, ..StartLimit::default() };
-    let rule = FaultRule {
-        name: Some("roulette".to_owned()),
-        when: Trigger::Interval(flags.every),
-        r#do: flags.fault.clone(),
-        who: Who { role, pick: Pick::One, ..Who::default() },
-        trials: 1,
-        duration: Some(flags.duration),
-    };
-    let durable = |check: &String| {
-        let check = Some(check.clone());
-        Invariant::AckedIsDurable(AckedIsDurable {
-            judge: Vec::new(),
-            check,
-            timeout: USUAL_TIMEOUT,
-            semantics: Semantics::default(),
-        })
-    };
-    Scenario {
-        version: SCENARIO_VERSION,
-        title: format!("Roulette: {}", flags.command.join(" ")),
-        variables: BTreeMap::new(),
-        seed: Seed(flags.seed.0),
-        target: Target {
-            state: flags.state.clone(),
-            supervisor: Supervisor { start_limit, ..Supervisor::default() },
-            ready: flags.ready.clone().map(|by| Ready { by, timeout: Ready::usual_timeout() }),
-            roles,
-            ..Target::of(flags.command.clone())
-        },
-        workload: flags
-            .driver
-            .as_ref()
-            .map(|line| Workload { command: shell(line), timeout: trial }),
-        faults: vec![rule],
-        invariants: flags.check.iter().map(durable).collect(),
-        objectives: Objectives::default(),
-        collect: Collect::default(),
-        timeouts: Timeouts { trial, ..Timeouts::default() },
-        tiers: BTreeMap::new(),
-    }
 }

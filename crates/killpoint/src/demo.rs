@@ -1,7 +1,9 @@
 //! `killpoint demo`: the built-in example, explored with a wrong and with a right store.
 
 use crate::arguments::{Demo, SaveWay};
-use crate::commands::{Failure, explore_watched, shown_path, summary_text};
+use crate::explore;
+use crate::failure::Failure;
+use crate::output::{shown_path, summary_text};
 use anyhow::Context;
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::{Explored, Options};
@@ -61,7 +63,7 @@ fn explore_store(out: &Path, way: SaveWay) -> Result<Explored, Failure> {
         Checker::Command(format!("{quoted} demo-store {} check \"$KILLPOINT_STATE\"", way.name()));
     options.state = vec![state];
     options.out = out.to_owned();
-    explore_watched(&options, true)
+    explore::watched(&options, true)
 }
 
 /// A directory for the store's data. It stays, so that a finding of the demo can be replayed.

@@ -1,7 +1,7 @@
 //! `killpoint dump`: minidumps of running and crashing processes, and what stands in them.
 
 use crate::arguments::Dump;
-use crate::commands::Failure;
+use crate::failure::Failure;
 #[cfg(feature = "dumps")]
 use anyhow::Context;
 use killpoint_model::Outcome;

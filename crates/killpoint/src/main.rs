@@ -1,5 +1,6 @@
 //! The command line: flags in, exit code out.
 
+mod again;
 mod arguments;
 mod attach;
 mod campaign;
@@ -7,8 +8,14 @@ mod commands;
 mod demo;
 mod demo_store;
 mod dump;
+mod explore;
+mod failure;
 mod interrupt;
+mod live;
 mod output;
+mod plan;
+mod roulette;
+mod runs;
 mod scenario;
 mod several;
 mod supervise;

@@ -1,6 +1,12 @@
 //! Words on standard output and standard error.
 
-use std::io::{self, Write, stderr, stdout};
+use crate::arguments::Format;
+use killpoint_harness::report::console::{Style, summary};
+use killpoint_harness::report::json;
+use killpoint_harness::store::RunFolder;
+use killpoint_model::report::Report;
+use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::path::Path;
 
 /// Prints a result. A reader that has gone away is no reason to fail; a disk that is full is one.
 ///
@@ -25,4 +31,30 @@ pub fn bytes(bytes: &[u8]) -> io::Result<()> {
 /// Says something on standard error, whether or not anybody listens.
 pub fn say(text: &str) {
     let _ = writeln!(stderr(), "{text}");
+}
+
+/// What a run has to say, for a person.
+pub fn summary_text(report: &Report, folder: &RunFolder) -> String {
+    let page = shown_path(&folder.join("report.html"));
+    let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let style = if colours { Style::coloured() } else { Style::plain() };
+    summary(report, style.with_page(&page))
+}
+
+/// Prints the report of a run.
+///
+/// # Errors
+/// If it could not be written.
+pub fn report(report: &Report, folder: &RunFolder, format: Format) -> io::Result<()> {
+    let text = match format {
+        Format::Json => json::document(report),
+        Format::Human => summary_text(report, folder),
+    };
+    result(&text)
+}
+
+/// A path as short as it can be, from here.
+pub fn shown_path(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

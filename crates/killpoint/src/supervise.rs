@@ -1,7 +1,7 @@
 //! `killpoint supervise`: flags into a supervision, signals into the supervisor.
 
 use crate::arguments::{RestartName, Supervise};
-use crate::commands::Failure;
+use crate::failure::Failure;
 use killpoint_harness::target::{Setup, Sink, SuperviseError, read_supervision, supervise};
 use killpoint_model::Outcome;
 use killpoint_model::supervision::{

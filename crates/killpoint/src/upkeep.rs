@@ -1,12 +1,14 @@
-//! The commands around a run: recover, audit, doctor, completions, man.
+//! The commands around a run: report, recover, audit, doctor, completions, man.
 
-use crate::arguments::{Arguments, Completions, Doctor, Format, Man, Recover, Verify};
-use crate::commands::{Failure, shown_path};
-use crate::output;
+use crate::arguments::{
+    Arguments, Completions, Doctor, Format, Man, Recover, Report as ReportFlags, Verify,
+};
+use crate::failure::Failure;
+use crate::output::{self, shown_path};
+use crate::runs;
 use clap::CommandFactory;
 use killpoint_harness::attach::is_attached;
 use killpoint_harness::doctor::{examine, page};
-use killpoint_harness::explore::replay::locate_run;
 use killpoint_harness::recover::{RecoverError, interrupted_runs};
 use killpoint_harness::store::{RunFolder, StoreError, read_events};
 use killpoint_model::Outcome;
@@ -35,6 +37,18 @@ pub fn mention_interrupted(out: &Path) {
     }
 }
 
+/// `killpoint report`.
+///
+/// # Errors
+/// If there is no such run, or its log cannot be read.
+pub fn report(flags: &ReportFlags) -> Result<Outcome, Failure> {
+    let folder = runs::find(&flags.run, &flags.out)?;
+    let report = runs::report(&folder)?;
+    killpoint_harness::report::write_all(&folder, &report)?;
+    output::report(&report, &folder, flags.format)?;
+    Ok(report.result)
+}
+
 impl From<RecoverError> for Failure {
     fn from(error: RecoverError) -> Self {
         Failure { error: error.into(), outcome: Outcome::Usage }
@@ -48,7 +62,7 @@ impl From<RecoverError> for Failure {
 pub fn recover(flags: &Recover) -> Result<Outcome, Failure> {
     let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
     let folders = match &flags.run {
-        Some(run) => vec![locate_run(run, &out)?],
+        Some(run) => vec![runs::find(run, &out)?],
         None => interrupted_runs(&out).into_iter().map(|(folder, _)| folder).collect(),
     };
     if folders.is_empty() {
@@ -94,8 +108,7 @@ fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
 /// # Errors
 /// If the run is not there.
 pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
-    let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
-    let folder = locate_run(&flags.run, &out)?;
+    let folder = runs::find(&flags.run, &flags.out)?;
     match read_events(&folder) {
         Ok(events) => {
             let has_end = matches!(events.last(), Some(Event::RunEnded { .. }));

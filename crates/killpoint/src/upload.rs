@@ -1,18 +1,16 @@
 //! `killpoint upload`: the crashes of a run, to a receiver that speaks the protocol of Sentry.
 
 use crate::arguments::Upload;
-use crate::commands::Failure;
+use crate::failure::Failure;
 use killpoint_model::Outcome;
 
 #[cfg(feature = "upload")]
 mod carry_out {
     use super::{Failure, Outcome, Upload};
+    use crate::runs;
     use anyhow::anyhow;
-    use killpoint_harness::explore::replay::locate_run;
-    use killpoint_harness::store::read_events;
     use killpoint_harness::upload::{Request, UploadError, Uploaded, chosen, upload};
     use killpoint_model::crash::Crash;
-    use killpoint_model::report::Report;
 
     impl From<UploadError> for Failure {
         fn from(error: UploadError) -> Self {
@@ -25,9 +23,8 @@ mod carry_out {
     /// # Errors
     /// If the run is none, nobody takes them, or no receiver is named.
     pub(super) fn run(flags: &Upload) -> Result<Outcome, Failure> {
-        let here = std::env::current_dir().unwrap_or_default();
-        let folder = locate_run(&flags.run, &here.join(&flags.out))?;
-        let report = Report::of_log(&read_events(&folder)?);
+        let folder = runs::find(&flags.run, &flags.out)?;
+        let report = runs::report(&folder)?;
         let dsn = match (&flags.dsn, std::env::var("SENTRY_DSN")) {
             (Some(dsn), _) => dsn.clone(),
             (None, Ok(dsn)) if !dsn.is_empty() => dsn,

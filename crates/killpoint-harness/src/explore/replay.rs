@@ -14,10 +14,9 @@ use killpoint_engine::record::Root;
 use killpoint_engine::states::Models;
 use killpoint_model::report::{Confirmation, Finding};
 use killpoint_model::verdict::Verdict;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What replaying gave.
 #[derive(Debug)]
@@ -177,29 +176,4 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ExploreEr
         path: path.to_owned(),
         problem: format!("not written by this version of killpoint: {error}"),
     })
-}
-
-/// Splits `RUN/N`: the folder of the run (a path, or an id below `runs`) and the finding's number.
-///
-/// # Errors
-/// If there is no such run, or no number.
-pub fn locate(text: &str, out: &Path) -> Result<(RunFolder, u32), ExploreError> {
-    let usage = || {
-        ExploreError::Usage(format!(
-            "`{text}` names no finding: write RUN/N, as in `killpoint replay 7f3a/1`"
-        ))
-    };
-    let (run, number) = text.rsplit_once('/').ok_or_else(usage)?;
-    let number = number.parse().map_err(|_| usage())?;
-    Ok((locate_run(run, out)?, number))
-}
-
-/// The folder of a run: a path, or an id below `runs`.
-///
-/// # Errors
-/// If there is none.
-pub fn locate_run(run: &str, out: &Path) -> Result<RunFolder, ExploreError> {
-    let below = out.join("runs").join(OsStr::from_bytes(run.as_bytes()));
-    let path = if below.join("events.jsonl").exists() { below } else { PathBuf::from(run) };
-    Ok(RunFolder::open(&path)?)
 }

@@ -1,0 +1,42 @@
+//! Runs that were made: found by what the command line says of them, and read.
+
+use crate::failure::Failure;
+use anyhow::anyhow;
+use killpoint_harness::store::{RunFolder, read_events};
+use killpoint_model::report::Report;
+use std::path::{Path, PathBuf};
+
+/// The folder of a run: a path, or an id below `runs`.
+///
+/// # Errors
+/// If there is none.
+pub fn find(run: &str, out: &Path) -> Result<RunFolder, Failure> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let below = here.join(out).join("runs").join(run);
+    let path = if below.join("events.jsonl").exists() { below } else { PathBuf::from(run) };
+    Ok(RunFolder::open(&path)?)
+}
+
+/// The folder of the run and the number in `RUN/N`, which names a finding or a trial.
+///
+/// # Errors
+/// If there is no such run, or no number.
+pub fn find_numbered(text: &str, out: &Path) -> Result<(RunFolder, u32), Failure> {
+    let usage =
+        || anyhow!("`{text}` names no finding: write RUN/N, as in `killpoint replay 7f3a/1`");
+    let (run, number) = text.rsplit_once('/').ok_or_else(usage)?;
+    let number = number.parse().map_err(|_| usage())?;
+    Ok((find(run, out)?, number))
+}
+
+/// The report of a run, folded anew from its log.
+///
+/// # Errors
+/// If its log cannot be read, or says nothing.
+pub fn report(folder: &RunFolder) -> Result<Report, Failure> {
+    let events = read_events(folder)?;
+    if events.is_empty() {
+        return Err(anyhow!("the event log of run {} has no events", folder.id()).into());
+    }
+    Ok(Report::of_log(&events))
+}
