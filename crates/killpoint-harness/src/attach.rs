@@ -17,7 +17,7 @@ use crate::injector::{Injector, StrikeError};
 use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::journalist::{Journalist, Watch};
-use crate::recover::{announce_tool, recover};
+use crate::recover::{announce_tool, clear_up};
 use crate::store::{RunFolder, StoreError};
 use course::Course;
 use killpoint_model::event::Event;
@@ -146,7 +146,7 @@ pub fn run(options: &Options, watch: Watch<'_>) -> Result<Ended, AttachError> {
         Ok(ended) => ended,
         Err(error) => {
             journalist.sync()?;
-            let _ = recover(&folder);
+            clear_up(&folder);
             return Err(error);
         }
     };
@@ -154,7 +154,7 @@ pub fn run(options: &Options, watch: Watch<'_>) -> Result<Ended, AttachError> {
     journalist.tell(Event::RunEnded { result: outcome, explanation })?;
     let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
-    let _ = recover(&folder);
+    clear_up(&folder);
     folder.remove_older(options.keep)?;
     Ok(Ended { folder, report })
 }

@@ -46,6 +46,7 @@ pub use prepare::{CampaignError, Options, Replayed, is_campaign};
 use crate::baseline::{self, BaselineError};
 use crate::injector::Injector;
 use crate::journalist::{Journalist, Watch};
+use crate::recover::clear_up;
 use crate::store::RunFolder;
 use course::Rounds;
 use killpoint_model::Outcome;
@@ -131,13 +132,11 @@ fn go_on(
     };
     let result = carry_out(stage, earlier, watch);
     let _ = injector.rollback();
-    // What could not be undone now stays in the undo log for `killpoint recover`.
-    let undo = || drop(crate::recover::recover(&folder));
     let (outcome, explanation) = match result {
         Ok(ended) => ended,
         Err(error) => {
             journalist.sync()?;
-            undo();
+            clear_up(&folder);
             return Err(error);
         }
     };
@@ -146,7 +145,7 @@ fn go_on(
     let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
     write_baseline(options, &report)?;
-    undo();
+    clear_up(&folder);
     folder.remove_older(options.keep)?;
     Ok(Campaign { folder, report })
 }

@@ -120,6 +120,12 @@ pub fn recover(folder: &RunFolder) -> Result<Recovered, RecoverError> {
     Ok(recovered)
 }
 
+/// Undoes what there is to undo when a run is over. What cannot be undone now stays in the undo log for
+/// `killpoint recover`.
+pub(crate) fn clear_up(folder: &RunFolder) {
+    let _ = recover(folder);
+}
+
 fn tool_at_work(records: &[Made]) -> Option<Identity> {
     records.iter().find_map(|record| match record {
         Made::Tool { process, boot } if *boot == identity::boot() && process.is_alive() => {

@@ -1,10 +1,10 @@
 //! The aftermath of a defect: which files its example leaves different, and whether what is gone from one of
 //! them lies whole in another, where only a person finds it.
 
-use super::ExploreError;
 use super::findings::{self, Defect};
 use super::judging::Judged;
 use super::plan::{Plan, initial_image};
+use super::problem::ExploreError;
 use super::recordings::Recorded;
 use crate::environment::local::Local;
 use killpoint_engine::image::{Content, Image};

@@ -1,6 +1,7 @@
 //! Without `--state`: runs the command once to see where it writes, and takes that for its state.
 
-use super::{ExploreError, Options};
+use super::options::Options;
+use super::problem::ExploreError;
 use crate::environment::local::Local;
 use killpoint_engine::image::Image;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! What is kept with a finding so that it can be replayed: `run.json`, and a file for each finding.
 
-use super::Options;
 use super::findings::Defect;
+use super::options::Options;
 use super::pinned::Pinned;
 use super::plan::Plan;
 use super::recordings::Recorded;

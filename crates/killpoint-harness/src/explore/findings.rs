@@ -1,9 +1,10 @@
 //! Findings: violated states that show one defect are one finding.
 
 use super::judging::Judged;
+use super::options::Options;
 use super::plan::{Plan, State};
+use super::problem::ExploreError;
 use super::recordings::Recorded;
-use super::{ExploreError, Options};
 use crate::baseline::{self, BaselineError};
 use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun};
 use crate::environment::local::Local;

@@ -1,8 +1,9 @@
 //! Judges every distinct state, in workers side by side.
 
+use super::options::Options;
 use super::plan::{Plan, State};
+use super::problem::ExploreError;
 use super::recordings::Recorded;
-use super::{ExploreError, Options};
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
 use crate::environment::local::{Answer, Judges, Local, LocalError, Question};

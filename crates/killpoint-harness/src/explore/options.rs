@@ -1,7 +1,7 @@
 //! What `explore` is asked to do.
 
-use super::Interrupt;
 use crate::asserter::checker::Checker;
+use crate::interrupt::Interrupt;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::{Mechanism, Scope};
 use killpoint_model::seed::Seed;

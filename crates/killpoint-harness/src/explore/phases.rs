@@ -1,6 +1,7 @@
 //! Which phase of the target's life each crash point of a recording lies in.
 
-use super::{ExploreError, Options};
+use super::options::Options;
+use super::problem::ExploreError;
 use crate::environment::local::Local;
 use killpoint_engine::recording::{Ending, Exit, Turns};
 use killpoint_model::Phase;

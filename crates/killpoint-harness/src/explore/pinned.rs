@@ -1,7 +1,7 @@
 //! What a program sees of its surroundings and may depend on. It is kept with a run, so that a replay
 //! or a resumed run, in another shell or another container, shows the program the same.
 
-use super::Options;
+use super::options::Options;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,7 +1,8 @@
 //! Which crash states there are, and which of them are distinct.
 
+use super::options::Options;
+use super::problem::ExploreError;
 use super::recordings::Recorded;
-use super::{ExploreError, Options};
 use crate::asserter::checker::Expectation;
 use crate::environment::local::{Local, snapshot_name};
 use crate::journalist::Journalist;

@@ -3,12 +3,13 @@
 mod start_log;
 
 use super::discovery::{Discovery, discover, without_out};
-use super::{ExploreError, Options};
+use super::options::Options;
+use super::problem::ExploreError;
 use crate::asserter::checker::{Checker, Surroundings};
 use crate::asserter::journal::{Journal, OneShot};
 use crate::environment::local::{INITIAL, Local, snapshot_name};
 use crate::journalist::{Journalist, Progress, Watch};
-use crate::recover::announce_with_scratch;
+use crate::recover::{announce_with_scratch, clear_up};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment, process_ids};
 use killpoint_engine::image::Image;
@@ -87,7 +88,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     let prepared = prepare_in(&folder, options, paths, images, journal, steps, one_shot, watch);
     if prepared.is_err() {
         // Nothing was recorded: there is nothing to keep.
-        super::stop(&folder);
+        clear_up(&folder);
         let _ = fs::remove_dir_all(folder.path());
     }
     prepared

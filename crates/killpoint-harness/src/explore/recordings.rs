@@ -5,12 +5,13 @@ mod back;
 mod failure;
 mod told;
 
+use super::options::Options;
+use super::phases::Phases;
+use super::problem::ExploreError;
 pub use back::{is_call, read_addresses, read_ending, read_journal};
 
-use super::phases::Phases;
-use super::{ExploreError, Options, judge_control};
-use crate::asserter::checker::{Checker, Expectation, Reading, control_store};
-use crate::asserter::history::{History, Store};
+use crate::asserter::checker::{Checker, Expectation, Reading, control_store, judge};
+use crate::asserter::history::{History, Promise, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{
     Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
@@ -21,7 +22,7 @@ use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;
 use killpoint_model::Address;
 use killpoint_model::event::Event;
-use killpoint_model::verdict::Reason;
+use killpoint_model::verdict::{Reason, Verdict};
 use std::collections::BTreeSet;
 use std::time::Instant;
 use told::{note_gaps, note_idle_roles, tell_recorded, tell_timeline};
@@ -435,4 +436,17 @@ fn common(sets: &[Vec<Address>]) -> BTreeSet<Address> {
     let mut sets = sets.iter().map(|set| set.iter().cloned().collect::<BTreeSet<_>>());
     let first = sets.next().unwrap_or_default();
     sets.fold(first, |common, set| common.intersection(&set).cloned().collect())
+}
+
+/// Judges a reading of the control by the rule that is used for all others.
+fn judge_control(
+    reading: &Reading,
+    expectation: &Expectation,
+    journal_length: u64,
+) -> Result<(), String> {
+    let judgement = judge(reading, expectation, journal_length, Promise::Kill);
+    match judgement.verdict {
+        Verdict::Held => Ok(()),
+        _ => Err(judgement.detail),
+    }
 }

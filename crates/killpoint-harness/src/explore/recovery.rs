@@ -2,11 +2,12 @@
 //! it, too, and may be killed at any of those writes; the store must still open then.
 
 use super::finding_file::{FindingFile, RunFile};
-use super::findings::{address_at, shown_at};
+use super::findings::{self, address_at, shown_at};
 use super::judging::{Judged, judge_states};
+use super::options::Options;
 use super::plan::{Plan, distinct_kill_states, initial_image};
+use super::problem::ExploreError;
 use super::recordings::Recorded;
-use super::{ExploreError, Options, findings};
 use crate::asserter::checker::{Checker, Surroundings};
 use crate::environment::local::{Judges, Local, Subject, Trial, snapshot_name};
 use crate::journalist::{Journalist, Progress, Watch};

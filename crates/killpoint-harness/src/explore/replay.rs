@@ -1,14 +1,15 @@
 //! Replay: one finding again, from what the folder of its run holds.
 
-use super::ExploreError;
 use super::finding_file::{FindingFile, RunFile};
 use super::judging::{promise, with_rerun};
-use super::strikes::{Expected, strike, strike_at};
-use super::{Options, prepare};
+use super::live::{Expected, strike, strike_at};
+use super::options::Options;
+use super::prepare;
+use super::problem::ExploreError;
 use crate::asserter::checker::{Checker, Expectation, judge};
 use crate::asserter::history::History;
 use crate::environment::local::{INITIAL, Judges, Local, Question, Subject};
-use crate::recover::announce_with_scratch;
+use crate::recover::{announce_with_scratch, clear_up};
 use crate::store::RunFolder;
 use killpoint_engine::record::Root;
 use killpoint_engine::states::Models;
@@ -86,7 +87,7 @@ pub fn replay(
             Err(why) => replayed.misses.push(why),
         }
     }
-    super::stop(folder);
+    clear_up(folder);
     Ok(replayed)
 }
 

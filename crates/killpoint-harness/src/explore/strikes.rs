@@ -1,18 +1,18 @@
 //! Live kills: each finding under `kill` is shown by really killing the program at its address, and
 //! a sample of the points that held is killed live as well.
 
-mod live;
-
-pub use live::{Expected, Strike, can_strike, expected, strike, strike_at};
-use live::{Struck, examine, is_live, trial};
-
 use super::aftermath::Aftermath;
 use super::finding_file::{FindingFile, RunFile};
 use super::findings::{self, Defect};
 use super::judging::{Judged, promise, with_rerun};
+use super::live::{
+    Expected, RETRIES_MAX, Struck, can_strike, examine, expected, is_live, strike_at, trial,
+};
+use super::options::Options;
 use super::plan::Plan;
+use super::problem::ExploreError;
 use super::recordings::Recorded;
-use super::{ExploreError, Options, shrink, unknown};
+use super::shrink;
 use crate::asserter::checker::judge;
 use crate::environment::local::{Crew, Judges, Local, Question, Trial};
 use crate::journalist::{Journalist, Progress, Watch};
@@ -26,9 +26,6 @@ use killpoint_model::{Address, CrashModel};
 use std::fs;
 use std::ops::Range;
 use std::time::Instant;
-
-/// How often a strike that did not fire or met another history is tried again.
-pub const RETRIES_MAX: u32 = 3;
 
 /// What the stages before have made.
 #[derive(Clone, Copy)]
@@ -370,7 +367,7 @@ impl Stage<'_, '_> {
                 "the state at position {} under {} was {} and is {} when judged again",
                 name.point, name.model, first.judgement.verdict, again.verdict
             );
-            self.journalist.tell(unknown(Reason::Diverged, text))?;
+            self.journalist.tell(Event::Unknown { reason: Reason::Diverged, detail: text })?;
         }
         Ok(agreed)
     }

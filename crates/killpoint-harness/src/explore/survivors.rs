@@ -3,11 +3,12 @@
 //! the recording, only the real state shows it.
 
 use super::finding_file::{FindingFile, RunFile};
-use super::findings::{address_at, held_neighbours, shown_at};
+use super::findings::{self, address_at, held_neighbours, shown_at};
+use super::live::{RETRIES_MAX, Strike, expected, strike};
+use super::options::Options;
 use super::plan::Plan;
+use super::problem::ExploreError;
 use super::recordings::{Recorded, is_call};
-use super::strikes::{RETRIES_MAX, Strike, expected, strike};
-use super::{ExploreError, Options, findings};
 use crate::diagnose::{Cause, Failure, diagnose};
 use crate::environment::local::{Judges, Local};
 use crate::journalist::{Journalist, Progress, Watch};

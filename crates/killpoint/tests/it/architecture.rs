@@ -133,13 +133,13 @@ fn room(crate_name: &str, path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The modules at the top of the crate that a text names, comments apart.
-fn imports(text: &str) -> BTreeSet<String> {
+/// The modules that a text names behind a prefix such as `crate::`, comments apart.
+fn imports(text: &str, prefix: &str) -> BTreeSet<String> {
     let code: Vec<&str> =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
     let mut found = BTreeSet::new();
-    for (position, word) in code.match_indices("crate::") {
+    for (position, word) in code.match_indices(prefix) {
         let is_part_of_a_name =
             code[..position].ends_with(|last: char| last.is_alphanumeric() || last == '_');
         let rest = &code[position + word.len()..];
@@ -187,7 +187,7 @@ fn graph(crate_name: &str) -> BTreeMap<String, BTreeSet<String>> {
     for (path, text) in sources
         .filter(|(path, _)| !is_test(path.strip_prefix(repository()).expect("in the repository")))
     {
-        graph.entry(room(crate_name, &path)).or_default().extend(imports(&text));
+        graph.entry(room(crate_name, &path)).or_default().extend(imports(&text, "crate::"));
     }
     let rooms: BTreeSet<String> = graph.keys().cloned().collect();
     for (room, imports) in &mut graph {
@@ -200,7 +200,7 @@ fn graph(crate_name: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn imports_are_read_off_plain_and_grouped_paths() {
     let text = "use crate::one::Thing;\n// crate::comment\nuse crate::{two::{A, B}, three};\n\
                 let x = crate::four::call(); other_crate::five();";
-    let found: Vec<String> = imports(text).into_iter().collect();
+    let found: Vec<String> = imports(text, "crate::").into_iter().collect();
     assert_eq!(found, ["four", "one", "three", "two"]);
 }
 
@@ -231,6 +231,35 @@ fn exploring_knows_of_reports_only_that_they_are_written() {
 fn the_modules_of_the_model_and_of_the_engine_form_no_cycle() {
     for name in ["killpoint-model", "killpoint-engine"] {
         check_acyclic(graph(name));
+    }
+}
+
+/// The rooms of the harness whose own modules form no cycle. The room itself, which names them all, and
+/// their tests are left out.
+const WITHOUT_CYCLES: &[&str] = &["explore"];
+
+#[test]
+fn the_modules_of_a_room_form_no_cycle() {
+    for room in WITHOUT_CYCLES {
+        let directory = repository().join("crates/killpoint-harness/src").join(room);
+        let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (path, text) in sources(&directory) {
+            let below = path.strip_prefix(&directory).expect("a file of the room");
+            let module = below.components().next().expect("a name").as_os_str().to_string_lossy();
+            let module = module.trim_end_matches(".rs").to_owned();
+            let mut found = imports(&text, &format!("crate::{room}::"));
+            if below.components().count() == 1 {
+                found.extend(imports(&text, "super::"));
+            }
+            if module != "tests" {
+                graph.entry(module).or_default().extend(found);
+            }
+        }
+        let modules: BTreeSet<String> = graph.keys().cloned().collect();
+        for (module, imports) in &mut graph {
+            imports.retain(|import| import != module && modules.contains(import));
+        }
+        check_acyclic(graph);
     }
 }
 

@@ -1,9 +1,9 @@
 //! How the log of a run begins: how the run was set up, in words.
 
-use super::ExploreError;
 use crate::asserter::checker::Checker;
 use crate::environment::local::Local;
-use crate::explore::Options;
+use crate::explore::options::Options;
+use crate::explore::problem::ExploreError;
 use crate::job::Job;
 use crate::journalist::Journalist;
 use killpoint_engine::arena::Containment;

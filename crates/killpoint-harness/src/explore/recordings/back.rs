@@ -2,7 +2,7 @@
 
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, TrialResult};
-use crate::explore::ExploreError;
+use crate::explore::problem::ExploreError;
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::recording::{Ending, Reader, Record};
 use killpoint_model::Address;

@@ -1,20 +1,23 @@
 //! One live kill: where it strikes, whether it struck there, and the verdict on what it left.
 
+use super::findings;
+use super::judging::with_rerun;
+use super::plan::Plan;
+use super::problem::ExploreError;
+use super::recordings::{Recorded, is_call, read_addresses};
 use crate::asserter::checker::{Expectation, Reading, judge};
 use crate::asserter::history::{History, Promise, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Judges, LeftBy, Local, Question, Trial, TrialResult};
-use crate::explore::ExploreError;
-use crate::explore::findings;
-use crate::explore::judging::with_rerun;
-use crate::explore::plan::Plan;
-use crate::explore::recordings::{Recorded, is_call, read_addresses};
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::verdict::{Judgement, Reason};
 use killpoint_model::{Address, CrashModel};
 use std::collections::BTreeSet;
 use std::fs;
+
+/// How often a strike that did not fire or met another history is tried again.
+pub const RETRIES_MAX: u32 = 3;
 
 /// What a live kill showed.
 #[derive(Clone, Debug)]
