@@ -18,6 +18,7 @@ use killpoint_engine::rollback::Rollback;
 use killpoint_engine::suspend::Suspension;
 use killpoint_engine::undo::{self, Fault, Made};
 use killpoint_engine::watchdog::Watchdog;
+use killpoint_model::fault::Rung;
 use killpoint_model::signal::Signal;
 use killpoint_model::strike::{Effect, Step, Strike};
 use std::io;
@@ -42,34 +43,6 @@ pub enum Act {
     Suspend {
         /// How long.
         duration: Option<Duration>,
-    },
-}
-
-/// One way to end a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rung {
-    /// The way.
-    pub means: Means,
-    /// How long the process has to end.
-    pub grace: Duration,
-}
-
-/// A way to end a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Means {
-    /// A signal.
-    Signal(Signal),
-    /// A command of the application's own, which finds the process in KILLPOINT_PID.
-    Command {
-        /// The program and its arguments.
-        command: Vec<String>,
-    },
-    /// A request to the application.
-    Http {
-        /// `GET`, `POST`, ...
-        method: String,
-        /// Where.
-        url: String,
     },
 }
 
@@ -370,10 +343,11 @@ fn climb(
     let mut open: Vec<usize> = (0..processes.len()).collect();
     for rung in rungs {
         let left: Vec<&Handle> = open.iter().map(|index| processes[*index]).collect();
-        let steps = match &rung.means {
-            Means::Signal(signal) => signals::send_all(&left, *signal, Some(rung.grace), decided)?,
-            means => {
-                let ask = |process: &&Handle| graceful::ask(process, means, rung.grace, decided);
+        let grace = rung.grace.duration();
+        let steps = match rung.by.signal() {
+            Some(signal) => signals::send_all(&left, signal, Some(grace), decided)?,
+            None => {
+                let ask = |process: &&Handle| graceful::ask(process, &rung.by, grace, decided);
                 left.iter().map(ask).collect()
             }
         };

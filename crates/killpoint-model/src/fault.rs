@@ -175,6 +175,18 @@ impl Fault {
     }
 }
 
+impl Means {
+    /// The signal that is sent, if it is one.
+    pub fn signal(&self) -> Option<Signal> {
+        match self {
+            Means::Terminate => Some(Signal::TERM),
+            Means::Kill => Some(Signal::KILL),
+            Means::Signal(signal) => Some(*signal),
+            Means::Command(_) | Means::Http(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Means {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

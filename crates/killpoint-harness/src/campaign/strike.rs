@@ -7,11 +7,11 @@ pub(super) use call::AtCall;
 use super::prepare::CampaignError;
 use super::state::State;
 use super::tell;
-use crate::injector::{Act, Gate, Injector, Means as Way, Rung as WayUp};
+use crate::injector::{Act, Gate, Injector};
 use crate::journalist::Journalist;
 use crate::processes::{Finder, Found, Within};
 use killpoint_engine::identity;
-use killpoint_model::fault::{Fault, Means, Rung};
+use killpoint_model::fault::Fault;
 use killpoint_model::plan::PlannedStrike;
 use killpoint_model::scenario::Target;
 use killpoint_model::selector::{Roles, Selector};
@@ -250,21 +250,10 @@ fn act(fault: &Fault) -> Option<Act> {
         Fault::Signal(signal) => Some(Act::Signal(*signal)),
         // A torn write has been torn by now.
         Fault::Kill | Fault::KeepDown(_) | Fault::TornWrite(_) => Some(Act::Signal(Signal::KILL)),
-        Fault::Ladder(rungs) => Some(Act::Ladder(rungs.iter().map(step).collect())),
+        Fault::Ladder(rungs) => Some(Act::Ladder(rungs.clone())),
         // Done to the call.
         Fault::Fail(_) | Fault::ShortWrite(_) => None,
         // Carried out in a room of their own.
         Fault::Activities(_) => None,
     }
-}
-
-fn step(rung: &Rung) -> WayUp {
-    let means = match &rung.by {
-        Means::Terminate => Way::Signal(Signal::TERM),
-        Means::Kill => Way::Signal(Signal::KILL),
-        Means::Signal(signal) => Way::Signal(*signal),
-        Means::Command(command) => Way::Command { command: command.clone() },
-        Means::Http(url) => Way::Http { method: "POST".to_owned(), url: url.clone() },
-    };
-    WayUp { means, grace: rung.grace.duration() }
 }

@@ -1,7 +1,8 @@
 //! The application's own ways to end: a command or a request, and so much time.
 
-use super::{Means, StrikeError, ends_within, microseconds};
+use super::{StrikeError, ends_within, microseconds};
 use killpoint_engine::identity::Handle;
+use killpoint_model::fault::Means;
 use killpoint_model::strike::{Effect, Step};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::process::CommandExt;
@@ -26,9 +27,11 @@ pub(super) fn ask(
         return Ok(Step { what, done_after_us: now, seen_after_us: now, effect: Effect::Gone });
     }
     let asked = match means {
-        Means::Command { command } => run(process, command, grace, decided)?,
-        Means::Http { method, url } => request(process, method, url, grace, decided)?,
-        Means::Signal(_) => unreachable!("signals are sent elsewhere"),
+        Means::Command(command) => run(process, command, grace, decided)?,
+        Means::Http(url) => request(process, url, grace, decided)?,
+        Means::Terminate | Means::Kill | Means::Signal(_) => {
+            unreachable!("signals are sent elsewhere")
+        }
     };
     let since = Instant::now();
     let effect = match asked.problem {
@@ -50,9 +53,9 @@ pub(super) fn ask(
 
 fn name(means: &Means) -> &'static str {
     match means {
-        Means::Signal(_) => "signal",
-        Means::Command { .. } => "command",
-        Means::Http { .. } => "http",
+        Means::Terminate | Means::Kill | Means::Signal(_) => "signal",
+        Means::Command(_) => "command",
+        Means::Http(_) => "http",
     }
 }
 
@@ -119,17 +122,16 @@ fn end(child: &mut Child) {
 
 fn request(
     process: &Handle,
-    method: &str,
     url: &str,
     grace: Duration,
     decided: Instant,
 ) -> Result<Asked, StrikeError> {
     let since = Instant::now();
     let (tell, told) = channel();
-    let (method, address) = (method.to_owned(), url.to_owned());
+    let address = url.to_owned();
     // In a thread of its own, as who ends while it is asked may never answer; bounded by the grace.
     thread::spawn(move || {
-        let _ = tell.send(send(&method, &address, grace));
+        let _ = tell.send(send(&address, grace));
     });
     let problem = loop {
         match told.recv_timeout(LOOK_INTERVAL) {
@@ -146,11 +148,11 @@ fn request(
     Ok(Asked { done_after_us: microseconds(decided), problem, left })
 }
 
-/// Sends a request without a body; why it was not answered with success.
-fn send(method: &str, url: &str, limit: Duration) -> Result<(), String> {
+/// Sends a POST request without a body; why it was not answered with success.
+fn send(url: &str, limit: Duration) -> Result<(), String> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(limit)).proxy(None).build().into();
-    let request = ureq::http::Request::builder().method(method).uri(url).body(());
-    let request = request.map_err(|error| format!("{method} {url}: {error}"))?;
-    agent.run(request).map(drop).map_err(|error| format!("{method} {url}: {error}"))
+    let request = ureq::http::Request::builder().method("POST").uri(url).body(());
+    let request = request.map_err(|error| format!("POST {url}: {error}"))?;
+    agent.run(request).map(drop).map_err(|error| format!("POST {url}: {error}"))
 }

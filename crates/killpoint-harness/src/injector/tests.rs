@@ -5,8 +5,10 @@ use crate::recover::recover;
 use crate::store::RunFolder;
 use killpoint_engine::identity::{self, Identity};
 use killpoint_engine::suspend::states;
+use killpoint_model::fault::Means;
 use killpoint_model::lifecycle::Exit;
 use killpoint_model::seed::{Generator, Seed};
+use killpoint_model::span::Span;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -108,8 +110,9 @@ fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-fn rung(means: Means, grace: Duration) -> Rung {
-    Rung { means, grace }
+fn rung(by: Means, grace: Duration) -> Rung {
+    let ms = grace.as_millis().try_into().expect("short");
+    Rung { by, grace: Span::from_ms(ms) }
 }
 
 #[test]
@@ -182,12 +185,12 @@ fn a_ladder_climbs_until_the_process_has_ended_and_no_further() {
     let target = Target::start("trap '' TERM; echo ready; read line");
     let nowhere = vec!["/no/such/program".to_owned()];
     let ladder = Act::Ladder(vec![
-        rung(Means::Command { command: nowhere }, seconds(1)),
-        rung(Means::Command { command: vec!["false".to_owned()] }, seconds(1)),
-        rung(Means::Command { command: vec!["true".to_owned()] }, Duration::from_millis(20)),
-        rung(Means::Signal(Signal::TERM), Duration::from_millis(20)),
-        rung(Means::Signal(Signal::KILL), seconds(60)),
-        rung(Means::Signal(Signal::KILL), seconds(60)),
+        rung(Means::Command(nowhere), seconds(1)),
+        rung(Means::Command(vec!["false".to_owned()]), seconds(1)),
+        rung(Means::Command(vec!["true".to_owned()]), Duration::from_millis(20)),
+        rung(Means::Terminate, Duration::from_millis(20)),
+        rung(Means::Kill, seconds(60)),
+        rung(Means::Kill, seconds(60)),
     ]);
     let struck = strike(&target, &ladder);
     let effects: Vec<&Effect> = struck.steps.iter().map(|step| &step.effect).collect();
@@ -203,8 +206,7 @@ fn several_processes_are_all_struck_before_the_first_effect_is_waited_for() {
     let targets: Vec<Target> = (0..8).map(|_| Target::start("echo ready; read line")).collect();
     let (_directory, folder) = run_folder();
     let mut injector = Injector::start(folder.path()).expect("a watchdog");
-    let ladder =
-        [rung(Means::Signal(Signal::TERM), PATIENCE), rung(Means::Signal(Signal::KILL), PATIENCE)];
+    let ladder = [rung(Means::Terminate, PATIENCE), rung(Means::Kill, PATIENCE)];
     for (half, act) in [(0, Act::Signal(Signal::KILL)), (4, Act::Ladder(ladder.to_vec()))] {
         let permits = targets[half..half + 4].iter().map(Target::permit).collect();
         let struck = injector.strike_all(permits, &act, Instant::now()).expect("strikes");
@@ -223,10 +225,7 @@ fn a_ladder_goes_on_with_those_that_are_left_only() {
     let willing = Target::start("echo ready; read line");
     let (_directory, folder) = run_folder();
     let mut injector = Injector::start(folder.path()).expect("a watchdog");
-    let ladder = Act::Ladder(vec![
-        rung(Means::Signal(Signal::TERM), seconds(1)),
-        rung(Means::Signal(Signal::KILL), PATIENCE),
-    ]);
+    let ladder = Act::Ladder(vec![rung(Means::Terminate, seconds(1)), rung(Means::Kill, PATIENCE)]);
     let permits = vec![stubborn.permit(), willing.permit()];
     let struck = injector.strike_all(permits, &ladder, Instant::now()).expect("strikes");
     let lengths: Vec<usize> =
@@ -245,10 +244,8 @@ fn a_process_ends_by_the_applications_own_command() {
         stop.display()
     );
     let command = ["sh", "-c", &wait].map(str::to_owned).to_vec();
-    let ladder = Act::Ladder(vec![
-        rung(Means::Command { command }, PATIENCE),
-        rung(Means::Signal(Signal::KILL), PATIENCE),
-    ]);
+    let ladder =
+        Act::Ladder(vec![rung(Means::Command(command), PATIENCE), rung(Means::Kill, PATIENCE)]);
     let struck = strike(&target, &ladder);
     assert_eq!(struck.steps.len(), 1);
     assert_eq!(struck.death(), Some(Exit::Status(5)));
@@ -271,8 +268,7 @@ fn a_process_ends_by_a_request_to_it_even_if_it_never_answers() {
             }
             (head, client)
         });
-        let means = Means::Http { method: "POST".to_owned(), url };
-        let struck = strike(&target, &Act::Ladder(vec![rung(means, PATIENCE)]));
+        let struck = strike(&target, &Act::Ladder(vec![rung(Means::Http(url), PATIENCE)]));
         assert_eq!(struck.death(), Some(Exit::Status(6)), "{struck:?}");
         let (head, _) = server.join().expect("served");
         assert_eq!(&head[..10], b"POST /stop");
@@ -285,9 +281,8 @@ fn a_request_that_is_refused_is_said_and_the_next_rung_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
     drop(listener);
-    let means = Means::Http { method: "GET".to_owned(), url };
-    let kill = rung(Means::Signal(Signal::KILL), PATIENCE);
-    let struck = strike(&target, &Act::Ladder(vec![rung(means, seconds(5)), kill]));
+    let kill = rung(Means::Kill, PATIENCE);
+    let struck = strike(&target, &Act::Ladder(vec![rung(Means::Http(url), seconds(5)), kill]));
     assert!(matches!(struck.steps[0].effect, Effect::Failed { .. }), "{struck:?}");
     assert!(matches!(struck.steps[1].effect, Effect::Ended { .. }), "{struck:?}");
 }
