@@ -5,9 +5,11 @@
 //! Two images with the same paths, kinds, modes, owners, attributes and bytes have the same
 //! [`Image::digest`], whatever operations made them.
 
+mod block;
 mod content;
 
-pub use content::{BLOCK, Block, Content, Source, next_data};
+pub use block::{BLOCK, Block, Source};
+pub use content::{Content, next_data};
 
 use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name};
 use std::collections::BTreeMap;
@@ -438,7 +440,7 @@ pub fn read_inode(path: &Path, metadata: &fs::Metadata) -> io::Result<Inode> {
     inode.modified_ns = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
     match inode.kind {
         FileKind::Regular => {
-            inode.content = Content::of_file(Source::open(path)?, metadata.len())?;
+            inode.content = Content::of_file(Source::new(path), metadata.len())?;
             inode.xattrs = read_xattrs(path)?;
         }
         FileKind::Directory => inode.xattrs = read_xattrs(path)?,

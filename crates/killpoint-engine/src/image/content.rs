@@ -1,113 +1,13 @@
-//! The bytes of a file: blocks of 4,096, shared between images, absent where the file has a hole.
+//! The bytes of a file: blocks, shared between images, absent where the file has a hole.
 
+use super::block::{BLOCK, Block, Source, Sum};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// Bytes in a block: the unit in which a kill tears writes and file systems keep data.
-pub const BLOCK: u64 = 4_096;
 /// Blocks in a chunk: the unit of sharing between two versions of a file.
 const CHUNK: usize = 64;
-
-/// A file that blocks refer to. Its bytes must not change while an image refers to them.
-#[derive(Clone, Debug)]
-pub struct Source(Arc<(PathBuf, OnceLock<File>)>);
-
-impl Source {
-    /// Refers to a file. It is opened when bytes are first needed.
-    ///
-    /// # Errors
-    /// Never at present; the signature leaves room for opening at once.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Source(Arc::new((path.to_owned(), OnceLock::new()))))
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        match self.0.1.get() {
-            Some(file) => file.read_exact_at(buffer, offset),
-            None => File::open(&self.0.0)?.read_exact_at(buffer, offset),
-        }
-    }
-}
-
-/// One block, with its digest.
-#[derive(Clone, Debug)]
-pub struct Block(Arc<BlockData>);
-
-#[derive(Debug)]
-struct BlockData {
-    index: u64,
-    /// Taken when it is first asked for: a block that small writes fill up is digested once.
-    digest: OnceLock<Sum>,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-enum Bytes {
-    Memory(Box<[u8]>),
-    Stored(Source, u64),
-}
-
-impl Block {
-    fn new(index: u64, bytes: Box<[u8]>) -> Option<Self> {
-        debug_assert_eq!(bytes.len() as u64, BLOCK);
-        // A block of zeros reads like a hole; keeping none makes equal contents equal digests.
-        if bytes.iter().all(|byte| *byte == 0) {
-            return None;
-        }
-        let digest = OnceLock::new();
-        Some(Block(Arc::new(BlockData { index, digest, bytes: Bytes::Memory(bytes) })))
-    }
-
-    fn digest(&self) -> Sum {
-        *self.0.digest.get_or_init(|| Sum::of(self.0.index, &self.bytes()))
-    }
-
-    fn is_digested(&self) -> bool {
-        self.0.digest.get().is_some()
-    }
-
-    /// The 4,096 bytes.
-    ///
-    /// # Panics
-    /// If the file that the block refers to was changed or removed: the harness owns it.
-    pub fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
-        match &self.0.bytes {
-            Bytes::Memory(bytes) => std::borrow::Cow::Borrowed(bytes),
-            Bytes::Stored(source, offset) => {
-                let mut bytes = vec![0; BLOCK as usize];
-                let end = read_up_to(source, &mut bytes, *offset);
-                end.unwrap_or_else(|error| {
-                    panic!("{} can no longer be read: {error}", source.0.0.display())
-                });
-                std::borrow::Cow::Owned(bytes)
-            }
-        }
-    }
-
-    fn same(&self, other: &Block) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.digest() == other.digest()
-    }
-}
-
-/// Fills the buffer from a file that may end within it.
-fn read_up_to(source: &Source, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    match source.read_exact_at(buffer, offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            let file = File::open(&source.0.0)?;
-            let mut filled = 0;
-            loop {
-                match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
-                    0 => return Ok(()),
-                    read => filled += read,
-                }
-            }
-        }
-        result => result,
-    }
-}
 
 /// Where the first byte at or after an offset stands that is in no hole; none if there is none.
 ///
@@ -120,36 +20,6 @@ pub fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
         // A file system that knows of no holes.
         Err(rustix::io::Errno::INVAL) => Ok((offset < file.metadata()?.len()).then_some(offset)),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// A sum of block digests, modulo 2^256 by words: changing one block costs one block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sum([u64; 4]);
-
-impl Sum {
-    fn of(index: u64, bytes: &[u8]) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&index.to_le_bytes());
-        hasher.update(bytes);
-        let digest = hasher.finalize();
-        let mut words = [0; 4];
-        for (word, bytes) in words.iter_mut().zip(digest.as_bytes().chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().expect("chunks of 8"));
-        }
-        Sum(words)
-    }
-
-    fn add(&mut self, other: Sum) {
-        for (word, other) in self.0.iter_mut().zip(other.0) {
-            *word = word.wrapping_add(other);
-        }
-    }
-
-    fn subtract(&mut self, other: Sum) {
-        for (word, other) in self.0.iter_mut().zip(other.0) {
-            *word = word.wrapping_sub(other);
-        }
     }
 }
 
@@ -192,7 +62,7 @@ impl Content {
         if size == 0 {
             return Ok(content);
         }
-        let file = File::open(&source.0.0)?;
+        let file = source.open()?;
         let mut bytes = vec![0; BLOCK as usize];
         let mut index = 0;
         // Holes are passed over: a file may be far larger than what is in it.
@@ -205,19 +75,12 @@ impl Content {
             let wanted = usize::try_from((size - offset).min(BLOCK)).expect("at most a block");
             bytes[wanted..].fill(0);
             file.read_exact_at(&mut bytes[..wanted], offset)?;
-            if bytes.iter().any(|byte| *byte != 0) {
-                let data = BlockData {
-                    index,
-                    digest: Sum::of(index, &bytes).into(),
-                    bytes: if wanted == BLOCK as usize {
-                        Bytes::Stored(source.clone(), offset)
-                    } else {
-                        // The tail may lie before bytes that a later growth puts there.
-                        Bytes::Memory(bytes.clone().into_boxed_slice())
-                    },
-                };
-                content.set(index, Some(Block(Arc::new(data))));
-            }
+            let block = match wanted == BLOCK as usize {
+                true => Block::stored(index, &source, &bytes),
+                // The tail may lie before bytes that a later growth puts there.
+                false => Block::new(index, bytes.clone().into_boxed_slice()),
+            };
+            content.set(index, block);
             index += 1;
         }
         content.size = size;
@@ -356,11 +219,7 @@ impl Content {
         let index = usize::try_from(number).expect("a file fits in the address space");
         let chunk = self.chunks.get_mut(index / CHUNK).and_then(Option::as_mut);
         let block = chunk.and_then(Arc::get_mut).and_then(|chunk| chunk[index % CHUNK].as_mut());
-        let Some(block) = block.and_then(|block| Arc::get_mut(&mut block.0)) else { return false };
-        let Bytes::Memory(bytes) = &mut block.bytes else { return false };
-        block.digest.take();
-        bytes[within..within + data.len()].copy_from_slice(data);
-        true
+        block.is_some_and(|block| block.write(within, data))
     }
 
     /// Makes a range zeros, within the size.
@@ -473,7 +332,7 @@ mod tests {
         }
         file.write_all_at(b"middle", SIZE / 2).expect("written");
         file.write_all_at(b"end", SIZE - 3).expect("written");
-        let source = Source::open(&path).expect("there");
+        let source = Source::new(&path);
         let content = Content::of_file(source, SIZE).expect("read");
         assert_eq!(content.size(), SIZE);
         assert_eq!(content.blocks().count(), 2);

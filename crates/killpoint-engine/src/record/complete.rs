@@ -410,7 +410,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         effects: &mut Vec<Effect>,
         data: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let content = crate::image::Content::of_file(crate::image::Source::open(path)?, size)?;
+        let content = crate::image::Content::of_file(crate::image::Source::new(path), size)?;
         let blocks = size.div_ceil(crate::image::BLOCK);
         if content.blocks().count() as u64 == blocks {
             effects.push(Effect::Replace { file, length: size });
