@@ -1,7 +1,7 @@
 //! What a call has done, once it has returned: read back from the files themselves.
 
 use super::Recorder;
-use super::classify::{Action, At, Pending};
+use super::pending::{Action, At, Pending};
 use crate::clock::modified_ns;
 use crate::guest::{Guest, Identity, Place, identity};
 use crate::image::{attributes_of, kind_of, nanoseconds, read_inode, read_xattrs};
