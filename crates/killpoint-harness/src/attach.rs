@@ -1,11 +1,12 @@
 //! Attached runs: processes that somebody else started are struck, on a machine that is marked for it, if
 //! they are on the allowlist, and only unleashed. Leashed, everything is done but the strike.
 //!
-//! The rooms: `machine` (its mark), `allowlist`, `targets` (whom, looked for anew at each strike), `course`
+//! The rooms: `machine` (its mark), `allowlist`, `group` (names of control groups), `targets` (whom, looked for anew at each strike), `course`
 //! (the strikes and what came of them).
 
 mod allowlist;
 mod course;
+mod group;
 mod machine;
 mod targets;
 

@@ -15,6 +15,7 @@ mod paths;
 mod power_loss;
 mod scene;
 mod span;
+mod stores;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,6 @@
 //! The allowlist: who may be struck at all, by number or control group. A bare name is never enough.
 
-use super::targets::group_path;
+use super::group::group_path;
 use crate::injector::Allow;
 use killpoint_engine::identity;
 use std::fs;

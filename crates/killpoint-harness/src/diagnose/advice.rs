@@ -1,7 +1,8 @@
 //! What to do about a defect: one line that names the files.
 
 use super::history::History;
-use super::paths::{self, Store};
+use super::paths;
+use super::stores::Store;
 
 /// Where not even a file is known.
 pub(super) const ANY_ORDER: &str = "order the operations so that the state is whole after each of \

@@ -1,19 +1,18 @@
-//! What diagnosis remembers of a recording: what each operation did to which file, no data.
+//! What diagnosis remembers of a recording: what each operation did to which file, no data. What it is
+//! asked stands in `questions`.
 //!
 //! Fed with the operations in order. Everything that a question needs is indexed while feeding: the
 //! changes and syncs of each file, who stood under each path and when, and the spans in which a
 //! file is halfway between two contents.
 
-use super::paths::{self, Role};
-use super::span::{Change, Changed, FileTrack, Span};
+mod questions;
+
+use super::paths::{self, PathId, Role};
+use super::span::{Change, Changed, FileTrack};
 use killpoint_engine::image::Image;
-use killpoint_model::address::{Address, escape, role_suffix, shape};
+use killpoint_model::address::{Address, escape};
 use killpoint_model::operation::{Effect, FileId, FileKind, Name, Operation, OperationKind};
 use std::collections::HashMap;
-
-/// A path's number in [`History`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct PathId(u32);
 
 /// How a file came to stand under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -392,171 +391,6 @@ impl History {
             track.paths.push((0, id));
         }
     }
-}
-
-/// Questions, none of which looks at more than a few entries.
-impl History {
-    /// The operation at this position.
-    pub(super) fn entry(&self, position: u64) -> Option<&Entry> {
-        let index = usize::try_from(position.checked_sub(1)?).ok()?;
-        self.entries.get(index)
-    }
-
-    /// The address of an operation with the real names of its files; past the last one, the end.
-    pub(super) fn text(&self, position: u64) -> String {
-        let Some(entry) = self.entry(position) else { return "the end of the run".to_owned() };
-        let Some(kind) = entry.kind else { return "end".to_owned() };
-        let shown: Vec<String> = entry.shown.iter().map(|id| self.path(*id).text.clone()).collect();
-        format!("{}#{}{}", shape(kind, &shown), entry.number, role_suffix(entry.role.as_deref()))
-    }
-
-    /// The first operation of the round of an operation.
-    pub(super) fn round_start(&self, position: u64) -> Option<u64> {
-        self.round_starts.get(self.entry(position)?.round as usize).copied()
-    }
-
-    /// Length of the ack journal at a point; after the last operation, what it was at the last.
-    pub(super) fn journal(&self, point: u64) -> u64 {
-        self.entry(point).or(self.entries.last()).map_or(0, |entry| entry.journal)
-    }
-
-    /// How many acknowledgements the journal got between two of its lengths; none if not told.
-    pub(super) fn acknowledged_between(&self, from: u64, to: u64) -> Option<usize> {
-        let ends = self.acknowledged.as_ref()?;
-        let before = |length| ends.partition_point(|end| *end <= length);
-        Some(before(to).saturating_sub(before(from)))
-    }
-
-    /// The track of a file.
-    pub(super) fn file(&self, file: FileId) -> Option<&FileTrack> {
-        self.files.get(&file)
-    }
-
-    /// The path of a file at a point.
-    pub(super) fn path_at(&self, file: FileId, point: u64) -> Option<&str> {
-        Some(&self.path(self.path_id_at(file, point)?).text)
-    }
-
-    pub(super) fn path_id_at(&self, file: FileId, point: u64) -> Option<PathId> {
-        let paths = &self.files.get(&file)?.paths;
-        let after = paths.partition_point(|(position, _)| *position < point);
-        paths.get(after.saturating_sub(1)).map(|(_, id)| *id)
-    }
-
-    /// Where a file was put last before a point, after a position: by rename, link or capture.
-    pub(super) fn placed_between(&self, file: FileId, after: u64, point: u64) -> Option<u64> {
-        let paths = &self.files.get(&file)?.paths;
-        let index = paths.partition_point(|(position, _)| *position < point);
-        let (position, _) = paths.get(index.checked_sub(1)?)?;
-        (*position > after).then_some(*position)
-    }
-
-    /// The text of a path.
-    pub(super) fn path_text(&self, id: PathId) -> &str {
-        &self.path(id).text
-    }
-
-    /// Whether this path was ever seen.
-    pub(super) fn knows(&self, path: &str) -> bool {
-        self.path_ids.contains_key(path)
-    }
-
-    /// The file that a path stands for at a point, or the next one to stand there.
-    pub(super) fn file_under(&self, path: &str, point: u64) -> Option<FileId> {
-        let stays = &self.path(*self.path_ids.get(path)?).stays;
-        let after = stays.partition_point(|stay| stay.arrival.0 < point);
-        stays.get(after.saturating_sub(1)).map(|stay| stay.file)
-    }
-
-    /// The stay of a file under a path at a point.
-    pub(super) fn stay_at(&self, id: PathId, point: u64) -> Option<&Stay> {
-        let stays = &self.path(id).stays;
-        let after = stays.partition_point(|stay| stay.arrival.0 < point);
-        stays.get(after.checked_sub(1)?).filter(|stay| stay.covers(point))
-    }
-
-    /// The absence of a path that a point lies in; also while the successor is being filled.
-    pub(super) fn absence(&self, id: PathId, point: u64) -> Option<Absence> {
-        let absences = &self.path(id).absences;
-        let after = absences.partition_point(|absence| absence.removed < point);
-        let absence = absences.get(after.checked_sub(1)?)?;
-        let filled = self.file(absence.successor).and_then(|track| track.span_at(point));
-        let until = match filled {
-            Some(Span { start, end, .. }) if *start == absence.placed => *end,
-            _ => absence.placed,
-        };
-        (point <= until).then_some(*absence)
-    }
-
-    /// When a file was last synced before a point.
-    pub(super) fn last_sync(&self, file: FileId, point: u64) -> Option<u64> {
-        let own = self.files.get(&file).and_then(|track| last_before(&track.syncs, point));
-        own.max(last_before(&self.syncs_of_all, point))
-    }
-
-    /// When a file is next synced, from a point on.
-    pub(super) fn next_sync(&self, file: FileId, point: u64) -> Option<u64> {
-        let own = self.files.get(&file).and_then(|track| first_from(&track.syncs, point));
-        let all = first_from(&self.syncs_of_all, point);
-        [own, all].into_iter().flatten().min()
-    }
-
-    /// The last barrier of any kind before a point.
-    pub(super) fn last_barrier(&self, point: u64) -> u64 {
-        last_before(&self.barriers, point).unwrap_or(0)
-    }
-
-    /// The directory of a path, for its syncs.
-    pub(super) fn directory_of(&self, path: &str) -> Option<FileId> {
-        self.path(*self.path_ids.get(path)?).directory
-    }
-
-    /// What to call the directory of a path in an advice.
-    pub(super) fn directory_name(&self, path: &str) -> String {
-        match (paths::parent(path), &self.root) {
-            ("", Some(root)) => format!("{root}/"),
-            ("", None) => "its directory".to_owned(),
-            (parent, _) => format!("{parent}/"),
-        }
-    }
-
-    /// Files made in the run that stand under their first name at a point and lose it later, the
-    /// latest first.
-    pub(super) fn passing(&self, point: u64) -> impl Iterator<Item = (PathId, Stay)> {
-        const LOOKED_AT_MAX: usize = 32;
-        let after = self.passing.partition_point(|(position, ..)| *position < point);
-        let latest = self.passing[..after].iter().rev().take(LOOKED_AT_MAX);
-        latest.filter_map(move |(_, id, index)| {
-            let stay = self.path(*id).stays[*index];
-            (stay.covers(point) && self.leaves(&stay)).then_some((*id, stay))
-        })
-    }
-
-    /// Whether a file leaves its path for good: removed, or moved to where it is wanted. One that is
-    /// kept as a backup was wanted before.
-    fn leaves(&self, stay: &Stay) -> bool {
-        let becomes = |gone: u64| self.path_at(stay.file, gone.saturating_add(1)).map(Role::of);
-        match stay.departure {
-            Some((_, Departure::Unlinked)) => true,
-            Some((gone, Departure::Renamed)) => becomes(gone) != Some(Role::Backup),
-            Some((_, Departure::Replaced)) | None => false,
-        }
-    }
-
-    /// Whether a file only ever passes through this path: made there and removed or moved away.
-    pub(super) fn is_passing(&self, file: FileId, point: u64) -> bool {
-        let stay = self.path_id_at(file, point).and_then(|id| self.stay_at(id, point));
-        stay.is_some_and(|stay| stay.arrival.1 == Arrival::Created && self.leaves(stay))
-    }
-}
-
-fn last_before(positions: &[u64], point: u64) -> Option<u64> {
-    let after = positions.partition_point(|position| *position < point);
-    positions.get(after.checked_sub(1)?).copied()
-}
-
-fn first_from(positions: &[u64], point: u64) -> Option<u64> {
-    positions.get(positions.partition_point(|position| *position < point)).copied()
 }
 
 fn file_of(effect: &Effect) -> Option<FileId> {

@@ -1,9 +1,10 @@
 //! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
 
-use super::history::{Departure, PathId, Stay};
-use super::paths::{Role, Store};
+use super::history::{Departure, Stay};
+use super::paths::{PathId, Role};
 use super::scene::Scene;
 use super::span::{Span, Way};
+use super::stores::Store;
 use super::{Cause, Diagnosis, advice};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::{FileId, OperationKind};

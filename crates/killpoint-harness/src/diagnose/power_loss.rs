@@ -1,9 +1,10 @@
 //! Causes of what a power cut leaves: only what was synced is certain.
 
 use super::history::History;
-use super::paths::{self, Role, Store};
+use super::paths::{self, Role};
 use super::scene::Scene;
 use super::span::Way;
+use super::stores::Store;
 use super::{Cause, Diagnosis, advice, kill};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::{FileId, OperationKind};

@@ -1,6 +1,6 @@
 //! The changes of one file, and the spans of operations in which it is neither old nor new.
 
-use super::history::PathId;
+use super::paths::PathId;
 
 /// What happened to the contents of a file.
 #[derive(Clone, Copy, Debug)]

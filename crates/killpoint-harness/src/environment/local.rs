@@ -6,10 +6,12 @@
 mod bench;
 mod crew;
 mod judges;
+mod question;
 mod trials;
 
 pub use crew::Crew;
-pub use judges::{Answer, Judges, LeftBy, Question, Subject};
+pub use judges::Judges;
+pub use question::{Answer, LeftBy, Question, Subject};
 pub use trials::{RunningTrial, Trial, TrialResult};
 
 use super::home;

@@ -1,6 +1,6 @@
 //! Where one worker makes states real and has them read, one after another.
 
-use super::judges::{Answer, LeftBy, Question, Subject};
+use super::question::{Answer, LeftBy, Question, Subject};
 use super::{Local, Problem, TARGET_OUTPUT_MAX, chain, snapshot_name};
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
