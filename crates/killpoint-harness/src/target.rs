@@ -25,6 +25,7 @@ use killpoint_engine::undo::{self, Made};
 use killpoint_model::Outcome;
 use killpoint_model::lifecycle::{Exit, Stream};
 use killpoint_model::supervision::{Supervision, SupervisionError};
+use std::error::Error as _;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -119,7 +120,7 @@ pub enum SuperviseError {
         directory: PathBuf,
     },
     /// The machine does not allow it.
-    #[error("a supervisor cannot be set up here: {0}")]
+    #[error("a supervisor cannot be set up here")]
     System(#[from] io::Error),
     /// The supervisor died, and its guardian has cleared up.
     #[error(
@@ -262,7 +263,8 @@ pub fn supervise(
             std::process::exit(match clean {
                 Ok(clean) => i32::from(!clean),
                 Err(error) => {
-                    eprintln!("killpoint: {error}");
+                    let why = error.source().map(|why| format!(": {why}")).unwrap_or_default();
+                    eprintln!("killpoint: {error}{why}");
                     SETUP_FAILED
                 }
             })

@@ -109,3 +109,16 @@ fn a_message_from_a_stranger_is_refused() {
     let (_, records) = supervisor.stop();
     assert!(!ids(&records).contains(&"process.ready"), "{records:#?}");
 }
+
+#[test]
+fn where_it_cannot_listen_it_says_so_with_the_reason() {
+    let world = World::new();
+    let nowhere = world.join("nowhere/control");
+    let mut tool = world.killpoint();
+    tool.args(["supervise", "--quiet", "--control"]).arg(&nowhere).args(["--", "true"]);
+    let output = tool.output().expect("the tool starts");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("killpoint: cannot listen at {}: No such file", nowhere.display());
+    assert!(said.starts_with(&expected), "{said}");
+}
