@@ -1,11 +1,14 @@
 //! Shows what is wrong with a file: line, column, a caret, and what to write instead.
 
+mod narrow;
+
 use super::variables::Undeclared;
 use super::{part, place};
 use killpoint_model::scenario::ScenarioError;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Report,
 };
+use narrow::Narrow;
 use serde_saphyr::Error;
 use std::ops::Range;
 
@@ -90,7 +93,7 @@ fn show(message: &str, help: &str, span: Option<Range<usize>>, text: &str, name:
 fn draw(diagnostic: &dyn Diagnostic) -> String {
     let mut text = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
-        .render_report(&mut text, diagnostic)
+        .render_report(&mut text, &Narrow::of(diagnostic))
         .expect("a string takes everything");
     text.trim_end().to_owned()
 }
