@@ -1,7 +1,8 @@
 //! The course of a run, which all mechanisms keep alike: when the driver is started, when what is
-//! left is asked to end, when it is over.
+//! left is asked to end, when it is over, and how it went.
 
-use super::Limits;
+use super::{Ended, Limits};
+use crate::recording::Exit;
 use std::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
@@ -34,17 +35,34 @@ pub(super) enum Step {
 pub(super) struct Course {
     stage: Stage,
     limits: Limits,
+    /// When the last call on the state was.
+    last_call: Instant,
+    /// How it has gone so far.
+    pub(super) ended: Ended,
 }
 
 impl Course {
     pub(super) fn new(has_driver: bool, limits: Limits) -> Self {
         let stage = if has_driver { Stage::Starting } else { Stage::Driving };
-        Course { stage, limits }
+        let ended = Ended {
+            exit: Exit::Running,
+            target: Exit::Running,
+            never_quiet: false,
+            struck: false,
+            left_over: 0,
+            too_many: false,
+        };
+        Course { stage, limits, last_call: Instant::now(), ended }
     }
 
-    /// What is due, given whether a call is in flight and when the last one on the state was.
-    pub(super) fn look(&mut self, busy: bool, last_call: Instant) -> Step {
-        let is_quiet = !busy && last_call.elapsed() > self.limits.quiet;
+    /// There was a call on the state, or something that is as good a sign of work.
+    pub(super) fn moved(&mut self) {
+        self.last_call = Instant::now();
+    }
+
+    /// What is due, given whether a call is in flight.
+    pub(super) fn look(&mut self, busy: bool) -> Step {
+        let is_quiet = !busy && self.last_call.elapsed() > self.limits.quiet;
         match self.stage {
             Stage::Starting if is_quiet => self.nobody_moves(),
             Stage::Idle if is_quiet => {
@@ -67,9 +85,24 @@ impl Course {
         }
     }
 
+    /// Whether the driver has not ended, as far as is known.
+    pub(super) fn is_running(&self) -> bool {
+        self.ended.exit == Exit::Running
+    }
+
     /// The driver has ended.
-    pub(super) fn driver_ended(&mut self) {
+    pub(super) fn driver_ended(&mut self, exit: Exit) {
+        self.ended.exit = exit;
+        self.moved();
         self.stage = Stage::Idle;
+    }
+
+    /// It is broken off before its end: it took too long, or somebody asked for it.
+    pub(super) fn broken_off(&mut self, is_late: bool) {
+        self.ended.never_quiet = is_late && self.awaits_quiet();
+        if self.is_running() {
+            self.ended.exit = Exit::TimedOut;
+        }
     }
 
     /// Whether the target was asked to end: how it ends from then on is its own affair.
@@ -83,7 +116,7 @@ impl Course {
     }
 
     /// Whether the target is waited for to become quiet.
-    pub(super) fn awaits_quiet(&self) -> bool {
+    fn awaits_quiet(&self) -> bool {
         matches!(self.stage, Stage::Starting | Stage::Idle)
     }
 }
@@ -107,24 +140,41 @@ mod tests {
     fn a_driver_is_started_once_the_target_is_quiet_and_everything_else_follows_its_end() {
         let mut course = course(true, Duration::ZERO);
         assert!(course.awaits_quiet() && course.is_start());
-        assert_eq!(course.look(false, Instant::now() + Duration::from_secs(9)), Step::Wait);
-        assert_eq!(course.look(true, long_ago()), Step::Wait, "a call is in flight");
-        assert_eq!(course.look(false, long_ago()), Step::StartDriver);
-        assert_eq!(course.look(false, long_ago()), Step::Wait, "the driver may think");
-        course.driver_ended();
-        assert!(course.awaits_quiet() && !course.was_asked());
-        assert_eq!(course.look(false, long_ago()), Step::AskToStop);
+        course.last_call = Instant::now() + Duration::from_secs(9);
+        assert_eq!(course.look(false), Step::Wait);
+        course.last_call = long_ago();
+        assert_eq!(course.look(true), Step::Wait, "a call is in flight");
+        assert_eq!(course.look(false), Step::StartDriver);
+        assert_eq!(course.look(false), Step::Wait, "the driver may think");
+        course.driver_ended(Exit::Status(0));
+        assert!(course.awaits_quiet() && !course.was_asked() && !course.is_running());
+        course.last_call = long_ago();
+        assert_eq!(course.look(false), Step::AskToStop);
         assert!(course.was_asked() && !course.awaits_quiet());
-        while course.look(false, long_ago()) != Step::End {}
+        while course.look(false) != Step::End {}
+        assert_eq!(course.ended.exit, Exit::Status(0));
     }
 
     #[test]
     fn what_was_asked_to_end_is_given_time() {
         let mut course = course(false, Duration::MAX);
-        assert_eq!(course.look(false, long_ago()), Step::Wait, "the first process is the driver");
-        course.driver_ended();
-        assert_eq!(course.look(false, long_ago()), Step::AskToStop);
-        assert_eq!(course.look(false, long_ago()), Step::Wait);
+        course.last_call = long_ago();
+        assert_eq!(course.look(false), Step::Wait, "the first process is the driver");
+        course.driver_ended(Exit::Status(0));
+        course.last_call = long_ago();
+        assert_eq!(course.look(false), Step::AskToStop);
+        assert_eq!(course.look(false), Step::Wait);
         assert_eq!(course.nobody_moves(), Step::End);
+    }
+
+    #[test]
+    fn what_is_broken_off_has_timed_out_unless_it_had_ended() {
+        let mut late = course(true, Duration::ZERO);
+        late.broken_off(true);
+        assert!(late.ended.never_quiet && late.ended.exit == Exit::TimedOut);
+        let mut over = course(false, Duration::ZERO);
+        over.driver_ended(Exit::Status(3));
+        over.broken_off(false);
+        assert!(!over.ended.never_quiet && over.ended.exit == Exit::Status(3));
     }
 }

@@ -58,17 +58,13 @@ struct Supervisor<'a, O> {
     identity_changed: bool,
     /// Whether a limit cuts writes short and raises SIGXFSZ, or ever did: none is done from then on.
     file_size_limited: bool,
+    /// Whether everything is to die here and now.
     struck: bool,
-    struck_some: bool,
     over: bool,
-    too_many: bool,
     first: Pid,
-    exit: Exit,
     course: Course,
-    never_quiet: bool,
     failure: Option<File>,
     begin: Instant,
-    last_call: Instant,
     last_look: Instant,
     next_count: Instant,
 }
@@ -113,29 +109,18 @@ pub(super) fn run<O: Observer>(
         identity_changed: false,
         file_size_limited: getrlimit(Resource::Fsize).current.is_some(),
         struck: false,
-        struck_some: false,
         over: false,
-        too_many: false,
         first,
-        exit: Exit::Running,
         course: Course::new(false, limits),
-        never_quiet: false,
         failure: Some(failure),
         begin: now,
-        last_call: now,
         last_look: now,
         next_count: now,
     };
     let left_over = supervisor.follow();
     drop(signals);
-    Ok(Ended {
-        exit: supervisor.exit,
-        target: Exit::Running,
-        never_quiet: supervisor.never_quiet,
-        struck: supervisor.struck || supervisor.struck_some,
-        left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
-        too_many: supervisor.too_many,
-    })
+    let left_over = u32::try_from(left_over).unwrap_or(u32::MAX);
+    Ok(Ended { left_over, ..supervisor.course.ended })
 }
 
 impl<O: Observer> Supervisor<'_, O> {
@@ -160,18 +145,19 @@ impl<O: Observer> Supervisor<'_, O> {
             self.look();
         }
         let left_over = if self.over { tree::living().len() } else { 0 };
-        let was_running = self.exit == Exit::Running;
+        let was_running = self.course.is_running();
         self.kill_all();
-        if (was_running || self.exit == Exit::Status(127))
+        let exit = &mut self.course.ended.exit;
+        if (was_running || *exit == Exit::Status(127))
             && let Some(number) = self.failure.take().and_then(spawn::failure)
         {
-            self.exit = Exit::NotStarted(number);
+            *exit = Exit::NotStarted(number);
         }
         left_over
     }
 
     fn is_over(&self) -> bool {
-        self.struck || self.over || self.too_many
+        self.struck || self.over || self.course.ended.too_many
     }
 
     /// Looks at the clock, if it is time.
@@ -185,14 +171,11 @@ impl<O: Observer> Supervisor<'_, O> {
         self.count();
         let is_late = now - self.begin > self.limits.timeout;
         if is_late || self.observer.tick() {
-            self.never_quiet = is_late && self.course.awaits_quiet();
-            if self.exit == Exit::Running {
-                self.exit = Exit::TimedOut;
-            }
+            self.course.broken_off(is_late);
             self.over = true;
             return;
         }
-        match self.course.look(self.in_flight.is_some(), self.last_call) {
+        match self.course.look(self.in_flight.is_some()) {
             Step::AskToStop => self.ask_to_stop(),
             Step::End => self.over = true,
             Step::Wait | Step::StartDriver => {}
@@ -232,7 +215,8 @@ impl<O: Observer> Supervisor<'_, O> {
         if start < self.next_count {
             return;
         }
-        self.too_many = tree::living().into_iter().sum::<usize>() > self.limits.threads_max;
+        let threads: usize = tree::living().into_iter().sum();
+        self.course.ended.too_many = threads > self.limits.threads_max;
         self.next_count = Instant::now() + 9 * start.elapsed();
     }
 
@@ -269,10 +253,8 @@ impl<O: Observer> Supervisor<'_, O> {
             _ => return,
         };
         self.forget(process);
-        if process == self.first && self.exit == Exit::Running && !self.struck {
-            self.exit = exit;
-            self.last_call = Instant::now();
-            self.course.driver_ended();
+        if process == self.first && self.course.is_running() && !self.struck {
+            self.course.driver_ended(exit);
             self.observer.turned(Turn::DriverEnded(exit));
         }
     }
@@ -340,9 +322,9 @@ impl<O: Observer> Supervisor<'_, O> {
                     Some((result, written)) => self.observer.exit(guest, result, Some(written)),
                     None => self.observer.lost(guest.thread),
                 }
-                self.struck = true;
+                self.strike();
             }
-            Entry::Strike => self.struck = true,
+            Entry::Strike => self.strike(),
             Entry::StrikeProcess => self.strike_some(notification.thread, false),
             Entry::StrikeTree => self.strike_some(notification.thread, true),
             Entry::Hold => unreachable!("only ptrace is asked to hold a call"),
@@ -352,12 +334,21 @@ impl<O: Observer> Supervisor<'_, O> {
     /// Kills the process of a thread that waits and is never answered; with `tree`, its descendants
     /// as well.
     fn strike_some(&mut self, thread: Pid, tree: bool) {
-        self.struck_some = true;
+        self.course.ended.struck = true;
         let process = crate::guest::thread_group(thread).unwrap_or(thread);
-        let doomed = if tree { tree::descendants(process) } else { vec![process] };
+        let doomed = match tree {
+            true => tree::descendants(process, tree::processes()),
+            false => vec![process],
+        };
         for process in doomed {
             let _ = kill(process, Signal::SIGKILL);
         }
+    }
+
+    /// Everything dies here and now.
+    fn strike(&mut self) {
+        self.struck = true;
+        self.course.ended.struck = true;
     }
 
     /// Shows parked calls again until none is left.
@@ -391,7 +382,7 @@ impl<O: Observer> Supervisor<'_, O> {
             None => self.observer.lost(thread),
         }
         self.in_flight = None;
-        self.last_call = Instant::now();
+        self.course.moved();
     }
 
     /// Lets the thread do its call behind a fence.

@@ -41,22 +41,17 @@ struct Tracer<'a, O> {
     held: Option<HeldThread>,
     /// Whether the call in flight is held once more when it has returned.
     hold_after: bool,
+    /// Whether everything is to die here and now.
     struck: bool,
-    struck_some: bool,
     first: Pid,
     /// Whose end ends the workload, once it has been started.
     driver: Option<Pid>,
-    exit: Exit,
-    target: Exit,
     course: Course,
     start: Start<'a>,
-    never_quiet: bool,
     over: bool,
-    last_call: Instant,
     /// Whether target and tracer may run at the same time.
     is_beside: bool,
     failure: Option<File>,
-    too_many: bool,
 }
 
 /// What is needed to start a program, now or later.
@@ -112,30 +107,17 @@ pub(crate) fn run<O: Observer>(
         held: None,
         hold_after: false,
         struck: false,
-        struck_some: false,
         first,
         driver: programs.driver.is_none().then_some(first),
-        exit: Exit::Running,
-        target: Exit::Running,
         course: Course::new(programs.driver.is_some(), limits),
         start,
-        never_quiet: false,
         over: false,
-        last_call: Instant::now(),
         is_beside: std::thread::available_parallelism().is_ok_and(|count| count.get() > 1),
         failure: Some(failure),
-        too_many: false,
     };
     let left_over = tracer.follow(limits);
     drop(timer);
-    Ok(Ended {
-        exit: tracer.exit,
-        target: tracer.target,
-        never_quiet: tracer.never_quiet,
-        struck: tracer.struck || tracer.struck_some,
-        left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
-        too_many: tracer.too_many,
-    })
+    Ok(Ended { left_over: u32::try_from(left_over).unwrap_or(u32::MAX), ..tracer.course.ended })
 }
 
 impl<O: Observer> Tracer<'_, O> {
@@ -161,7 +143,7 @@ impl<O: Observer> Tracer<'_, O> {
                 }
                 Err(_) => break,
             };
-            if self.struck || self.too_many {
+            if self.struck || self.course.ended.too_many {
                 break;
             }
             if !now_due {
@@ -169,17 +151,14 @@ impl<O: Observer> Tracer<'_, O> {
             }
             let is_late = begin.elapsed() > limits.timeout;
             if is_late || self.observer.tick() {
-                self.never_quiet = is_late && self.course.awaits_quiet();
-                if self.exit == Exit::Running {
-                    self.exit = Exit::TimedOut;
-                }
+                self.course.broken_off(is_late);
                 left_over = self.processes();
                 break;
             }
             if self.course.is_start() && self.threads.iter().any(|it| tree::is_at_work(*it)) {
-                self.last_call = Instant::now();
+                self.course.moved();
             }
-            match self.course.look(self.is_busy(), self.last_call) {
+            match self.course.look(self.is_busy()) {
                 Step::Wait => {}
                 Step::StartDriver => self.start_driver(),
                 Step::AskToStop => self.ask_to_stop(),
@@ -189,20 +168,18 @@ impl<O: Observer> Tracer<'_, O> {
                 }
             }
         }
-        let was_running = self.exit == Exit::Running;
+        let was_running = self.course.is_running();
         self.over = true;
         self.kill_all();
-        if self.start.programs.driver.is_some()
-            && let Some(number) = self.failure.take().and_then(spawn::failure)
-        {
-            self.target = Exit::NotStarted(number);
-        }
-        if was_running && let Some(number) = self.failure.take().and_then(spawn::failure) {
-            self.exit = Exit::NotStarted(number);
-        } else if self.exit == Exit::Status(127)
-            && let Some(number) = self.failure.take().and_then(spawn::failure)
-        {
-            self.exit = Exit::NotStarted(number);
+        let ended = &mut self.course.ended;
+        if let Some(number) = self.failure.take().and_then(spawn::failure) {
+            match self.start.programs.driver {
+                Some(_) => ended.target = Exit::NotStarted(number),
+                None if was_running || ended.exit == Exit::Status(127) => {
+                    ended.exit = Exit::NotStarted(number);
+                }
+                None => {}
+            }
         }
         left_over.len()
     }
@@ -224,9 +201,7 @@ impl<O: Observer> Tracer<'_, O> {
     }
 
     fn driver_ended(&mut self, exit: Exit) {
-        self.exit = exit;
-        self.last_call = Instant::now();
-        self.course.driver_ended();
+        self.course.driver_ended(exit);
         self.observer.turned(Turn::DriverEnded(exit));
     }
 
@@ -295,11 +270,11 @@ impl<O: Observer> Tracer<'_, O> {
             return;
         }
         if self.driver == Some(pid) {
-            if self.exit == Exit::Running {
+            if self.course.is_running() {
                 self.driver_ended(exit);
             }
         } else if pid == self.first && !self.over && !self.course.was_asked() {
-            self.target = exit;
+            self.course.ended.target = exit;
         }
     }
 
@@ -325,7 +300,7 @@ impl<O: Observer> Tracer<'_, O> {
             return;
         }
         if self.threads.len() >= limits.threads_max {
-            self.too_many = true;
+            self.course.ended.too_many = true;
         }
         self.threads.insert(pid);
         if crate::guest::thread_group(pid).is_ok_and(|group| group == pid) {
@@ -422,7 +397,7 @@ impl<O: Observer> Tracer<'_, O> {
                 true
             }
             Entry::Strike => {
-                self.struck = true;
+                self.strike();
                 true
             }
             Entry::StrikeProcess => {
@@ -439,36 +414,21 @@ impl<O: Observer> Tracer<'_, O> {
     /// Kills the process of a thread that stands at the entry of a call, which is thereby
     /// suppressed; with `tree`, its descendants first, so that none is born meanwhile unseen.
     fn strike_some(&mut self, thread: Pid, tree: bool) {
-        self.struck_some = true;
+        self.course.ended.struck = true;
         let process = crate::guest::thread_group(thread).unwrap_or(thread);
-        let mut doomed = vec![process];
-        if tree {
-            doomed = self.descendants(process);
-        }
+        let doomed = match tree {
+            true => tree::descendants(process, self.processes()),
+            false => vec![process],
+        };
         for process in doomed {
             let _ = nix::sys::signal::kill(process, Signal::SIGKILL);
         }
     }
 
-    /// A process and its descendants among the tracees, by their parents.
-    fn descendants(&self, process: Pid) -> Vec<Pid> {
-        let mut found = vec![process];
-        let parents: Vec<(Pid, Pid)> = self
-            .processes()
-            .into_iter()
-            .filter_map(|process| Some((process, crate::guest::parent(process).ok()?)))
-            .collect();
-        let mut next = 0;
-        while next < found.len() {
-            let parent = found[next];
-            for (child, of) in &parents {
-                if *of == parent && !found.contains(child) {
-                    found.push(*child);
-                }
-            }
-            next += 1;
-        }
-        found
+    /// Everything dies here and now.
+    fn strike(&mut self) {
+        self.struck = true;
+        self.course.ended.struck = true;
     }
 
     fn carry(&mut self, pid: Pid) {
@@ -486,10 +446,10 @@ impl<O: Observer> Tracer<'_, O> {
         self.in_flight = None;
         self.observer.exit(Guest { thread: pid }, result, None);
         if self.strike_after {
-            self.struck = true;
+            self.strike();
             return;
         }
-        self.last_call = Instant::now();
+        self.course.moved();
         if std::mem::take(&mut self.hold_after) {
             self.hold(pid, true);
             return;

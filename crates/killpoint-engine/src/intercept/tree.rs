@@ -1,4 +1,5 @@
-//! The processes of a tree, where no tracer is told of births and deaths.
+//! The processes of a tree: who descends from whom and, where no tracer is told of births and deaths,
+//! who is there.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -43,9 +44,9 @@ fn numbered(directory: &str) -> impl Iterator<Item = Pid> + use<> {
         .take(PROCESSES_MAX)
 }
 
-/// A process and its descendants, by their parents.
-pub(super) fn descendants(process: Pid) -> Vec<Pid> {
-    let parents: Vec<(Pid, Pid)> = processes()
+/// A process and its descendants among others, by their parents.
+pub(super) fn descendants(process: Pid, among: impl IntoIterator<Item = Pid>) -> Vec<Pid> {
+    let parents: Vec<(Pid, Pid)> = among
         .into_iter()
         .filter_map(|process| Some((process, crate::guest::parent(process).ok()?)))
         .collect();

@@ -8,7 +8,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often it is looked whether a held call is released.
 const LOOK_INTERVAL: Duration = Duration::from_micros(200);
@@ -60,7 +60,7 @@ impl<O: Observer> Tracer<'_, O> {
         if held.is_alive {
             self.go_on(held, release);
         }
-        self.last_call = Instant::now();
+        self.course.moved();
         self.wake_parked();
     }
 
