@@ -25,6 +25,7 @@ mod interception;
 mod judging;
 mod log;
 mod objectives;
+mod pictures;
 mod points;
 mod position;
 mod prepare;

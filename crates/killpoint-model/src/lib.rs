@@ -20,6 +20,7 @@ pub mod plan;
 pub mod report;
 pub mod resources;
 pub mod scenario;
+pub mod screenshot;
 pub mod seed;
 pub mod selector;
 pub mod signal;

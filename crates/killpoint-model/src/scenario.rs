@@ -8,7 +8,7 @@ mod collect;
 mod target;
 mod validate;
 
-pub use collect::{Collect, Dump, Dumps};
+pub use collect::{Collect, Dump, Dumps, Screen, Screenshots};
 pub use target::{Supervisor, Target};
 pub use validate::ScenarioError;
 

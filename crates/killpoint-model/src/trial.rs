@@ -5,6 +5,7 @@ use crate::finding::FileChange;
 use crate::lifecycle::Record;
 use crate::objective::Measurement;
 use crate::resources::ResourceSeries;
+use crate::screenshot::Screenshot;
 use crate::strike::Strike;
 use crate::verdict::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,13 @@ pub enum TrialEvent {
         files: Vec<FileChange>,
         /// How many are left out.
         omitted: u64,
+    },
+    /// What the screen showed in a trial that did not hold.
+    Pictured {
+        /// Which trial.
+        trial: u64,
+        /// The pictures, bounded.
+        pictures: Vec<Screenshot>,
     },
     /// How often the target crashed by itself in all runs of the same version.
     Release(Release),

@@ -1,5 +1,7 @@
-//! What one trial collects while it goes on: samples of what the target uses, dumps, snapshots.
+//! What one trial collects while it goes on: samples of what the target uses, dumps, snapshots,
+//! pictures of the screen.
 
+use super::pictures::Pictures;
 use super::prepare::{CampaignError, Options, fail};
 use super::snapshots::Snapshots;
 use super::state::State;
@@ -29,6 +31,8 @@ pub(super) struct Collecting {
     pub(super) dumps_before_kill: bool,
     /// Copies of the state.
     pub(super) snapshots: Snapshots,
+    /// Pictures of the screen.
+    pub(super) pictures: Pictures,
     /// Cores that were taken away, by process and life, and their lengths.
     pub(super) cores: BTreeMap<(String, u32), (PathBuf, u64)>,
     sampler: Option<Sampler>,
@@ -41,7 +45,11 @@ pub(super) struct Collecting {
 
 impl Collecting {
     /// Begins, before the target is started.
-    pub(super) fn start(scenario: &Scenario, world: &World) -> Result<Self, CampaignError> {
+    pub(super) fn start(
+        scenario: &Scenario,
+        world: &World,
+        is_display_silent: bool,
+    ) -> Result<Self, CampaignError> {
         let collect = &scenario.collect;
         let dumps = world.folder.join("dumps");
         if !collect.dump.is_none() || collect.cores {
@@ -52,6 +60,7 @@ impl Collecting {
             dumps,
             dumps_before_kill: collect.dump.all().contains(&Dump::BeforeKill),
             snapshots: Snapshots::new(&world.folder, collect.snapshots),
+            pictures: Pictures::start(&collect.screenshots, &world.folder, is_display_silent),
             cores: BTreeMap::new(),
             sampler: (!interval.is_zero()).then(|| Sampler::start(interval)),
             #[cfg(feature = "dumps")]

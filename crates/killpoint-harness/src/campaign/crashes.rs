@@ -156,7 +156,7 @@ impl Trial<'_, '_> {
     }
 
     /// A path in the folder of the run.
-    fn relative(&self, path: &Path) -> String {
+    pub(super) fn relative(&self, path: &Path) -> String {
         path.strip_prefix(self.stage.folder.path()).unwrap_or(path).display().to_string()
     }
 

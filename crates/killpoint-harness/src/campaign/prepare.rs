@@ -290,6 +290,12 @@ fn check_collect(plan: &Plan, options: &Options) -> Result<(), CampaignError> {
             instead: "build with `--features dumps`, or leave it out",
         });
     }
+    if cfg!(not(feature = "screenshots")) && collect.screenshots.are_wanted() {
+        return Err(CampaignError::NotSupported {
+            what: "`collect.screenshots`".to_owned(),
+            instead: "build with `--features screenshots`, or leave it out",
+        });
+    }
     for pattern in collect.dump.files() {
         glob::Pattern::new(pattern)
             .map_err(|error| CampaignError::Pattern(pattern.to_owned(), error.to_string()))?;
@@ -426,7 +432,9 @@ pub(super) fn introduce(
         },
         needed: false,
     }))?;
-    if let Some(reason) = super::crashes::gaps(scenario) {
+    let gaps =
+        [super::crashes::gaps(scenario), super::pictures::gap(&scenario.collect.screenshots)];
+    for reason in gaps.into_iter().flatten() {
         let gap = NotCovered { file: "*".to_owned(), reason, needed: false };
         journalist.tell(Event::NotCovered(gap))?;
     }

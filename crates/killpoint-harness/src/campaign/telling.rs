@@ -8,8 +8,11 @@ use super::tell;
 use super::trial::{LastStrike, Trial};
 use killpoint_model::Verdict;
 use killpoint_model::event::Event;
+use killpoint_model::report::NotCovered;
+use killpoint_model::screenshot::{Moment, PREVIEWS_MAX};
 use killpoint_model::trial::TrialEvent;
 use std::fs;
+use std::path::Path;
 
 impl Trial<'_, '_> {
     /// Tells of what was collected while the target was up.
@@ -24,6 +27,39 @@ impl Trial<'_, '_> {
             self.stage.journalist.tell(Event::Note { text: gap })?;
         }
         Ok(())
+    }
+
+    /// Takes a picture of the screen if a process has just crashed by itself: one more than these.
+    pub(super) fn picture_crash(&mut self, deaths: usize) {
+        let death = self.state.deaths.get(deaths);
+        if let Some(death) = death.filter(|death| death.strike.is_none()) {
+            let (process, life, at_us) = (death.process.clone(), death.life, death.at_us);
+            self.collecting.pictures.take_meanwhile(Moment::Crashed { process, life }, at_us);
+        }
+    }
+
+    /// What the screen showed, if the trial did not hold; and what is missing of that in any trial.
+    pub(super) fn tell_pictures(&mut self) -> Result<(), CampaignError> {
+        let album = self.collecting.pictures.end();
+        for reason in album.gaps {
+            if !self.stage.is_not_covered(&reason) {
+                let gap = NotCovered { file: "*".to_owned(), reason, needed: false };
+                self.stage.journalist.tell(Event::NotCovered(gap))?;
+            }
+        }
+        if self.judgement.verdict == Verdict::Held || album.pictures.is_empty() {
+            return Ok(());
+        }
+        let shown = self.stage.journalist.report().campaign.as_ref().map_or(0, |it| it.previews());
+        let mut pictures = album.pictures;
+        for (index, picture) in pictures.iter_mut().enumerate() {
+            picture.path = self.relative(Path::new(&picture.path));
+            if shown + index >= PREVIEWS_MAX {
+                picture.preview.clear();
+            }
+        }
+        let event = TrialEvent::Pictured { trial: self.number, pictures };
+        tell(self.stage.journalist, event)
     }
 
     pub(super) fn tell_heartbeats(&mut self) -> Result<(), CampaignError> {

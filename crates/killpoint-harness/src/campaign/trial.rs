@@ -7,6 +7,7 @@ use super::course::Try;
 use super::ends;
 use super::interception::Interception;
 use super::judging::{self, Judge, Marks, Readings};
+use super::pictures;
 use super::points::{Armed, comes_by_itself};
 use super::position::JournalSeen;
 use super::prepare::{CampaignError, Options};
@@ -24,8 +25,9 @@ use crate::store::RunFolder;
 use killpoint_engine::record::hold::Met;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
-use killpoint_model::plan::{Moment, Plan, PlannedStrike, PlannedTrial};
+use killpoint_model::plan::{Moment as Due, Plan, PlannedStrike, PlannedTrial};
 use killpoint_model::report::trial_key;
+use killpoint_model::screenshot::Moment;
 use killpoint_model::span::Span;
 use killpoint_model::supervision::Supervision;
 use killpoint_model::trial::{Position, TrialEvent};
@@ -80,7 +82,8 @@ impl Stage<'_> {
         let world = World::make(scenario, self.options, self.mounts, self.folder, &once.folder())?;
         let before = judging::before(scenario, &world)?;
         let supervision = world.supervision(scenario);
-        let mut collecting = Collecting::start(scenario, &world)?;
+        let is_display_silent = self.is_not_covered(pictures::SILENT);
+        let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
         let began_at = SystemTime::now();
         let (interception, supervisor) = self.start(once.planned, &world, &supervision)?;
         // Who follows every call traces the target already.
@@ -147,6 +150,10 @@ impl Stage<'_> {
             }
             _ => false,
         }
+    }
+
+    pub(super) fn is_not_covered(&self, reason: &str) -> bool {
+        self.journalist.report().not_covered.iter().any(|gap| gap.reason == reason)
     }
 
     /// Starts the supervisor, below an interceptor where the trial needs one.
@@ -300,15 +307,15 @@ impl Trial<'_, '_> {
         again: Option<&Position>,
     ) -> Result<bool, CampaignError> {
         let waited = match (&planned.when, again) {
-            (Moment::After(_) | Moment::At(_), Some(position)) => self.reach(position, planned)?,
-            (Moment::After(span), None) => self.pass(Instant::now() + span.duration())?,
-            (Moment::At(span), None) => self.pass(self.workload_began + span.duration())?,
-            (Moment::When(Trigger::Probe(trigger)), _) => {
+            (Due::After(_) | Due::At(_), Some(position)) => self.reach(position, planned)?,
+            (Due::After(span), None) => self.pass(Instant::now() + span.duration())?,
+            (Due::At(span), None) => self.pass(self.workload_began + span.duration())?,
+            (Due::When(Trigger::Probe(trigger)), _) => {
                 let prober = Prober::start(trigger, &self.world);
                 let limit = self.trigger_limit();
                 self.wait(limit, move |_| prober.has_changed())?
             }
-            (Moment::When(trigger), _) => {
+            (Due::When(trigger), _) => {
                 let (trigger, limit) = (trigger.clone(), self.trigger_limit());
                 self.wait(limit, move |trial| trial.has_happened(&trigger))?
             }
@@ -346,6 +353,7 @@ impl Trial<'_, '_> {
         }
         // A replay waits for the position and then does all this, too: the delay is the same.
         self.collecting.snapshots.before(number, &self.world.states);
+        self.collecting.pictures.take(Moment::Before { strike: number }, self.now_us());
         self.note_strike(number);
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
         // Each life has files of its own, and nobody counts them for nothing.
@@ -388,6 +396,7 @@ impl Trial<'_, '_> {
             return Ok(true);
         }
         self.fired += 1;
+        self.collecting.pictures.take_meanwhile(Moment::Struck { strike: number }, self.now_us());
         if struck.is_held || !struck.lasts.is_zero() {
             self.judge_what_is_left(number, &struck)?;
         }
@@ -470,6 +479,7 @@ impl Trial<'_, '_> {
         if self.state.are_over() {
             return Ok(false);
         }
+        self.collecting.pictures.take_meanwhile(Moment::Ready { strike: number }, self.now_us());
         self.state.count_anew();
         self.judge(JudgeAt::AfterStrike, Some(number))?;
         Ok(true)
@@ -518,6 +528,11 @@ impl Trial<'_, '_> {
         self.workload.as_ref().is_none_or(|running| running.has_ended().unwrap_or(true))
     }
 
+    /// This moment, in microseconds since the supervisor began.
+    pub(super) fn now_us(&self) -> u64 {
+        self.state.clock.micros(Instant::now())
+    }
+
     pub(super) fn worsen(&mut self, judgement: Judgement) {
         if judgement.verdict > self.judgement.verdict {
             self.judgement = judgement;
@@ -564,9 +579,11 @@ impl Trial<'_, '_> {
         self.tell_heartbeats()?;
         self.judge(JudgeAt::End, None)?;
         self.tell_changes()?;
+        self.tell_pictures()?;
         // What held needs its copies no more; what did not is kept for whoever looks into it.
         if self.judgement.verdict == Verdict::Held {
             self.collecting.snapshots.remove();
+            self.collecting.pictures.remove();
             for state in &self.world.states {
                 let _ = fs::remove_dir_all(state);
             }

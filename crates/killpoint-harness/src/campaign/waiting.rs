@@ -137,7 +137,9 @@ impl Trial<'_, '_> {
     }
 
     pub(super) fn take(&mut self, record: Record) -> Result<(), CampaignError> {
+        let deaths = self.state.deaths.len();
         self.state.take(&record);
+        self.picture_crash(deaths);
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
         self.collecting.take(&record, &self.state, &living);
         let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});

@@ -16,7 +16,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use words::{visible, visible_lines};
 
 /// What the browser may load and run: what stands in the page, and nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+const POLICY: &str =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// The text of `report.html`.
 pub fn page(report: &Report) -> String {
@@ -137,6 +138,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
     use killpoint_model::Outcome;
+    use killpoint_model::screenshot::{Moment, Screenshot};
 
     #[test]
     fn the_page_of_each_result_names_it_and_its_meaning() {
@@ -187,6 +189,34 @@ mod tests {
                 assert!(!page.contains(reference), "{reference}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_screen_showed_stands_in_the_page_itself() {
+        let mut report = sample::campaign("editor", 1);
+        let crash = report.campaign.as_ref().expect("trials").crashes[0].clone();
+        let of = |moment, preview: &str| Screenshot {
+            path: "trials/1/screenshots/<one>.png".to_owned(),
+            moment,
+            at_us: 40_000,
+            width: 640,
+            height: 400,
+            preview: preview.to_owned(),
+        };
+        let crashed = Moment::Crashed { process: crash.process.clone(), life: crash.life };
+        let pictures = vec![
+            of(Moment::Before { strike: 1 }, "iVBORw0KGgo="),
+            of(Moment::Struck { strike: 1 }, ""),
+            of(crashed, "\"><script>"),
+        ];
+        assert!((crash.trial, crash.is_own()) == (1, true), "{crash:?}");
+        let campaign = report.campaign.as_mut().expect("trials");
+        campaign.trials[1].screenshots = pictures;
+        let page = page(&report);
+        assert!(page.contains("src=\"data:image/png;base64,iVBORw0KGgo=\""));
+        assert!(page.contains("2 pictures of the screen") && page.contains("not shown here"));
+        assert_eq!(page.matches(" src=").count(), 2, "one with its trial, one with its crash");
+        assert!(!page.contains("\"><script>") && !page.contains("<one>"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `report.json`: everything a run has to say, for programs.
 //!
 //! Keys stand in a fixed order. The document is a [`Report`] (and reads back as one) with the exit
-//! code before it; only its timeline is bounded, and `timeline_omitted` counts what is left out.
+//! code before it; only its timeline is bounded, and `timeline_omitted` counts what is left out;
+//! pictures of the screen are named, not shown.
 
 use crate::report::words;
 use killpoint_model::report::Report;
@@ -23,6 +24,10 @@ pub fn document(report: &Report) -> String {
     if report.timeline.len() > TIMELINE_ROWS_MAX {
         report.timeline_omitted += words::length(&report.timeline[TIMELINE_ROWS_MAX..]);
         report.timeline.truncate(TIMELINE_ROWS_MAX);
+    }
+    for trial in report.campaign.iter_mut().flat_map(|campaign| &mut campaign.trials) {
+        // Programs read the files.
+        trial.screenshots.iter_mut().for_each(|picture| picture.preview.clear());
     }
     for (_, seconds) in &mut report.seconds {
         // A fraction read back from the event log may differ in its last bit.

@@ -12,6 +12,7 @@ use crate::crash::Crash;
 use crate::finding::Confirmation;
 use crate::objective::Measurement;
 use crate::resources::ResourceSeries;
+use crate::screenshot::Screenshot;
 use crate::trial::{Release, TrialEvent};
 use crate::verdict::{Class, Judgement, Verdict};
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,9 @@ pub struct TrialReport {
     /// How the state changed at strikes, where a promise was broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<StrikeChange>,
+    /// What the screen showed, where it did not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub screenshots: Vec<Screenshot>,
     /// Times of recovery that it added.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recoveries: u64,
@@ -222,6 +226,7 @@ impl CampaignReport {
                     timeline: Timeline::default(),
                     resources: Vec::new(),
                     changes: Vec::new(),
+                    screenshots: Vec::new(),
                     crash_count: CrashCount::default(),
                     recoveries: 0,
                     restarts: 0,
@@ -303,6 +308,7 @@ impl CampaignReport {
             | TrialEvent::Resources { .. }
             | TrialEvent::Drafts { .. }
             | TrialEvent::Changed { .. }
+            | TrialEvent::Pictured { .. }
             | TrialEvent::Release(_) => self.collected(event),
             TrialEvent::Struck { .. }
             | TrialEvent::Heartbeats { .. }

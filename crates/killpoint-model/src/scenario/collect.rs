@@ -1,4 +1,4 @@
-//! What a run keeps of its target beside verdicts: dumps, cores, samples of what it uses, snapshots.
+//! What a run keeps of its target beside verdicts: dumps, cores, samples of what it uses, snapshots, pictures of its screen.
 
 use crate::span::Span;
 use serde::{Deserialize, Serialize};
@@ -16,12 +16,21 @@ pub struct Collect {
     pub samples: Span,
     /// Whether the state is copied around each strike.
     pub snapshots: bool,
+    /// Whether there are pictures of the screen around strikes and crashes.
+    #[serde(skip_serializing_if = "Screenshots::are_usual")]
+    pub screenshots: Screenshots,
 }
 
 impl Default for Collect {
     fn default() -> Self {
         let samples = Span::from_ms(100);
-        Collect { dump: Dumps::default(), cores: false, samples, snapshots: true }
+        Collect {
+            dump: Dumps::default(),
+            cores: false,
+            samples,
+            snapshots: true,
+            screenshots: Screenshots::default(),
+        }
     }
 }
 
@@ -61,6 +70,49 @@ impl Dumps {
             Dump::Files(pattern) => Some(pattern.as_str()),
             _ => None,
         })
+    }
+}
+
+/// Whether there are pictures of the screen, and of which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged, expecting = "it is true, false, or `{ display: \":99\" }`")]
+pub enum Screenshots {
+    /// Whether; of the display that `DISPLAY` names.
+    Wanted(bool),
+    /// Of this display.
+    Of(Screen),
+}
+
+/// A screen of which there are pictures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Screen {
+    /// The X display, as `:99`.
+    pub display: String,
+}
+
+impl Default for Screenshots {
+    fn default() -> Self {
+        Screenshots::Wanted(false)
+    }
+}
+
+impl Screenshots {
+    /// Whether there are to be any.
+    pub fn are_wanted(&self) -> bool {
+        *self != Screenshots::Wanted(false)
+    }
+
+    /// The display, if one is named.
+    pub fn display(&self) -> Option<&str> {
+        match self {
+            Screenshots::Wanted(_) => None,
+            Screenshots::Of(screen) => Some(&screen.display),
+        }
+    }
+
+    fn are_usual(&self) -> bool {
+        !self.are_wanted()
     }
 }
 
@@ -106,6 +158,18 @@ mod tests {
         let text = serde_json::to_string(&several).expect("plain data");
         assert_eq!(read(&text), several);
         assert!(serde_json::from_str::<Collect>(r#"{"dump":"after"}"#).is_err());
+    }
+
+    #[test]
+    fn pictures_are_of_the_usual_display_or_of_a_named_one() {
+        let named = read(r#"{"screenshots":{"display":":99"}}"#);
+        assert_eq!(named.screenshots.display(), Some(":99"));
+        assert_eq!(read(&serde_json::to_string(&named).expect("plain data")), named);
+        let usual = read(r#"{"screenshots":true}"#).screenshots;
+        assert!(usual.are_wanted() && usual.display().is_none());
+        assert_eq!(read(r#"{"screenshots":false}"#), Collect::default());
+        let text = serde_json::to_string(&Collect::default()).expect("plain data");
+        assert!(!text.contains("screenshots"), "plans made before it have the same digest: {text}");
     }
 
     #[test]

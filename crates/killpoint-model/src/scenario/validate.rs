@@ -66,6 +66,10 @@ impl Scenario {
             let at = format!("invariants[{index}].{}", invariant.kind());
             validate_invariant(invariant).map_err(|problem| part(at, problem))?;
         }
+        if self.collect.screenshots.display() == Some("") {
+            let problem = "it is empty: write a display, as `:99`, or `screenshots: true`";
+            return Err(part("collect.screenshots.display", problem));
+        }
         if let Some(problem) = self.collect.problem() {
             return Err(part("collect.dump", problem));
         }

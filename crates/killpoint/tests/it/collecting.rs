@@ -17,7 +17,7 @@ fn run(world: &World, scenario: &str) -> Report {
     explored(&mut command).report
 }
 
-fn campaign(report: Report) -> CampaignReport {
+pub fn campaign(report: Report) -> CampaignReport {
     report.campaign.expect("trials")
 }
 
@@ -45,7 +45,7 @@ fn crash_guest() -> String {
 }
 
 /// The log of a run gives the same page again, and the page tells of this.
-fn assert_page_tells(world: &World, texts: &[&str]) {
+pub fn assert_page_tells(world: &World, texts: &[&str]) {
     let page = world.only_run().join("report.html");
     let live = fs::read_to_string(&page).expect("a page");
     for text in texts {

@@ -23,6 +23,7 @@ mod roles;
 mod scenario_kills;
 mod scenario_repeats;
 mod scenarios;
+mod screenshots;
 mod self_checks;
 mod servers;
 mod several;

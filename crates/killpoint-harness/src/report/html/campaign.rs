@@ -1,6 +1,7 @@
 //! The trials of a scenario: objectives, trials with their verdicts, timelines, recoveries.
 
 mod crashes;
+mod pictures;
 mod recovery;
 mod resources;
 mod timeline;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 const CRASHES_KEPT_MAX: usize = 500;
 /// Strikes with unsaved work that are kept.
 const DRAFTS_KEPT_MAX: usize = 100_000;
+/// Pictures of the screen that are kept; the others are in the folders of their trials.
+const PICTURES_KEPT_MAX: usize = 400;
 /// Trials whose changes of the state are kept.
 const CHANGES_KEPT_MAX: usize = 100;
 
@@ -96,9 +98,22 @@ impl CampaignReport {
                     trial.changes.push(StrikeChange { strike, files, omitted });
                 }
             }
+            TrialEvent::Pictured { pictures, .. } => {
+                let kept: usize = self.trials.iter().map(|trial| trial.screenshots.len()).sum();
+                let room = PICTURES_KEPT_MAX.saturating_sub(kept);
+                if let Some(trial) = self.trials.last_mut() {
+                    trial.screenshots.extend(pictures.iter().take(room).cloned());
+                }
+            }
             TrialEvent::Release(release) => self.release = Some(release.clone()),
             _ => {}
         }
+    }
+
+    /// How many previews of pictures there are.
+    pub fn previews(&self) -> usize {
+        let pictures = self.trials.iter().flat_map(|trial| &trial.screenshots);
+        pictures.filter(|picture| !picture.preview.is_empty()).count()
     }
 
     fn count_crashes(&mut self, more: CrashCount) {

@@ -1,6 +1,7 @@
 //! The crashes: what ended, by whom, with what is known of it.
 
 use super::super::{visible, visible_lines};
+use super::pictures;
 use super::timeline::milliseconds;
 use crate::report::words::{count, thousands};
 use killpoint_model::crash::{Crash, DumpedBy, Stack};
@@ -33,14 +34,14 @@ pub(super) fn section(campaign: &CampaignReport) -> Markup {
                 " have a dump and an event that names a checkpoint."
             }
             @for (index, crash) in shown.into_iter().take(CRASHES_MAX).enumerate() {
-                (article(crash, crash.is_own() && index < OPEN_MAX))
+                (article(crash, campaign, crash.is_own() && index < OPEN_MAX))
             }
             @if rest > 0 { p.quiet { (thousands(rest)) " more in the folders of their trials." } }
         }
     }
 }
 
-fn article(crash: &Crash, is_open: bool) -> Markup {
+fn article(crash: &Crash, campaign: &CampaignReport, is_open: bool) -> Markup {
     html! {
         details.card.course open[is_open] id={ "crash-" (visible(&crash.id)) } {
             summary {
@@ -71,6 +72,7 @@ fn article(crash: &Crash, is_open: bool) -> Markup {
                 @if let Some(commit) = &crash.commit { div { dt { "commit" } dd { code { (visible(commit)) } } } }
                 @if let Some(job) = &crash.job_url { div { dt { "job" } dd { (visible(job)) } } }
             }
+            (pictures::of_crash(crash, campaign))
             @if let Some(stack) = &crash.stack { (frames(stack)) }
             (log(crash))
         }

@@ -3,7 +3,7 @@
 //! Height and place tell what things are as well as colour does; the table below each says them all.
 
 use super::super::{findings, mark, prose, visible};
-use super::{anchor, chosen, name, resources};
+use super::{anchor, chosen, name, pictures, resources};
 use crate::report::words::{count, thousands};
 use killpoint_model::Verdict;
 use killpoint_model::report::{CampaignReport, Mark, MarkKind, Timeline, TrialReport};
@@ -53,6 +53,7 @@ pub(super) fn section(campaign: &CampaignReport) -> Markup {
                     }
                     (drawing(&trial.timeline))
                     (broken(trial))
+                    (pictures::of_strikes(trial))
                     (resources::graphs(&trial.resources))
                     (table(&trial.timeline))
                 }
