@@ -27,6 +27,7 @@ pub mod replay;
 pub mod resume;
 mod setup_file;
 pub mod shrink;
+mod sight;
 pub mod strikes;
 pub mod survivors;
 

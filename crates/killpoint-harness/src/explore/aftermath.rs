@@ -3,10 +3,9 @@
 
 use super::findings::{self, Defect};
 use super::judging::Judged;
-use super::plan::{Plan, initial_image};
+use super::plan::initial_image;
 use super::problem::ExploreError;
-use super::recordings::Recorded;
-use crate::environment::local::Local;
+use super::sight::Sight;
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::states::Walk;
 use killpoint_model::FileKind;
@@ -53,13 +52,8 @@ impl Aftermath {
     ///
     /// # Errors
     /// If the recording cannot be read.
-    pub fn of(
-        local: &Local,
-        recorded: &Recorded,
-        plan: &Plan,
-        judged: &[Judged],
-        defect: &Defect,
-    ) -> Result<Self, ExploreError> {
+    pub fn of(sight: Sight<'_>, judged: &[Judged], defect: &Defect) -> Result<Self, ExploreError> {
+        let Sight { local, recorded, plan, .. } = sight;
         let name = &defect.example.1;
         let path = local.folder.join(&format!("recordings/{}.rec", recorded.name));
         let initial = initial_image(local)?;

@@ -9,6 +9,7 @@ use super::problem::ExploreError;
 use super::recordings;
 use super::recovery;
 use super::setup_file::SetupFile;
+use super::sight::Sight;
 use super::strikes;
 use super::survivors;
 use crate::asserter::checker::Checker;
@@ -112,24 +113,22 @@ fn run(
             options.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         )));
     }
+    let sight = Sight { options, local, recorded: &recorded, plan: &plan };
     if let Some(why) = live {
-        survivors::explore(options, local, &mut judges, &recorded, &plan, why, journalist, watch)?;
+        survivors::explore(sight, &mut judges, why, journalist, watch)?;
         journalist.stage("judged", since)?;
         return Ok(Reached::End);
     }
-    let judged =
-        judging::judge_all(options, local, &mut judges, &recorded, &plan, journalist, watch)?;
+    let judged = judging::judge_all(sight, &mut judges, journalist, watch)?;
     journalist.stage("judged", since)?;
     let since = Instant::now();
-    let defects = findings::group(local, &recorded, &plan, &judged)?;
-    let sight =
-        strikes::Sight { options, local, recorded: &recorded, plan: &plan, judged: &judged };
-    let findings = strikes::confirm(sight, judges, defects, journalist, watch)?;
+    let defects = findings::group(sight, &judged)?;
+    let findings = strikes::confirm(sight, &judged, judges, defects, journalist, watch)?;
     journalist.stage("confirmed", since)?;
     if options.recovery_depth > 0 && options.phases.contains(&Phase::Recovery) {
         let since = Instant::now();
         let number = findings + 1;
-        recovery::explore(options, local, &recorded, &plan, &judged, number, journalist, watch)?;
+        recovery::explore(sight, &judged, number, journalist, watch)?;
         journalist.stage("recoveries", since)?;
     }
     Ok(Reached::End)

@@ -5,6 +5,7 @@ use super::options::Options;
 use super::plan::{Plan, State};
 use super::problem::ExploreError;
 use super::recordings::Recorded;
+use super::sight::Sight;
 use crate::baseline::{self, BaselineError};
 use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun};
 use crate::environment::local::Local;
@@ -35,12 +36,8 @@ pub struct Defect {
 }
 
 /// Gathers the violated states of a run into defects, in order of model and point.
-pub fn group(
-    local: &Local,
-    recorded: &Recorded,
-    plan: &Plan,
-    judged: &[Judged],
-) -> Result<Vec<Defect>, ExploreError> {
+pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, ExploreError> {
+    let Sight { local, recorded, plan, .. } = sight;
     let history = history(local, recorded, plan)?;
     let mut defects: BTreeMap<(bool, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
@@ -67,7 +64,7 @@ pub fn group(
                 points: BTreeSet::new(),
                 example: (index, name.clone()),
             });
-            defect.add(index, name, diagnosis, recorded, plan, judged);
+            defect.add(index, name, diagnosis, sight, judged);
         }
     }
     let mut defects: Vec<Defect> = defects.into_values().collect();
@@ -97,8 +94,7 @@ impl Defect {
         index: usize,
         name: &StateName,
         diagnosis: Diagnosis,
-        recorded: &Recorded,
-        plan: &Plan,
+        sight: Sight<'_>,
         judged: &[Judged],
     ) {
         self.models.insert(name.model);
@@ -107,7 +103,7 @@ impl Defect {
             self.points.clear();
             self.example = (index, name.clone());
             self.diagnosis = diagnosis;
-        } else if name.model == self.model && self.is_better(index, name, recorded, plan, judged) {
+        } else if name.model == self.model && self.is_better(index, name, sight, judged) {
             self.example = (index, name.clone());
             self.diagnosis = diagnosis;
         }
@@ -122,10 +118,10 @@ impl Defect {
         &self,
         index: usize,
         name: &StateName,
-        recorded: &Recorded,
-        plan: &Plan,
+        sight: Sight<'_>,
         judged: &[Judged],
     ) -> bool {
+        let Sight { recorded, plan, .. } = sight;
         let rank = |index: usize, point: u64| {
             let judgement = &judged[index].judgement;
             let stable = !recorded.unstable.contains(&address_at(plan, point));

@@ -4,9 +4,10 @@ use super::options::Options;
 use super::plan::{Plan, State};
 use super::problem::ExploreError;
 use super::recordings::Recorded;
+use super::sight::Sight;
 use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
-use crate::environment::local::{Answer, Judges, Local, LocalError, Question};
+use crate::environment::local::{Answer, Judges, LocalError, Question};
 use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
@@ -50,14 +51,12 @@ pub fn promise(model: CrashModel, options: &Options) -> Promise {
 /// # Errors
 /// If no worker can be made, or the log cannot be written.
 pub fn judge_all(
-    options: &Options,
-    local: &Local,
+    sight: Sight<'_>,
     judges: &mut Judges,
-    recorded: &Recorded,
-    plan: &Plan,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<Vec<Judged>, ExploreError> {
+    let Sight { options, local, recorded, plan } = sight;
     let since = Instant::now();
     let total = plan.states.len() as u64;
     let earlier = judged_earlier(journalist, plan)?;

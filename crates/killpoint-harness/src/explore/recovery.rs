@@ -8,6 +8,7 @@ use super::options::Options;
 use super::plan::{Plan, distinct_kill_states, initial_image};
 use super::problem::ExploreError;
 use super::recordings::Recorded;
+use super::sight::Sight;
 use crate::asserter::checker::{Checker, Surroundings};
 use crate::environment::local::{Judges, Local, Subject, Trial, snapshot_name};
 use crate::journalist::{Journalist, Progress, Watch};
@@ -35,17 +36,14 @@ const TIME_MAX: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// If a worker fails or the log cannot be written.
-#[expect(clippy::too_many_arguments, reason = "what the stages before have made")]
 pub fn explore(
-    options: &Options,
-    local: &Local,
-    recorded: &Recorded,
-    plan: &Plan,
+    sight: Sight<'_>,
     judged: &[Judged],
     first_number: u32,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<(), ExploreError> {
+    let Sight { options, local, recorded, plan } = sight;
     let Checker::Command(command) = &options.checker else {
         if matches!(options.checker, Checker::Stream(_)) && options.recovery_depth > 0 {
             let text = "crashes inside recovery are enumerated only with --check: a stream checker \

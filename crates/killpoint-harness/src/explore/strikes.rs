@@ -8,13 +8,12 @@ use super::judging::{Judged, promise, with_rerun};
 use super::live::{
     Expected, RETRIES_MAX, Struck, can_strike, examine, expected, is_live, strike_at, trial,
 };
-use super::options::Options;
 use super::plan::Plan;
 use super::problem::ExploreError;
-use super::recordings::Recorded;
 use super::shrink;
+use super::sight::Sight;
 use crate::asserter::checker::judge;
-use crate::environment::local::{Crew, Judges, Local, Question, Trial};
+use crate::environment::local::{Crew, Judges, Question, Trial};
 use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
@@ -26,21 +25,6 @@ use killpoint_model::{Address, CrashModel};
 use std::fs;
 use std::ops::Range;
 use std::time::Instant;
-
-/// What the stages before have made.
-#[derive(Clone, Copy)]
-pub struct Sight<'a> {
-    /// The options of the run.
-    pub options: &'a Options,
-    /// Where targets run.
-    pub local: &'a Local,
-    /// The recording.
-    pub recorded: &'a Recorded,
-    /// The states.
-    pub plan: &'a Plan,
-    /// Their verdicts.
-    pub judged: &'a [Judged],
-}
 
 /// A live kill that is to be made.
 struct Planned {
@@ -58,6 +42,7 @@ struct Planned {
 
 struct Stage<'a, 'w> {
     sight: Sight<'a>,
+    judged: &'a [Judged],
     judges: Judges,
     crew: Crew<'a>,
     planned: Vec<Planned>,
@@ -77,18 +62,20 @@ struct Stage<'a, 'w> {
 /// If a worker fails, or the run's folder cannot be written.
 pub fn confirm(
     sight: Sight<'_>,
+    judged: &[Judged],
     judges: Judges,
     defects: Vec<Defect>,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<u32, ExploreError> {
-    let Sight { options, local, recorded, plan, judged } = sight;
+    let Sight { options, local, recorded, plan } = sight;
     let known = findings::known(options)?;
     let count = u32::try_from(defects.len()).unwrap_or(u32::MAX);
     RunFile::of(options, local, recorded).write(&local.folder)?;
-    let sample = sample(options, recorded, plan, judged);
+    let sample = sample(sight, judged);
     let mut stage = Stage {
         sight,
+        judged,
         judges,
         crew: Crew::new(local, options.jobs_in(local.containment)),
         planned: Vec::new(),
@@ -110,8 +97,8 @@ pub fn confirm(
         if found.is_some() {
             continue;
         }
-        let mut finding = finding(number, defect, sight, confirmed);
-        let Aftermath { files, copy } = Aftermath::of(local, recorded, plan, judged, defect)?;
+        let mut finding = finding(number, defect, sight, judged, confirmed);
+        let Aftermath { files, copy } = Aftermath::of(sight, judged, defect)?;
         finding.files = files;
         if let Some(copy) = copy.filter(|_| !finding.rerun) {
             finding.class = Class::RecoverableByHand;
@@ -144,7 +131,8 @@ pub fn confirm(
 type Held = (usize, u64);
 
 /// Held points to kill live: seeded, spread over the run.
-fn sample(options: &Options, recorded: &Recorded, plan: &Plan, judged: &[Judged]) -> Vec<Held> {
+fn sample(sight: Sight<'_>, judged: &[Judged]) -> Vec<Held> {
+    let Sight { options, recorded, plan, .. } = sight;
     if !options.models.contains(&CrashModel::Kill) {
         return Vec::new();
     }
@@ -183,13 +171,13 @@ impl Stage<'_, '_> {
 
     /// Plans the live kills of a defect; none if no kill leaves its state.
     fn plan_defect(&mut self, defect: &Defect) -> Result<Option<Range<usize>>, ExploreError> {
-        let Sight { options, plan, judged, .. } = self.sight;
+        let Sight { options, plan, .. } = self.sight;
         let (index, name) = &defect.example;
         let address = findings::address_at(plan, name.point);
         let at = strike_at(name, &address, Scope::All).filter(|_| can_strike(name, plan));
         let Some(at) = at else { return Ok(None) };
         let first = self.planned.len();
-        let Judged { judgement, by, .. } = &judged[*index];
+        let Judged { judgement, by, .. } = &self.judged[*index];
         for _ in 0..options.confirmations {
             let (at, wanted) = (at.clone(), judgement.verdict.clone());
             self.plan(at, name.clone(), wanted, defect.rerun, *by)?;
@@ -201,8 +189,8 @@ impl Stage<'_, '_> {
         let address = findings::address_at(self.sight.plan, *point);
         let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
         let state = StateName { point: *point, model: CrashModel::Kill, variant: Variant::Only };
-        let Sight { options, judged, .. } = self.sight;
-        self.plan(at, state, Verdict::Held, options.idempotent, judged[*index].by)
+        let idempotent = self.sight.options.idempotent;
+        self.plan(at, state, Verdict::Held, idempotent, self.judged[*index].by)
     }
 
     fn plan(
@@ -349,9 +337,9 @@ impl Stage<'_, '_> {
     /// A state that no kill leaves is rebuilt and judged again, by another judge; live kills go on
     /// meanwhile.
     fn judge_again(&mut self, defect: &Defect) -> Result<bool, ExploreError> {
-        let Sight { options, recorded, plan, judged, .. } = self.sight;
+        let Sight { options, recorded, plan, .. } = self.sight;
         let (index, name) = &defect.example;
-        let first = &judged[*index];
+        let first = &self.judged[*index];
         let journal_length = plan.states[*index].journal_length;
         let question = Question { rerun: first.rerun, ..Question::once(name, journal_length) };
         let place = self.judges.ask_any(&question, first.by)?;
@@ -383,8 +371,14 @@ fn name_of(number: usize, attempt: u32) -> String {
     format!("strike-{}-{attempt}", number + 1)
 }
 
-fn finding(number: u32, defect: &Defect, sight: Sight<'_>, confirmed: Confirmation) -> Finding {
-    let Sight { local, plan, judged, .. } = sight;
+fn finding(
+    number: u32,
+    defect: &Defect,
+    sight: Sight<'_>,
+    judged: &[Judged],
+    confirmed: Confirmation,
+) -> Finding {
+    let Sight { local, plan, .. } = sight;
     let (index, name) = &defect.example;
     let (holds_before, holds_after) = findings::neighbours(defect, plan, judged);
     let example = &judged[*index];

@@ -5,12 +5,11 @@
 use super::finding_file::{FindingFile, RunFile};
 use super::findings::{self, address_at, held_neighbours, shown_at};
 use super::live::{RETRIES_MAX, Strike, expected, strike};
-use super::options::Options;
-use super::plan::Plan;
 use super::problem::ExploreError;
-use super::recordings::{Recorded, is_call};
+use super::recordings::is_call;
+use super::sight::Sight;
 use crate::diagnose::{Cause, Failure, diagnose};
-use crate::environment::local::{Judges, Local};
+use crate::environment::local::Judges;
 use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_engine::record::StrikeAt;
 use killpoint_engine::states::{StateName, Variant};
@@ -38,24 +37,21 @@ pub enum Why {
 ///
 /// # Errors
 /// If a worker fails or the log cannot be written.
-#[expect(clippy::too_many_arguments, reason = "what the stages before have made")]
 pub fn explore(
-    options: &Options,
-    local: &Local,
+    sight: Sight<'_>,
     judges: &mut Judges,
-    recorded: &Recorded,
-    plan: &Plan,
     why: Why,
     journalist: &mut Journalist,
     watch: Watch<'_>,
 ) -> Result<(), ExploreError> {
+    let Sight { options, local, recorded, .. } = sight;
     RunFile::of(options, local, recorded).write(&local.folder)?;
-    let points = points(options, recorded, plan, journalist)?;
+    let points = points(sight, journalist)?;
     let since = Instant::now();
     let total = points.len() as u64;
     let mut judged: BTreeMap<u64, Judgement> = BTreeMap::new();
     for (done, point) in points.into_iter().enumerate() {
-        let judgement = judge_point(options, local, judges, recorded, plan, point, journalist)?;
+        let judgement = judge_point(sight, judges, point, journalist)?;
         journalist.tell(Event::Judged {
             trial: done as u64 + 1,
             state: format!("live-{point}"),
@@ -81,15 +77,11 @@ pub fn explore(
         Why::Survivors => format!("scope {}: the others went on", options.scope.name()),
         Why::UnseenChanges => "as a live kill left it".to_owned(),
     };
-    tell_findings(options, local, recorded, plan, &judged, &variant, journalist)
+    tell_findings(sight, &judged, &variant, journalist)
 }
 
-fn points(
-    options: &Options,
-    recorded: &Recorded,
-    plan: &Plan,
-    journalist: &mut Journalist,
-) -> Result<Vec<u64>, ExploreError> {
+fn points(sight: Sight<'_>, journalist: &mut Journalist) -> Result<Vec<u64>, ExploreError> {
+    let Sight { options, recorded, plan, .. } = sight;
     let all: Vec<u64> = recorded
         .addresses
         .iter()
@@ -111,14 +103,12 @@ fn points(
 }
 
 fn judge_point(
-    options: &Options,
-    local: &Local,
+    sight: Sight<'_>,
     judges: &mut Judges,
-    recorded: &Recorded,
-    plan: &Plan,
     point: u64,
     journalist: &mut Journalist,
 ) -> Result<Judgement, ExploreError> {
+    let Sight { options, local, recorded, plan } = sight;
     let address = address_at(plan, point);
     let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
     let mut last = (Reason::NotFired, String::new());
@@ -148,14 +138,12 @@ fn judge_point(
 }
 
 fn tell_findings(
-    options: &Options,
-    local: &Local,
-    recorded: &Recorded,
-    plan: &Plan,
+    sight: Sight<'_>,
     judged: &BTreeMap<u64, Judgement>,
     variant: &str,
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
+    let Sight { options, local, recorded, plan } = sight;
     let known = findings::known(options)?;
     let history = findings::history(local, recorded, plan)?;
     let mut groups: BTreeMap<(Class, Cause, String), BTreeSet<u64>> = BTreeMap::new();
