@@ -1,10 +1,11 @@
 //! The run of a scenario: the control, then each trial of the plan.
 //!
-//! The rooms: `prepare` (what can be carried out here, the run's folder), `course` (which trial when and
-//! how often), `again` (replay and resume) with `log` (what was done already), `world` (one trial's copies,
-//! supervisor and workload), `supervisor` (the process that keeps the target up), `trial` (one trial
-//! from start to verdict), `position` (where a strike stands, and getting there again), `state` (what is known of the target), `waiting` (for moments and triggers),
-//! `strike` (one fault on the processes that it is meant for), `judging` (invariants), `activities` (what a
+//! The rooms: `options`, `problem` (why a plan could not be carried out), `prepare` (what can be carried out
+//! here, the run's folder), `course` (which trial when and how often), `again` (replay and resume) with
+//! `log` (what was done already), `world` (one trial's copies, supervisor and workload), `supervisor` (the
+//! process that keeps the target up), `trial` (one trial from start to verdict), `position` (where a strike
+//! stands, and getting there again), `state` (what is known of the target), `waiting` (for moments and
+//! triggers), `strike` (one fault on the processes that it is meant for), `judging` (invariants), `activities` (what a
 //! scenario does by itself), `continuous` (what is asked meanwhile), `points` (strikes that come by
 //! themselves) with `interception` (the interceptor's other end) and `probing`, `objectives`.
 //!
@@ -25,11 +26,13 @@ mod interception;
 mod judging;
 mod log;
 mod objectives;
+mod options;
 mod pictures;
 mod points;
 mod position;
 mod prepare;
 mod probing;
+mod problem;
 mod release;
 mod snapshots;
 mod state;
@@ -41,8 +44,9 @@ mod waiting;
 mod world;
 
 pub use again::{Again, replay, resume};
-pub use course::{Course, ROUNDS_MAX};
-pub use prepare::{CampaignError, Options, Replayed, is_campaign};
+pub use options::{Course, Options, ROUNDS_MAX, Replayed};
+pub use prepare::is_campaign;
+pub use problem::CampaignError;
 
 use crate::baseline::{self, BaselineError};
 use crate::injector::Injector;
@@ -191,7 +195,7 @@ fn carry_out(
 /// If it cannot be carried out here, or its control does not hold.
 pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
     let temporary = std::env::temp_dir();
-    let out = tempfile::tempdir().map_err(prepare::fail("make a directory in", &temporary))?;
+    let out = tempfile::tempdir().map_err(problem::fail("make a directory in", &temporary))?;
     let options = Options { out: out.path().to_owned(), only: None, ..options.clone() };
     prepare::check(plan, &options)?;
     let folder = prepare::make_folder(plan, &options, None)?;

@@ -3,7 +3,7 @@
 //! the end of the trial, when the run is stopped, and by the watchdog where killpoint dies.
 
 use super::continuous::Watcher;
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::tell;
 use super::trial::Trial;
 use super::waiting::Wait;

@@ -1,8 +1,9 @@
 //! Again: a trial of an earlier run is shown again where it struck, and a run that was interrupted goes on.
 
-use super::course::Course;
 use super::log::Earlier;
-use super::prepare::{self, CampaignError, Options, Replayed};
+use super::options::{Course, Options, Replayed};
+use super::prepare;
+use super::problem::CampaignError;
 use super::{Begun, Campaign, begin, go_on};
 use crate::injector::Injector;
 use crate::interrupt::Interrupt;

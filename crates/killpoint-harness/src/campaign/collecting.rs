@@ -1,8 +1,9 @@
 //! What one trial collects while it goes on: samples of what the target uses, dumps, snapshots,
 //! pictures of the screen.
 
+use super::options::Options;
 use super::pictures::Pictures;
-use super::prepare::{CampaignError, Options, fail};
+use super::problem::{CampaignError, fail};
 use super::snapshots::Snapshots;
 use super::state::State;
 use super::strike::Living;

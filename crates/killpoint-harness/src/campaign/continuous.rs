@@ -2,7 +2,7 @@
 //! hold halts; and while a target counts as ready and nothing is done to it.
 
 use super::judging;
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::tell;
 use super::trial::Trial;
 use super::world::World;

@@ -2,62 +2,14 @@
 //! what an interrupted run has already done.
 
 use super::log::Earlier;
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::trial::{Ended, Stage};
 use crate::journalist::{Progress, Watch};
 use killpoint_model::Verdict;
 use killpoint_model::plan::PlannedTrial;
 use killpoint_model::report::trial_key;
-use killpoint_model::span::Span;
 use killpoint_model::trial::Position;
-use serde::{Deserialize, Serialize};
 use std::time::Instant;
-
-/// Rounds of `--repeat-until-failure` and `--duration` where no other number is given.
-pub const ROUNDS_MAX: u32 = 100_000;
-
-/// How often the trials of a plan are carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
-    /// So many rounds, each of them all trials in order.
-    pub rounds: u32,
-    /// No further trial once one was violated.
-    pub until_failure: bool,
-    /// No further trial once this is over.
-    pub duration: Option<Span>,
-    /// A trial that was violated is run again so often.
-    pub reruns: u32,
-}
-
-impl Default for Course {
-    fn default() -> Self {
-        Course { rounds: 1, until_failure: false, duration: None, reruns: 0 }
-    }
-}
-
-impl Course {
-    /// How many rounds there will be, if that is known before.
-    pub(super) fn known_rounds(&self) -> Option<u32> {
-        (!self.until_failure && self.duration.is_none()).then_some(self.rounds)
-    }
-
-    /// What it does beyond carrying out each trial once, in words.
-    pub(super) fn remarks(&self) -> Vec<String> {
-        let mut remarks = Vec::new();
-        let most = match self.rounds {
-            ROUNDS_MAX => format!("at most {ROUNDS_MAX} rounds"),
-            rounds => format!("at most {rounds} rounds (--repeat)"),
-        };
-        if let Some(duration) = self.duration {
-            remarks.push(format!("repeated for {duration} (--duration), {most}"));
-        }
-        if self.until_failure {
-            let bound = if self.duration.is_some() { String::new() } else { format!(", {most}") };
-            remarks.push(format!("repeated until a trial is violated{bound}"));
-        }
-        remarks
-    }
-}
 
 /// One try of a trial.
 #[derive(Clone, Copy, Debug)]
@@ -180,23 +132,6 @@ impl Rounds<'_, '_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_has_no_end_of_its_own_says_its_bound() {
-        let soak = Course { rounds: ROUNDS_MAX, until_failure: true, ..Course::default() };
-        assert_eq!(soak.known_rounds(), None);
-        assert_eq!(soak.remarks(), ["repeated until a trial is violated, at most 100000 rounds"]);
-        let hour = Course { duration: Some(Span::from_secs(3_600)), rounds: 7, ..soak };
-        assert_eq!(
-            hour.remarks(),
-            [
-                "repeated for 1h (--duration), at most 7 rounds (--repeat)",
-                "repeated until a trial is violated"
-            ]
-        );
-        assert_eq!(Course::default().known_rounds(), Some(1));
-        assert!(Course::default().remarks().is_empty());
-    }
 
     #[test]
     fn every_try_has_a_folder_of_its_own() {

@@ -3,7 +3,7 @@
 
 use super::collecting::Collecting;
 use super::course::Try;
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::state::Death;
 use super::tell;
 use super::trial::Trial;

@@ -1,7 +1,7 @@
 //! The campaign's side of the interceptor: what it is asked to follow in one trial, what it tells, and
 //! what is decided about a held call.
 
-use super::prepare::{CampaignError, fail};
+use super::problem::{CampaignError, fail};
 use super::world::World;
 use crate::interceptor::{Argument, Lines, News, Next, Recorded, Setup};
 use killpoint_engine::record::hold::Decision;

@@ -1,7 +1,7 @@
 //! The invariants of one trial at each of their moments. Readings are taken by the asserter's reader,
 //! of a target that does not run from a copy: what a checker repairs is no repair of the target's.
 
-use super::prepare::{CampaignError, fail};
+use super::problem::{CampaignError, fail};
 use super::state::State;
 use super::world::{World, copy};
 use crate::asserter::checker::{Expectation, control_store};

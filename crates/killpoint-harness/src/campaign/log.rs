@@ -1,7 +1,7 @@
 //! What the log of an earlier run, or of the interrupted part of this one, says about its trials.
 
 use super::judging::Readings;
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::trial::Ended;
 use crate::store::RunFolder;
 use killpoint_model::Verdict;

@@ -2,7 +2,8 @@
 //! something is wanted of it or not.
 
 use super::confidence::rate;
-use super::prepare::{CampaignError, Options};
+use super::options::Options;
+use super::problem::CampaignError;
 use super::{release, tell};
 use crate::journalist::Journalist;
 use crate::store::RunFolder;

@@ -5,7 +5,7 @@
 //! time since the last of them is met as well as the target repeats itself; the journal's time of
 //! modification is as fine as the kernel's clock (1 to 10 ms), and it is looked once a millisecond.
 
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::trial::Trial;
 use super::waiting::Wait;
 use crate::asserter::journal::Journal;

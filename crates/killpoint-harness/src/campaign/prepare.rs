@@ -1,31 +1,28 @@
 //! What can be carried out here, the folder of the run, and how it begins.
 
 use super::continuous::can_be_asked;
-use super::course::Course;
 use super::judging::VALUES;
+use super::options::Options;
+use super::problem::{CampaignError, fail};
 use super::tell;
 use super::world::take_snapshots;
 use crate::asserter::invariants::check_expression;
-use crate::baseline::BaselineError;
 use crate::collector::cores;
-use crate::injector::StrikeError;
-use crate::interrupt::Interrupt;
 use crate::job::Job;
 use crate::journalist::Journalist;
 use crate::own_paths::{self, OwnPaths};
-use crate::processes::FindError;
-use crate::recover::{RecoverError, announce_tool};
-use crate::store::{RunFolder, StoreError};
-use killpoint_engine::spawn::{ProgramError, find_program};
+use crate::recover::announce_tool;
+use crate::store::RunFolder;
+use killpoint_engine::spawn::find_program;
+use killpoint_model::Profile;
 use killpoint_model::Scenario;
 use killpoint_model::event::Event;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{Invariant, JudgeAt};
-use killpoint_model::plan::{Plan, PlanError, PlannedTrial};
+use killpoint_model::plan::{Plan, PlannedTrial};
 use killpoint_model::report::{NotCovered, Setting};
 use killpoint_model::scenario::Dump;
-use killpoint_model::trial::{Position, TrialEvent};
-use killpoint_model::{Outcome, Profile, Verdict};
+use killpoint_model::trial::TrialEvent;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -42,152 +39,6 @@ const SETUP_VERSION: u32 = 1;
 struct SetupFile {
     version: u32,
     options: Options,
-}
-
-/// How a plan is carried out. Kept in the folder of the run, for `resume` and `replay`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Options {
-    /// The directory that paths of the scenario start from.
-    #[serde(with = "killpoint_engine::any_path")]
-    pub directory: PathBuf,
-    /// Where the folder of the run is made.
-    #[serde(with = "killpoint_engine::any_path")]
-    pub out: PathBuf,
-    /// The program whose `supervise` keeps the target up: killpoint itself.
-    #[serde(skip)]
-    pub supervisor: PathBuf,
-    /// Only this trial, besides the control.
-    pub only: Option<u64>,
-    /// How often each trial is carried out.
-    pub course: Course,
-    /// A trial of an earlier run that is shown again.
-    pub replayed: Option<Replayed>,
-    /// Violations that do not fail the run stand in this file.
-    pub baseline: Option<PathBuf>,
-    /// The violations of the run are written into this file.
-    pub write_baseline: Option<PathBuf>,
-    /// How many runs are kept.
-    pub keep: usize,
-    /// A request to stop.
-    #[serde(skip)]
-    pub interrupt: Interrupt,
-}
-
-/// A trial of an earlier run, as it is to be shown again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Replayed {
-    /// The earlier run's id.
-    pub run: String,
-    /// What the trial showed.
-    pub verdict: Verdict,
-    /// Where its strikes stood.
-    pub positions: Vec<Position>,
-}
-
-/// Why a plan could not be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum CampaignError {
-    /// The plan.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// Something that this version cannot do.
-    #[error("{what} cannot be carried out by this killpoint: {instead}")]
-    NotSupported {
-        /// What.
-        what: String,
-        /// What to do about it.
-        instead: &'static str,
-    },
-    /// An expression cannot be judged.
-    #[error("an expression of the scenario cannot be judged: {0}")]
-    Expression(String),
-    /// The control of a recording.
-    #[error("the target cannot be recorded: its control did not hold: {0}")]
-    Control(String),
-    /// A pattern of files.
-    #[error("`{0}` is no pattern of files: {1}")]
-    Pattern(String, String),
-    /// The kernel would write a core over it.
-    #[error("a core would be written over {0}: move it away, or leave out `collect.cores`")]
-    CoreInTheWay(PathBuf),
-    /// There is no such trial.
-    #[error("the plan has no trial {0}: it has 1 to {1}")]
-    NoTrial(u64, usize),
-    /// The folder of the run or its log.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A state directory.
-    #[error("the state of the scenario cannot be copied: {0}")]
-    State(String),
-    /// A strike.
-    #[error(transparent)]
-    Strike(#[from] StrikeError),
-    /// A search for processes.
-    #[error(transparent)]
-    Find(#[from] FindError),
-    /// The baseline.
-    #[error(transparent)]
-    Baseline(#[from] BaselineError),
-    /// What an interrupted run left behind.
-    #[error(transparent)]
-    Recover(#[from] RecoverError),
-    /// A file of an earlier run.
-    #[error("{path}: not written by this version of killpoint: {problem}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A run that is to be resumed has its end.
-    #[error("run {0} is complete: `killpoint report {0}` shows it again")]
-    Complete(String),
-    /// A trial that is to be replayed was not carried out.
-    #[error("run {0} has no trial {1} that ended: `killpoint report {0}` shows those that did")]
-    NotTried(String, u64),
-    /// A file, directory or program of a trial.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was to be done.
-        action: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A program of the scenario.
-    #[error("{whose} cannot be started")]
-    Program {
-        /// Whose.
-        whose: String,
-        /// Why.
-        source: ProgramError,
-    },
-    /// The supervisor did not do what it has to.
-    #[error("the supervisor {0}; its words are in {1}; `killpoint resume` goes on with the run")]
-    Supervisor(String, PathBuf),
-    /// Somebody asked for it to be stopped.
-    #[error("interrupted; `killpoint resume {0}` goes on from there")]
-    Interrupted(PathBuf),
-}
-
-pub(super) fn fail<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> CampaignError + 'a {
-    move |source| CampaignError::Io { action, path: path.to_owned(), source }
-}
-
-impl CampaignError {
-    /// What to exit with.
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            CampaignError::Interrupted(_) => Outcome::Interrupted,
-            CampaignError::Control(_) => Outcome::BaselineFailed,
-            CampaignError::Supervisor(..) => Outcome::InternalError,
-            _ => Outcome::Usage,
-        }
-    }
 }
 
 /// Whether everything in a plan can be done by this version: before anything is touched.

@@ -2,7 +2,7 @@
 //!
 //! The version is the commit that CI names; where none is known, the digest of the target's programs.
 
-use super::prepare::Options;
+use super::options::Options;
 use killpoint_model::plan::Plan;
 use killpoint_model::report::CampaignReport;
 use killpoint_model::trial::Release;

@@ -4,7 +4,7 @@ mod call;
 
 pub(super) use call::AtCall;
 
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::state::State;
 use super::tell;
 use crate::injector::{Act, Gate, Injector};

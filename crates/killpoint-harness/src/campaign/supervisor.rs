@@ -1,6 +1,6 @@
 //! The supervisor of one trial: a process of its own, told by lines, telling lifecycle events.
 
-use super::prepare::{CampaignError, fail};
+use super::problem::{CampaignError, fail};
 use crate::collector::cores::CORE_BYTES_MAX;
 use crate::own_paths::OwnPaths;
 use killpoint_model::lifecycle::Record;

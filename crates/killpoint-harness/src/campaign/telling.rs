@@ -3,7 +3,7 @@
 
 use super::course::Try;
 use super::judging::{Judge, Readings};
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::tell;
 use super::trial::{LastStrike, Trial};
 use killpoint_model::Verdict;

@@ -1,7 +1,7 @@
 //! Waiting within a trial: for time to pass, for a trigger, for whatever the supervisor tells. Nothing
 //! waits longer than a trial may take.
 
-use super::prepare::CampaignError;
+use super::problem::CampaignError;
 use super::strike::Living;
 use super::supervisor::{END_GRACE, END_INTERVAL, Gone};
 use super::tell;

@@ -2,7 +2,9 @@
 //! the target printed, and the command that drives it.
 
 use super::judging::Marks;
-use super::prepare::{self, CampaignError, Options, fail};
+use super::options::Options;
+use super::prepare;
+use super::problem::{CampaignError, fail};
 use crate::own_paths::OwnPaths;
 use crate::recover::RUN_MARK;
 use crate::store::RunFolder;
