@@ -7,7 +7,7 @@
 
 mod watch;
 
-pub use watch::{Caught, Ended, Seen, Watch};
+pub use watch::{Asker, Caught, Ended, Seen, Watch};
 
 use crash_context::CrashContext;
 use minidump_writer::CrashContextExt;

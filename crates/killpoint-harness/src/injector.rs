@@ -106,8 +106,26 @@ pub struct Lifted {
 pub struct Injector {
     run: PathBuf,
     lasting: Vec<Lasting>,
+    /// Who dumps and kills, if it is somebody else.
+    #[cfg(feature = "dumps")]
+    dumper: Option<Dumper>,
     /// Dropped last: it lifts what is left.
     watchdog: Watchdog,
+}
+
+/// Somebody who traces the target, and so is the only one who can dump and kill a process of it.
+#[cfg(feature = "dumps")]
+pub struct Dumper(pub Box<Dump>);
+
+/// Dumps a process into a file and kills it before it goes on; else why there is no dump.
+#[cfg(feature = "dumps")]
+pub type Dump = dyn FnMut(i32, &Path) -> Result<(), String> + Send;
+
+#[cfg(feature = "dumps")]
+impl std::fmt::Debug for Dumper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dumper")
+    }
 }
 
 impl Injector {
@@ -118,7 +136,19 @@ impl Injector {
     /// If it cannot be started.
     pub fn start(run: &Path) -> Result<Self, StrikeError> {
         let watchdog = Watchdog::start(run).map_err(StrikeError::Watchdog)?;
-        Ok(Injector { run: run.to_owned(), lasting: Vec::new(), watchdog })
+        Ok(Injector {
+            run: run.to_owned(),
+            lasting: Vec::new(),
+            #[cfg(feature = "dumps")]
+            dumper: None,
+            watchdog,
+        })
+    }
+
+    /// Has somebody else dump and kill from now on, or nobody else.
+    #[cfg(feature = "dumps")]
+    pub fn dump_by(&mut self, dumper: Option<Dumper>) {
+        self.dumper = dumper;
     }
 
     /// The watchdog's process.
@@ -162,8 +192,10 @@ impl Injector {
             }
             #[cfg(feature = "dumps")]
             Act::DumpAndKill { prefix } => {
+                let dumper = &mut self.dumper;
                 let each = processes.iter();
-                each.map(|it| signals::dump_and_kill(it, prefix, decided)).collect()
+                each.map(|it| signals::dump_and_kill(it, prefix, dumper.as_mut(), decided))
+                    .collect()
             }
             Act::Ladder(rungs) => climb(&held, rungs, decided)?,
             Act::Suspend { duration } => {

@@ -17,10 +17,10 @@ use std::path::Path;
 #[cfg(feature = "dumps")]
 pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
     use anyhow::anyhow;
-    use killpoint_engine::dump::{Afterwards, Seen, Watch, write};
+    use killpoint_engine::dump::{Afterwards, DumpError, Seen, Watch, write};
     use killpoint_harness::collector::stack::of_dump;
-    use killpoint_harness::collector::watch::{Caught, Died, Line};
-    use std::io::Write;
+    use killpoint_harness::collector::watch::{Caught, Died, Line, Request};
+    use std::io::{BufRead, Write};
 
     let to = || flags.to.as_deref().context("say where to with --to PATH");
     if let Some(pid) = flags.pid {
@@ -35,8 +35,22 @@ pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
             Some(path) => read_roles(path)?,
             None => Roles::default(),
         };
+        let (mut watch, asker) = Watch::new(directory);
+        if flags.ask {
+            std::thread::spawn(move || {
+                for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                    if let Ok(Request { pid, path }) = serde_json::from_str(&line) {
+                        asker.dump_and_kill(pid, path);
+                    }
+                }
+            });
+        }
+        let problem = |error: &DumpError| match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        };
         let mut lines = std::io::stdout();
-        let watched = Watch::new(directory).run(pid, |seen| {
+        let watched = watch.run(pid, |seen| {
             let line = match seen {
                 Seen::Caught(it) => {
                     let dump = it.dump.as_ref();
@@ -45,9 +59,12 @@ pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
                         thread: it.thread,
                         signal: it.signal,
                         dump: dump.ok().cloned(),
-                        problem: dump.err().map(|error| format!("{:#}", anyhow!("{error}"))),
+                        problem: dump.err().map(problem),
                         stack: dump.ok().and_then(|path| of_dump(path).ok()),
                     })
+                }
+                Seen::Killed { pid, dump } => {
+                    Line::Killed { pid, problem: dump.err().as_ref().map(problem) }
                 }
                 Seen::Ended(it) => Line::Died(Died::look(it.pid, it.signal, it.core, pid, &roles)),
             };

@@ -1,18 +1,20 @@
-//! Follows a process tree by ptrace for signals that end a process, and for such ends, and nothing else.
+//! Follows a process tree by ptrace for signals that end a process, and for such ends, and nothing else. As nobody
+//! else can look at what it traces, it also dumps and kills who it is asked to.
 //!
 //! The caller must be a process of its own, not the parent of what it watches: the tree's real parent then still
 //! learns how each process ended. When the watching process ends, the tree goes on untraced.
 
-use super::{DumpError, write_with};
+use super::{Afterwards, DumpError, write, write_with};
 use crash_context::CrashContext;
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// `PTRACE_EVENT_STOP`: how a seized thread reports its start, group stops and interrupts.
 const EVENT_STOP: i32 = 128;
@@ -30,6 +32,29 @@ pub enum Seen {
     Caught(Caught),
     /// A process ends by such a signal. It stands still while this is told.
     Ended(Ended),
+    /// A process was dumped and killed as somebody asked, or why it could not be: then it may still be alive.
+    Killed {
+        /// Its number.
+        pid: i32,
+        /// Whether there is a dump.
+        dump: Result<u64, DumpError>,
+    },
+}
+
+/// Asks a watch.
+#[derive(Clone, Debug)]
+pub struct Asker(Sender<(i32, PathBuf)>);
+
+/// What wakes a watch that is asked.
+const ASKED: Signal = Signal::SIGUSR1;
+
+impl Asker {
+    /// To dump a process into a file, and to kill it before it goes on.
+    pub fn dump_and_kill(&self, pid: i32, path: PathBuf) {
+        if self.0.send((pid, path)).is_ok() {
+            let _ = kill(Pid::this(), ASKED);
+        }
+    }
 }
 
 /// A process that was about to die by a signal.
@@ -67,18 +92,37 @@ pub struct Watch {
     ended: HashSet<i32>,
     /// What was learnt of one thread while another was waited for.
     learnt: VecDeque<WaitStatus>,
+    /// Whom somebody asked to dump and to kill.
+    asked: Receiver<(i32, PathBuf)>,
+    /// How many are being dumped and killed, what became of the others, and how that is told.
+    killing: u32,
+    killed: Receiver<Killed>,
+    tell: Sender<Killed>,
 }
 
+/// A process that was dumped and killed, or that was not.
+type Killed = (i32, Result<u64, DumpError>);
+
 impl Watch {
-    /// A watch that writes its dumps into a directory.
-    pub fn new(directory: &Path) -> Self {
-        Watch {
+    /// A watch that writes its dumps into a directory, and who can ask it. To be made before this process has other
+    /// threads.
+    ///
+    pub fn new(directory: &Path) -> (Self, Asker) {
+        let (asker, asked) = channel();
+        let (tell, killed) = channel();
+        let watch = Watch {
             directory: directory.to_owned(),
             dumps: 0,
             dumped: HashMap::new(),
             ended: HashSet::new(),
             learnt: VecDeque::new(),
-        }
+            asked,
+            killing: 0,
+            killed,
+            tell,
+        };
+        await_signals();
+        (watch, Asker(asker))
     }
 
     /// Watches a process and all that it begets until nobody of it is left. `seen` is told of every process that
@@ -90,17 +134,46 @@ impl Watch {
         for thread in threads(Pid::from_raw(process))? {
             ptrace::seize(thread, options())?;
         }
+        // What the thread of a dump traces is its own affair.
+        let ours = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
         loop {
+            while let Ok((pid, path)) = self.asked.try_recv() {
+                self.dump_and_kill(pid, path);
+            }
+            while let Ok((pid, dump)) = self.killed.try_recv() {
+                self.killing -= 1;
+                if dump.is_err() {
+                    seize_all(Pid::from_raw(pid));
+                }
+                seen(Seen::Killed { pid, dump });
+            }
             let status = match self.learnt.pop_front() {
                 Some(status) => Ok(status),
-                None => waitpid(None, Some(WaitPidFlag::__WALL)),
+                None => waitpid(None, Some(ours)),
             };
             match status {
+                // What comes from now on leaves a signal, which is blocked, and so not missed.
+                Ok(WaitStatus::StillAlive) => drop(awaited().wait()),
                 Ok(status) => self.handle(status, &mut seen),
                 Err(Errno::EINTR) => {}
+                Err(_) if self.killing > 0 => drop(awaited().wait()),
                 Err(_) => return Ok(()), // ECHILD: nobody is left
             }
         }
+    }
+
+    /// In a thread of its own: whoever is traced, the supervisor of all of it among them, stands still at its next
+    /// signal until this one goes on.
+    fn dump_and_kill(&mut self, pid: i32, path: PathBuf) {
+        self.let_go(Pid::from_raw(pid), None);
+        self.killing += 1;
+        let tell = self.tell.clone();
+        std::thread::spawn(move || {
+            let dump = write(pid, &path, Afterwards::Kill);
+            if tell.send((pid, dump)).is_ok() {
+                let _ = kill(Pid::this(), ASKED);
+            }
+        });
     }
 
     fn handle(&mut self, status: WaitStatus, seen: &mut impl FnMut(Seen)) {
@@ -159,7 +232,7 @@ impl Watch {
         self.dumped.entry(process.as_raw()).or_default().insert(number);
         let context = context_of(process, thread);
         let was_sent = context.as_ref().is_ok_and(|context| context.siginfo.ssi_code <= 0);
-        let_go(process, thread);
+        self.let_go(process, Some(thread));
         let path = self.directory.join(format!("{process}-{}.dmp", self.dumps));
         let mut is_held = false;
         let dump = context
@@ -171,17 +244,38 @@ impl Watch {
             });
         if !is_held {
             // It was not read to the end, and runs.
-            for thread in threads(process).unwrap_or_default() {
-                let _ = ptrace::seize(thread, options());
-            }
+            seize_all(process);
         }
         let (pid, thread) = (process.as_raw(), thread.as_raw());
         seen(Seen::Caught(Caught { pid, thread, signal: number, dump }));
         if was_sent {
             // The signal was taken away with the trace; a fault comes again by itself.
-            let _ = nix::sys::signal::kill(process, signal);
+            let _ = kill(process, signal);
         }
-        let _ = nix::sys::signal::kill(process, Signal::SIGCONT);
+        let _ = kill(process, Signal::SIGCONT);
+    }
+
+    /// Gives up tracing a process, for the writer, which traces it itself. With a thread that crashed, the process
+    /// stays stopped as it is.
+    fn let_go(&mut self, process: Pid, crashed: Option<Pid>) {
+        let others = threads(process).unwrap_or_default();
+        for thread in others.into_iter().filter(|thread| Some(*thread) != crashed) {
+            if ptrace::interrupt(thread).is_err() {
+                continue;
+            }
+            let pending = match waitpid(thread, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
+                Ok(ended @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => {
+                    self.learnt.push_back(ended);
+                    continue;
+                }
+                _ => None,
+            };
+            let _ = ptrace::detach(thread, pending);
+        }
+        if let Some(crashed) = crashed {
+            let _ = ptrace::detach(crashed, Signal::SIGSTOP);
+        }
     }
 
     /// Takes the threads of a process back from the writer, which has stopped them in this very thread. As they
@@ -214,20 +308,25 @@ fn options() -> Options {
         | Options::PTRACE_O_TRACEEXIT
 }
 
-/// Gives up tracing a process, stopped as it is: the writer traces it itself.
-fn let_go(process: Pid, crashed: Pid) {
-    let others = threads(process).unwrap_or_default();
-    for thread in others.into_iter().filter(|thread| *thread != crashed) {
-        if ptrace::interrupt(thread).is_err() {
-            continue;
-        }
-        let pending = match waitpid(thread, Some(WaitPidFlag::__WALL)) {
-            Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
-            _ => None,
-        };
-        let _ = ptrace::detach(thread, pending);
+/// Threads of a process that runs, from now on.
+fn seize_all(process: Pid) {
+    for thread in threads(process).unwrap_or_default() {
+        let _ = ptrace::seize(thread, options());
     }
-    let _ = ptrace::detach(crashed, Signal::SIGSTOP);
+}
+
+/// The signals that a watch waits for: somebody who is traced has something to tell, or somebody asks.
+fn awaited() -> SigSet {
+    [Signal::SIGCHLD, ASKED].into_iter().collect()
+}
+
+/// Blocks them in this thread, and in those that it starts: each stays until it is waited for.
+#[expect(unsafe_code, reason = "sigaction has no safe form")]
+fn await_signals() {
+    let usual = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is set. Where SIGCHLD was ignored, nothing would be told.
+    let _ = unsafe { sigaction(Signal::SIGCHLD, &usual) };
+    let _ = awaited().thread_block();
 }
 
 /// Signals whose default is to end a process with a core, and that mean a defect of it.

@@ -13,6 +13,8 @@ use crate::collector::cores::{self, Place};
 use crate::collector::resources::Sampler;
 #[cfg(feature = "dumps")]
 use crate::collector::watch::{Line, Watch};
+#[cfg(feature = "dumps")]
+use crate::injector::Dumper;
 use crate::own_paths::OwnPaths;
 use killpoint_engine::identity;
 use killpoint_model::Scenario;
@@ -128,6 +130,13 @@ impl Collecting {
     /// Ends the samples.
     pub(super) fn resources(&mut self) -> Vec<ResourceSeries> {
         self.sampler.take().map(Sampler::end).unwrap_or_default()
+    }
+
+    /// Who dumps what a strike kills, if the watch is the only one who can.
+    #[cfg(feature = "dumps")]
+    pub(super) fn dumper(&mut self) -> Option<Dumper> {
+        let mut asker = self.watch.as_mut()?.asker()?;
+        Some(Dumper(Box::new(move |pid, path| asker.dump_and_kill(pid, path))))
     }
 
     /// Ends the watch: what it saw, and why it could not watch, if it could not.

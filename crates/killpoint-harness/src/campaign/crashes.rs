@@ -171,6 +171,7 @@ impl Trial<'_, '_> {
         for line in seen {
             match line {
                 Line::Died(it) => died.push(it),
+                Line::Killed { .. } => {}
                 Line::Caught(it) => {
                     let dumped = match it.dump {
                         Some(path) => {

@@ -93,6 +93,8 @@ impl Stage<'_> {
         } else {
             collecting.dumps_before_kill = false;
         }
+        #[cfg(feature = "dumps")]
+        self.injector.dump_by(collecting.dumper());
         let mut trial = Trial {
             stage: self,
             world,

@@ -7,14 +7,17 @@ use killpoint_model::seed::Seed;
 use killpoint_model::selector::{Pick, Roles, Selector, Who};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Lines of a watch that are kept, as many as deaths of supervised processes.
 const LINES_MAX: usize = 10_000;
+/// How long a dump may take that was asked for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a command that are kept.
 const COMMAND_BYTES_MAX: usize = 1 << 10;
 /// Most processes between one and the supervisor above it.
@@ -32,6 +35,55 @@ pub enum Line {
     Caught(Caught),
     /// A process died.
     Died(Died),
+    /// A process was dumped and killed, as was asked for.
+    Killed {
+        /// Its number.
+        pid: i32,
+        /// Why there is no dump of it; then it may still be alive.
+        problem: Option<String>,
+    },
+}
+
+/// Whom a watch is to dump and to kill, as one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Its number.
+    pub pid: i32,
+    /// The file of the dump.
+    pub path: PathBuf,
+}
+
+/// Asks a watch to dump and to kill: what it traces, nobody else can look at.
+#[derive(Debug)]
+pub struct Asker {
+    requests: ChildStdin,
+    answers: Receiver<(i32, Option<String>)>,
+}
+
+impl Asker {
+    /// Has a process dumped and killed before it goes on.
+    ///
+    /// # Errors
+    /// Why there is no dump, in words; the process may be alive then.
+    pub fn dump_and_kill(&mut self, pid: i32, path: &Path) -> Result<(), String> {
+        let request = Request { pid, path: path.to_owned() };
+        let line = serde_json::to_string(&request).map_err(|error| error.to_string())?;
+        let gone = "the watch for crashes has ended";
+        writeln!(self.requests, "{line}").map_err(|_| gone.to_owned())?;
+        let since = Instant::now();
+        loop {
+            match self.answers.recv_timeout(ANSWER_LIMIT.saturating_sub(since.elapsed())) {
+                Ok((answered, problem)) if answered == pid => return problem.map_or(Ok(()), Err),
+                // To a question that nobody waits for any more.
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let limit = ANSWER_LIMIT.as_secs();
+                    return Err(format!("the watch for crashes did not answer within {limit} s"));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(gone.to_owned()),
+            }
+        }
+    }
 }
 
 /// A process that was about to die, unless it has a handler.
@@ -144,6 +196,7 @@ fn command(pid: i32) -> String {
 #[derive(Debug)]
 pub struct Watch {
     child: Child,
+    asker: Option<Asker>,
     words: PathBuf,
     reader: JoinHandle<Vec<Line>>,
 }
@@ -164,23 +217,34 @@ impl Watch {
         let mut child = Command::new(program)
             .args(["dump", "--watch", &process.to_string()])
             .args([Path::new("--to"), directory, Path::new("--roles"), roles])
-            .stdin(Stdio::null())
+            .arg("--ask")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(words)?)
             .spawn()?;
         let output = child.stdout.take().expect("it is a pipe");
+        let requests = child.stdin.take().expect("it is a pipe");
+        let (answer, answers) = channel();
         let reader = thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             let mut seen: Vec<Line> = Vec::new();
             // To the end: the watch must not wait for its reader.
             for line in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
-                if seen.len() < LINES_MAX {
-                    seen.push(line);
+                match line {
+                    Line::Killed { pid, problem } => drop(answer.send((pid, problem))),
+                    line if seen.len() < LINES_MAX => seen.push(line),
+                    _ => {}
                 }
             }
             seen
         });
-        Ok(Watch { child, words: words.to_owned(), reader })
+        let asker = Some(Asker { requests, answers });
+        Ok(Watch { child, asker, words: words.to_owned(), reader })
+    }
+
+    /// Who can ask it.
+    pub fn asker(&mut self) -> Option<Asker> {
+        self.asker.take()
     }
 
     /// Waits for its end, which follows from that of what it watches: what it saw, and why it could

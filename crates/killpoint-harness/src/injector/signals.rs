@@ -25,22 +25,23 @@ const HARMLESS: [i32; 4] = [17, 18, 23, 28];
 pub(super) fn dump_and_kill(
     process: &Handle,
     prefix: &std::path::Path,
+    dumper: Option<&mut super::Dumper>,
     decided: Instant,
 ) -> Result<Vec<Step>, StrikeError> {
     use killpoint_engine::dump::{Afterwards, write};
     let pid = process.identity().pid;
     let mut path = prefix.as_os_str().to_owned();
     path.push(format!("-{pid}.dmp"));
-    let written = write(pid, path.as_ref(), Afterwards::Kill);
-    let done_after_us = microseconds(decided);
-    let effect = match written {
-        Ok(_) => Effect::Noted,
-        Err(error) => {
+    let written = match dumper {
+        Some(dumper) => (dumper.0)(pid, path.as_ref()),
+        None => write(pid, path.as_ref(), Afterwards::Kill).map(drop).map_err(|error| {
             let cause = std::error::Error::source(&error);
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-            Effect::Failed { why: format!("{error}{cause}") }
-        }
+            format!("{error}{cause}")
+        }),
     };
+    let done_after_us = microseconds(decided);
+    let effect = written.map_or_else(|why| Effect::Failed { why }, |()| Effect::Noted);
     let is_dumped = effect == Effect::Noted;
     let dump =
         Step { what: "dump".to_owned(), done_after_us, seen_after_us: done_after_us, effect };

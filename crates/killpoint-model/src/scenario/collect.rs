@@ -131,11 +131,6 @@ pub enum Dump {
 impl Collect {
     /// Why it makes no sense, if it does not.
     pub fn problem(&self) -> Option<&'static str> {
-        let dumps = self.dump.all();
-        if dumps.contains(&Dump::BeforeKill) && dumps.contains(&Dump::Crashes) {
-            // The kernel lets one process at a time look at another.
-            return Some("`before-kill` and `crashes` each trace the target: choose one");
-        }
         let is_empty = self.dump.files().any(str::is_empty);
         is_empty.then_some("`files` is empty: write a pattern, as `{state}/dumps/*.dmp`")
     }
@@ -173,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn two_who_would_trace_the_same_process_are_refused() {
-        assert!(read(r#"{"dump":["before-kill","crashes"]}"#).problem().is_some());
+    fn a_pattern_that_is_empty_is_refused() {
+        assert_eq!(read(r#"{"dump":["before-kill","crashes"]}"#).problem(), None);
         assert!(read(r#"{"dump":{"files":""}}"#).problem().is_some());
         assert_eq!(read(r#"{"dump":["crashes",{"files":"*.dmp"}]}"#).problem(), None);
     }

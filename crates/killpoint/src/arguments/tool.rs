@@ -42,6 +42,9 @@ pub struct Dump {
     /// With `--watch`: roles, as a scenario has them, in JSON; whoever dies below the first process is told with its role.
     #[arg(long, value_name = "FILE", requires = "watch")]
     pub roles: Option<PathBuf>,
+    /// With `--watch`: whom to dump and to kill is asked on standard input, as JSON lines with `pid` and `path`.
+    #[arg(long, requires = "watch")]
+    pub ask: bool,
 }
 
 /// Flags of `doctor`.

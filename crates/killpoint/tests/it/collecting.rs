@@ -225,6 +225,40 @@ timeouts: {{ trigger: 1s, recovery: 20s }}
     assert_eq!(campaign.crash_count.own, 0);
 }
 
+#[cfg(feature = "dumps")]
+#[test]
+fn crashes_and_what_strikes_kill_are_dumped_in_the_same_run() {
+    let world = World::new();
+    let crash = crash_guest();
+    let script =
+        format!("{crash} segv --worker < /dev/null; mkfifo f; echo up; exec {crash} wait 0<> f");
+    let report = run(
+        &world,
+        &format!(
+            "version: 1
+target:
+  command: [sh, -c, '{script}']
+  ready: {{ by: {{ log-line: up }}, timeout: 20s }}
+faults: [ {{ when: {{ at: 300ms }}, do: kill, trials: 3 }} ]
+collect: {{ dump: [before-kill, crashes] }}
+timeouts: {{ trigger: 500ms, recovery: 20s }}
+",
+        ),
+    );
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let campaign = campaign(report);
+    // The control's worker; and of each trial that before the strike, and that after it.
+    assert_eq!((campaign.crash_count.own, campaign.crash_count.struck), (7, 3));
+    for crash in &campaign.crashes {
+        let by = if crash.is_own() { DumpedBy::Watch } else { DumpedBy::Strike };
+        let [dump] = crash.dumps.as_slice() else { panic!("{crash:#?}") };
+        assert_eq!((dump.by, crash.is_own()), (by, crash.below.is_some()), "{crash:#?}");
+        let stack = crash.stack.as_ref().expect("a stack").signature().expect("frames");
+        let function = if crash.is_own() { "follow_pointer" } else { "open_document" };
+        assert!(stack.contains(function), "{crash:#?}");
+    }
+}
+
 #[cfg(not(feature = "dumps"))]
 #[test]
 fn without_the_feature_dumps_are_refused_by_name() {
