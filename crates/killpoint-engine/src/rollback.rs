@@ -4,6 +4,8 @@
 use killpoint_model::activity::filled;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -22,8 +24,12 @@ pub const OUTPUT_NAME: &str = "rollbacks.txt";
 pub struct Rollback {
     /// What it is called.
     pub name: String,
+    /// What it is started through, if anything: that shows it the copies of a state at the state's own paths.
+    pub through: Vec<OsString>,
     /// The program and its arguments; variables of the environment are filled in when it is run.
     pub command: Vec<String>,
+    /// Variables that it gets besides those of whoever runs it.
+    pub environment: BTreeMap<String, OsString>,
     /// The directory that it works in.
     pub directory: PathBuf,
     /// It is killed after this time, milliseconds.
@@ -41,10 +47,15 @@ impl Rollback {
         let lookup = |name: &str| std::env::var(name).ok();
         let words = self.command.iter().map(|word| filled(word, &lookup));
         let words = words.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
-        let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        if words.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut words = self.through.iter().cloned().chain(words.into_iter().map(OsString::from));
+        let program = words.next().ok_or(io::ErrorKind::InvalidInput)?;
         let output = || OpenOptions::new().create(true).append(true).open(run.join(OUTPUT_NAME));
         Command::new(program)
-            .args(arguments)
+            .args(words)
+            .envs(&self.environment)
             .current_dir(&self.directory)
             .process_group(0)
             .stdin(Stdio::null())
@@ -73,17 +84,27 @@ mod tests {
 
     fn rollback(script: &str, timeout_ms: u64) -> Rollback {
         let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        Rollback { name: "undo".to_owned(), command, directory: PathBuf::from("/"), timeout_ms }
+        Rollback {
+            name: "undo".to_owned(),
+            through: Vec::new(),
+            command,
+            environment: BTreeMap::from([("WHERE".to_owned(), OsString::from("/here"))]),
+            directory: PathBuf::from("/"),
+            timeout_ms,
+        }
     }
 
     #[test]
     fn a_command_is_run_to_its_end_and_not_beyond_its_time() {
         let run = tempfile::tempdir().expect("a directory");
-        assert!(rollback("echo done", 60_000).run(run.path()));
+        assert!(rollback("echo done; echo $WHERE", 60_000).run(run.path()));
+        let through = ["/bin/sh", "-c", "echo through; exec \"$@\"", "sh"].map(OsString::from);
+        let led = Rollback { through: through.to_vec(), ..rollback("echo led", 60_000) };
+        assert!(led.run(run.path()));
         assert!(!rollback("exit 3", 60_000).run(run.path()));
         assert!(!rollback("sleep 1000", 20).run(run.path()));
         assert!(!rollback("echo {environment:KILLPOINT_TEST_NOT_SET}", 60_000).run(run.path()));
         let said = std::fs::read_to_string(run.path().join(OUTPUT_NAME)).expect("written");
-        assert_eq!(said, "done\n");
+        assert_eq!(said, "done\n/here\nthrough\nled\n");
     }
 }

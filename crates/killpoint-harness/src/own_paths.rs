@@ -2,7 +2,7 @@
 //! it. Each is started through `killpoint within`, which mounts the copies for it alone.
 
 use killpoint_engine::own_mounts::Bind;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -66,16 +66,23 @@ impl OwnPaths {
 
     /// A program that sees them.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        if self.binds.is_empty() {
-            return Command::new(program);
-        }
-        let mut command = Command::new(&self.program);
-        command.arg("within");
-        for bind in &self.binds {
-            command.arg("--show").arg(&bind.copy).arg(&bind.own);
-        }
-        command.arg("--").arg(program);
+        let mut words = self.through().into_iter().chain([program.as_ref().to_owned()]);
+        let mut command = Command::new(words.next().expect("there is a program"));
+        command.args(words);
         command
+    }
+
+    /// What a program is started through to see them; nothing where there is nothing to show.
+    pub fn through(&self) -> Vec<OsString> {
+        if self.binds.is_empty() {
+            return Vec::new();
+        }
+        let mut words = vec![self.program.clone().into_os_string(), "within".into()];
+        for bind in &self.binds {
+            words.extend(["--show".into(), bind.copy.clone().into(), bind.own.clone().into()]);
+        }
+        words.push("--".into());
+        words
     }
 }
 

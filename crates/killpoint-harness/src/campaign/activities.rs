@@ -223,6 +223,12 @@ impl Trial<'_, '_> {
         let commands: Vec<Rollback> = commands
             .map(|activity| Rollback {
                 name: activity.name.clone(),
+                through: self.world.own_paths.through(),
+                environment: self
+                    .world
+                    .variables()
+                    .map(|(name, path)| (name.to_owned(), path.into()))
+                    .into(),
                 command: activity.run.iter().map(|word| self.world.fill(word)).collect(),
                 directory: self.world.directory.clone(),
                 timeout_ms: activity.timeout.as_ms(),

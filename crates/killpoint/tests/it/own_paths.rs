@@ -3,6 +3,8 @@
 use crate::support::{World, explored, stderr};
 use killpoint_model::Outcome;
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn scenario(world: &World) -> String {
     let state = world.state().display().to_string();
@@ -59,4 +61,52 @@ fn states_in_one_another_and_one_that_holds_the_runs_are_refused() {
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains(word), "{}", stderr(&output));
     }
+}
+
+/// Whether something comes to be so, looked at for a while.
+fn becomes(is_so: impl Fn() -> bool) -> bool {
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(30) {
+        if is_so() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+#[test]
+fn a_rollback_after_the_harness_was_killed_works_on_the_copy_as_well() {
+    let world = World::new();
+    let own = world.state().display().to_string();
+    let text = format!(
+        "version: 1
+target: {{ command: [sleep, '1000'], state: [state] }}
+faults:
+  - when: {{ at: 0s }}
+    do:
+      activities:
+        method: [ {{ name: do, run: [sh, -c, 'touch {own}/begun; sleep 1000'], timeout: 60s }} ]
+        rollbacks: [ {{ name: undo, run: [sh, -c, 'echo $KILLPOINT_STATE > {own}/undone'], timeout: 60s }} ]
+"
+    );
+    let path = world.join("rollback.yaml");
+    fs::write(&path, text).expect("written");
+    let mut command = world.killpoint();
+    command.arg("run").arg(&path).arg("--out").arg(world.out());
+    let mut harness = command.spawn().expect("it starts");
+    let copy = || {
+        let run = fs::read_dir(world.out().join("runs")).ok()?.flatten().next()?;
+        Some(run.path().join("trials/1/state-1"))
+    };
+    let has = |name: &str| copy().is_some_and(|copy| copy.join(name).exists());
+    let has_begun = becomes(|| has("begun"));
+    harness.kill().expect("it is ours");
+    harness.wait().expect("it is ours");
+    assert!(has_begun, "the method began");
+    assert!(becomes(|| has("undone")), "the rollback was run: {:?}", copy());
+    let where_it_was = fs::read_to_string(copy().expect("there").join("undone")).expect("there");
+    assert_eq!(where_it_was.trim(), own, "at the path that it knows");
+    let left = fs::read_dir(world.state()).expect("there").count();
+    assert_eq!(left, 0, "the state itself is as it was");
 }
