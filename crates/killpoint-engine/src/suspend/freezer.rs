@@ -99,15 +99,22 @@ pub(super) fn freeze(process: &Handle, group: &Path, unified: bool) -> io::Resul
     }
 }
 
-/// Thaws the group, moves everybody home and removes it.
+/// Thaws the group, moves everybody home and removes it. False if it is not there, or if somebody else
+/// did the same meanwhile: the watchdog and `killpoint recover` may meet here.
 pub(super) fn thaw(group: &Path, home: &Path, unified: bool) -> io::Result<bool> {
+    let is_gone = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
+    };
     match tell_state(group, unified, false) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
+        Err(error) if is_gone(&error) => return Ok(false),
+        told => told?,
     }
     for _ in 0..ROUNDS_MAX {
-        for member in members(group)? {
+        let members = match members(group) {
+            Err(error) if is_gone(&error) => return Ok(false),
+            members => members?,
+        };
+        for member in members {
             match fs::write(home.join(MEMBERS), member.to_string()) {
                 // It has ended meanwhile.
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
@@ -116,6 +123,7 @@ pub(super) fn thaw(group: &Path, home: &Path, unified: bool) -> io::Result<bool>
         }
         match fs::remove_dir(group) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+            Err(error) if is_gone(&error) => return Ok(false),
             removed => return removed.map(|()| true),
         }
         std::thread::sleep(super::LOOK_INTERVAL);

@@ -106,3 +106,25 @@ fn a_process_that_ended_is_not_suspended() {
     assert_eq!(Suspension::Signal.suspend(&handle).unwrap(), None);
     assert!(!Suspension::Signal.resume(counter.identity).unwrap());
 }
+
+#[test]
+fn two_who_undo_the_same_suspension_do_not_stand_in_each_others_way() {
+    let counter = Counter::start();
+    let Some(way) = freezer::find(counter.identity) else {
+        println!("skipped: no freezer can be written here");
+        return;
+    };
+    let handle = counter.identity.hold().unwrap().unwrap();
+    for _ in 0..200 {
+        assert_eq!(way.suspend(&handle).unwrap(), Some(1));
+        let undone: Vec<bool> = thread::scope(|scope| {
+            let undo = || way.resume(counter.identity).unwrap();
+            let both = [scope.spawn(undo), scope.spawn(undo)];
+            both.map(|one| one.join().unwrap()).into()
+        });
+        assert!(undone.contains(&true), "one of them did it");
+    }
+    counter.goes_on();
+    let Suspension::Freezer { group, .. } = way else { panic!("{way:?}") };
+    assert!(!group.exists());
+}

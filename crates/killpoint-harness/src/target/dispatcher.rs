@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 /// How often the trees of the processes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long the last output is waited for once every writer has ended.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// All state of a supervisor.
 pub(super) struct Dispatcher {
     pub(super) setup: Setup,
@@ -50,6 +53,8 @@ pub(super) struct Dispatcher {
     /// Commands of stops, which end unnoticed.
     auxiliaries: BTreeSet<i32>,
     orphans: Budget,
+    /// Streams that are read, and have not ended.
+    pub(super) open_streams: usize,
 }
 
 impl Dispatcher {
@@ -89,6 +94,7 @@ impl Dispatcher {
             guardian_gone: false,
             auxiliaries: BTreeSet::new(),
             orphans: Budget::new(50),
+            open_streams: 0,
             bounds,
         };
         for index in 0..dispatcher.processes.len() {
@@ -128,15 +134,29 @@ impl Dispatcher {
         // Who could not be told whose child it was.
         let own = self.own.pid;
         descendants::end(|| descendants::by_table(own));
-        while let Ok(occurrence) = occurrences.try_recv() {
-            self.handle_late(occurrence);
-        }
+        self.hear_last_words(occurrences);
         let clean = !self.guardian_gone
             && self.processes.iter().all(|it| matches!(it.phase, Phase::Down { clean: true }));
         let cause = self.shutdown.unwrap_or(StopCause::AllDown);
         let lines_dropped = self.recorder.dropped();
         self.recorder.write(None, Lifecycle::SupervisorStopped { cause, clean, lines_dropped });
         clean
+    }
+
+    /// What was printed last is read when its writers have ended: the streams end then, unless somebody
+    /// elsewhere was given one.
+    fn hear_last_words(&mut self, occurrences: &Occurrences) {
+        let since = Instant::now();
+        while self.open_streams > 0 && since.elapsed() < LAST_WORDS_TIMEOUT {
+            let left = LAST_WORDS_TIMEOUT.saturating_sub(since.elapsed());
+            match occurrences.recv_timeout(left) {
+                Ok(occurrence) => self.handle_late(occurrence),
+                Err(_) => break,
+            }
+        }
+        while let Ok(occurrence) = occurrences.try_recv() {
+            self.handle_late(occurrence);
+        }
     }
 
     /// Lets the last lines go out; clears up where there is no guardian any more that does.
@@ -190,6 +210,7 @@ impl Dispatcher {
                 (process, life, Lifecycle::OutputCut { stream, kept })
             }
             Occurrence::OutputEnded { process, life, stream, kept, dropped } => {
+                self.open_streams = self.open_streams.saturating_sub(1);
                 (process, life, Lifecycle::OutputEnded { stream, kept, dropped })
             }
             _ => return,

@@ -157,7 +157,7 @@ impl Dispatcher {
         }
     }
 
-    fn read_output(&self, index: usize, life: u32, stream: Stream, pipe: OwnedFd) {
+    fn read_output(&mut self, index: usize, life: u32, stream: Stream, pipe: OwnedFd) {
         let it = &self.processes[index];
         let name = match stream {
             Stream::Output => "stdout",
@@ -185,6 +185,7 @@ impl Dispatcher {
             pattern,
         };
         output::read(pipe, reading, self.sink.clone());
+        self.open_streams += 1;
     }
 
     /// In the run's undo log, for the case that supervisor and guardian die together.

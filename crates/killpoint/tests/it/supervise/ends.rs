@@ -79,6 +79,24 @@ fn what_cannot_be_executed_is_a_failed_start() {
     assert_eq!(status.code(), Some(1));
 }
 
+/// As much as a pipe holds: its writer ends before anybody has read it.
+#[test]
+fn what_a_process_printed_last_is_kept() {
+    for _ in 0..20 {
+        let flags = ["--restart", "never", "--output", "logs"];
+        let mut supervisor = Supervisor::start(
+            &flags,
+            &["sh", "-c", "head -c 65000 /dev/zero; head -c 65000 /dev/zero >&2"],
+        );
+        let (_, records) = supervisor.end();
+        for stream in ["stdout", "stderr"] {
+            let path = supervisor.world.join("logs").join(format!("main.1.{stream}"));
+            let kept = std::fs::metadata(path).expect("kept").len();
+            assert_eq!(kept, 65_000, "{stream}: {records:#?}");
+        }
+    }
+}
+
 #[test]
 fn an_output_that_is_cut_is_kept_up_to_the_bound() {
     let row = SUPERVISED.iter().find(|row| row.name == "flood").expect("a row");
