@@ -65,11 +65,7 @@ impl Rounds<'_, '_, '_> {
                 self.stage.control = readings;
                 ended
             }
-            None => {
-                let ended = self.stage.run(&Try::of(None, 1))?;
-                super::log::keep_control(self.stage.folder, &self.stage.control)?;
-                ended
-            }
+            None => self.stage.run(&Try::of(None, 1))?,
         };
         Ok((ended.judgement.verdict != Verdict::Held).then_some(ended.judgement.detail))
     }

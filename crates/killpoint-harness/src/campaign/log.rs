@@ -62,7 +62,7 @@ impl Earlier {
     ) -> Result<Option<(Ended, Readings)>, CampaignError> {
         let Some(ended) = self.take(0, 1, None) else { return Ok(None) };
         let path = folder.join(CONTROL);
-        // Written after the control ended: an interruption may have come between the two.
+        // Written before the control is said to have ended; somebody may have removed it.
         let Ok(bytes) = fs::read(&path) else { return Ok(None) };
         let readings = serde_json::from_slice(&bytes)
             .map_err(|error| CampaignError::Malformed { path, problem: error.to_string() })?;

@@ -7,6 +7,7 @@ use super::course::Try;
 use super::ends;
 use super::interception::Interception;
 use super::judging::{self, Judge, Marks, Readings};
+use super::log;
 use super::options::Options;
 use super::pictures;
 use super::points::{Armed, comes_by_itself};
@@ -126,6 +127,10 @@ impl Stage<'_> {
         lived?;
         trial.tell_collected(once)?;
         let ended = trial.end()?;
+        if number == 0 {
+            // Once it has ended it is not carried out again.
+            log::keep_control(self.folder, &self.control)?;
+        }
         let replay = match number {
             0 => String::new(),
             _ => format!("killpoint replay {}/{number} --times 20", self.folder.id()),

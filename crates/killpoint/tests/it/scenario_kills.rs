@@ -176,6 +176,13 @@ fn killed(seed: u64, whom: Whom) {
         } else {
             begun.child.wait().expect("our own child");
         }
+        let log = fs::read_to_string(folder.join("events.jsonl")).unwrap_or_default();
+        let is_end_of_control = |line: &str| {
+            line.contains(r#""trial_event":"ended","trial":0,"#) && line.ends_with('}')
+        };
+        if log.lines().any(is_end_of_control) {
+            assert!(folder.join("control.json").exists(), "{at}: what the others are held against");
+        }
         if whom == Whom::Both {
             let mut recover = begun.world.killpoint();
             recover.args(["recover", "--out"]).arg(begun.world.out());
