@@ -3,6 +3,13 @@
 //! `events.jsonl` has one record a line: `{"previous": HASH, "event": {...}}`. Each holds the BLAKE3
 //! hash of the line before it, so a line that was changed or taken out is found; a last line that a
 //! crash cut short is no fault. The log is synced before every strike and at least once a second.
+//!
+//! No record covers the last one. When that is the end of the run and is synced, `seal.json` is written:
+//! the number of records and the hash of the last.
+
+mod seal;
+
+pub use seal::{Audited, Seal, audit};
 
 use killpoint_model::event::{EVENT_LOG_VERSION, Event};
 use serde::{Deserialize, Serialize};
@@ -172,9 +179,11 @@ struct Header {
 /// Appends events.
 #[derive(Debug)]
 pub struct EventLog {
+    folder: RunFolder,
     path: PathBuf,
     file: File,
     previous: String,
+    records: u64,
     synced: Instant,
 }
 
@@ -190,21 +199,28 @@ impl EventLog {
             .append(true)
             .open(&path)
             .map_err(fail("make the event log", &path))?;
-        let mut log = EventLog { path, file, previous: String::new(), synced: Instant::now() };
+        let folder = folder.clone();
+        let (previous, synced) = (String::new(), Instant::now());
+        let mut log = EventLog { folder, path, file, previous, records: 0, synced };
         log.write(&Header { killpoint_event_log: EVENT_LOG_VERSION })?;
         log.sync()?;
         Ok(log)
     }
 
-    /// Appends an event.
+    /// Appends an event. The end of the run is synced, and then sealed.
     ///
     /// # Errors
     /// What the system says.
     pub fn append(&mut self, event: &Event) -> Result<(), StoreError> {
         let line = Line { previous: self.previous.clone(), event };
         self.write(&line)?;
-        if self.synced.elapsed() >= SYNC_INTERVAL || matches!(event, Event::RunEnded { .. }) {
+        self.records += 1;
+        let is_end = matches!(event, Event::RunEnded { .. });
+        if is_end || self.synced.elapsed() >= SYNC_INTERVAL {
             self.sync()?;
+        }
+        if is_end {
+            Seal { records: self.records, last: self.previous.clone() }.write(&self.folder)?;
         }
         Ok(())
     }
@@ -213,17 +229,22 @@ impl EventLog {
     /// the interruption cut short is removed.
     ///
     /// # Errors
-    /// If it cannot be read or written, or its chain is broken.
+    /// If it cannot be read or written, its chain is broken, or it is not what its seal says.
     pub fn reopen(folder: &RunFolder) -> Result<(Self, Vec<Event>), StoreError> {
         let path = folder.join("events.jsonl");
         let bytes = fs::read(&path).map_err(fail("read", &path))?;
-        let events = parse_events(bytes.as_slice(), &path)?;
+        let parsed = parse(bytes.as_slice(), &path)?;
+        parsed.check_whole(&path)?;
+        if let Some(seal) = Seal::read(folder)? {
+            seal.check(&parsed, &path)?;
+        }
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let last = bytes[..whole].split(|byte| *byte == b'\n').rev().nth(1).unwrap_or_default();
-        let previous = blake3::hash(last).to_hex().to_string();
         let file = OpenOptions::new().append(true).open(&path).map_err(fail("open", &path))?;
         file.set_len(whole as u64).map_err(fail("shorten", &path))?;
-        Ok((EventLog { path, file, previous, synced: Instant::now() }, events))
+        let Parsed { events, last: previous, .. } = parsed;
+        let (records, folder) = (events.len() as u64, folder.clone());
+        let log = EventLog { folder, path, file, previous, records, synced: Instant::now() };
+        Ok((log, events))
     }
 
     fn write<T: Serialize>(&mut self, record: &T) -> Result<(), StoreError> {
@@ -288,7 +309,45 @@ pub fn read_events(folder: &RunFolder) -> Result<Vec<Event>, StoreError> {
 ///
 /// # Errors
 /// As [`read_events`].
-pub fn parse_events(mut text: impl BufRead, path: &Path) -> Result<Vec<Event>, StoreError> {
+pub fn parse_events(text: impl BufRead, path: &Path) -> Result<Vec<Event>, StoreError> {
+    Ok(parse(text, path)?.events)
+}
+
+/// A log whose chain is whole.
+struct Parsed {
+    events: Vec<Event>,
+    /// The hash of the last whole line; empty without one.
+    last: String,
+    /// Bytes after the last whole line.
+    rest: usize,
+}
+
+impl Parsed {
+    fn has_end(&self) -> bool {
+        matches!(self.events.last(), Some(Event::RunEnded { .. }))
+    }
+
+    /// The line of the last record.
+    fn last_line(&self) -> usize {
+        self.events.len() + 1
+    }
+
+    /// Refuses a log that has not even its first line.
+    fn check_whole(&self, path: &Path) -> Result<(), StoreError> {
+        const PROBLEM: &str = "this is no event log: it has no whole record; it is damaged, or the \
+                               run was killed before it began";
+        match self.last.is_empty() {
+            true => Err(broken(path, 1, PROBLEM.to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+fn broken(path: &Path, line: usize, problem: String) -> StoreError {
+    StoreError::Broken { path: path.to_owned(), line, problem }
+}
+
+fn parse(mut text: impl BufRead, path: &Path) -> Result<Parsed, StoreError> {
     let mut events = Vec::new();
     let mut previous = String::new();
     let mut bytes = Vec::new();
@@ -299,8 +358,7 @@ pub fn parse_events(mut text: impl BufRead, path: &Path) -> Result<Vec<Event>, S
             break; // the end, or a line that a crash cut short
         }
         bytes.pop();
-        let broken =
-            |problem: String| StoreError::Broken { path: path.to_owned(), line: number, problem };
+        let broken = |problem: String| broken(path, number, problem);
         if bytes.len() > LINE_BYTES_MAX {
             return Err(broken("the line is too long to be an event".to_owned()));
         }
@@ -323,7 +381,7 @@ pub fn parse_events(mut text: impl BufRead, path: &Path) -> Result<Vec<Event>, S
         }
         previous = blake3::hash(&bytes).to_hex().to_string();
     }
-    Ok(events)
+    Ok(Parsed { events, last: previous, rest: bytes.len() })
 }
 
 #[cfg(test)]

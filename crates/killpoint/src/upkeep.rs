@@ -10,9 +10,8 @@ use clap::CommandFactory;
 use killpoint_harness::attach::is_attached;
 use killpoint_harness::doctor::{examine, page};
 use killpoint_harness::recover::{RecoverError, interrupted_runs};
-use killpoint_harness::store::{RunFolder, StoreError, read_events};
+use killpoint_harness::store::{Audited, RunFolder, StoreError, audit};
 use killpoint_model::Outcome;
-use killpoint_model::event::Event;
 use std::path::Path;
 
 /// Interrupted runs that are named before a new one; the others are counted.
@@ -109,15 +108,24 @@ fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
 /// If the run is not there.
 pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
     let folder = runs::find(&flags.run, &flags.out)?;
-    match read_events(&folder) {
-        Ok(events) => {
-            let has_end = matches!(events.last(), Some(Event::RunEnded { .. }));
-            println!("{} records, chain whole", events.len());
-            if has_end {
-                return Ok(Outcome::Pass);
-            }
+    match audit(&folder) {
+        Ok(Audited { records, seal: Some(seal), .. }) => {
+            println!("{records} records, chain whole, sealed as {}", seal.last);
+            Ok(Outcome::Pass)
+        }
+        Ok(Audited { records, has_end: true, seal: None }) => {
             println!(
-                "The log has no end: the run was interrupted (`killpoint resume {}` goes on with \
+                "{records} records, chain whole\n\
+                 The log has its end and no seal, so nothing shows that its last record is as it \
+                 was written: the seal was removed, the run was killed at its very end, or an older \
+                 killpoint made it. Take seal.json from a copy, or run it again."
+            );
+            Ok(Outcome::Violated)
+        }
+        Ok(Audited { records, .. }) => {
+            println!(
+                "{records} records, chain whole\n\
+                 The log has no end: the run was interrupted (`killpoint resume {}` goes on with \
                  it), still goes on, or records were cut off.",
                 flags.run
             );

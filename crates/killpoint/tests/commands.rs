@@ -173,7 +173,7 @@ fn a_changed_record_is_found_at_its_line() {
     assert!(place.explore(&[], "true").wait().is_ok());
     let run = place.run();
     let output = place.killpoint(&["audit", "verify", run.to_str().unwrap()]);
-    assert!(text(&output.stdout).ends_with(" records, chain whole\n"), "{output:?}");
+    assert!(text(&output.stdout).contains(" records, chain whole, sealed as "), "{output:?}");
     assert_eq!(code(&output), 0);
     let log = run.join("events.jsonl");
     let changed =
@@ -182,6 +182,37 @@ fn a_changed_record_is_found_at_its_line() {
     let output = place.killpoint(&["audit", "verify", run.to_str().unwrap()]);
     assert_eq!(code(&output), 1);
     assert!(text(&output.stdout).contains("events.jsonl:"), "{output:?}");
+}
+
+#[test]
+fn what_is_changed_at_the_end_of_a_log_is_found_by_its_seal() {
+    let place = Place::new();
+    assert!(place.explore(&[], "true").wait().is_ok());
+    let run = place.run();
+    let (log, seal) = (run.join("events.jsonl"), run.join("seal.json"));
+    let events = fs::read_to_string(&log).unwrap();
+    let sealed: Value = serde_json::from_str(&fs::read_to_string(&seal).unwrap()).unwrap();
+    let verify = |expected: i32, said: &str| {
+        let output = place.killpoint(&["audit", "verify", run.to_str().unwrap()]);
+        assert_eq!(code(&output), expected, "{output:?}");
+        assert!(text(&output.stdout).contains(said), "{output:?}");
+    };
+    verify(0, &format!("chain whole, sealed as {}\n", sealed["last"].as_str().unwrap()));
+    let (before, last) = events.trim_end().rsplit_once('\n').unwrap();
+    let edited = last.replace("\"result\":\"violated\"", "\"result\":\"pass\"");
+    assert_ne!(edited, last);
+    fs::write(&log, format!("{before}\n{edited}\n")).unwrap();
+    verify(1, "the last record is not the one that was sealed");
+    fs::write(&log, format!("{before}\n")).unwrap();
+    verify(1, "its end was cut off");
+    let resumed = place.killpoint(&["resume", run.to_str().unwrap()]);
+    assert_eq!(code(&resumed), 2, "{resumed:?}");
+    let random: Vec<u8> = (0..300_u32).map(|n| (n * n % 251) as u8 | 0x80).collect();
+    fs::write(&log, random).unwrap();
+    verify(1, "no whole record");
+    fs::write(&log, &events).unwrap();
+    fs::remove_file(seal).unwrap();
+    verify(1, "has its end and no seal");
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub struct Recover {
 /// What is verified.
 #[derive(Debug, Subcommand)]
 pub enum Audit {
-    /// Verify the chain of a run's event log.
+    /// Verify the chain of a run's event log, and its seal.
     Verify(Verify),
 }
 
@@ -77,9 +77,13 @@ pub enum Audit {
 #[command(after_help = "Example:
   killpoint audit verify 7f3a
 
-Prints the number of records, or the line of the first that was changed, left out or added. Exits
-0 when the chain is whole and has its end, 1 when it is broken, 3 when it is whole and has no end:
-the run was interrupted, still goes on, or the log was cut off.")]
+Prints the number of records and the hash they are sealed with, or the line of the first that was
+changed, left out or added. Exits 0 when the chain is whole, has its end and fits seal.json beside
+it, 1 when it is broken, does not fit the seal, or has its end and no seal, 3 when it is whole and
+has no end: the run was interrupted, still goes on, or the log was cut off.
+
+This finds accidents and edits of the log, not forgery: who can write the folder can write the
+seal, too. Keep the hash elsewhere and compare it where that matters.")]
 pub struct Verify {
     /// The run's id or folder.
     #[arg(value_name = "RUN")]

@@ -105,6 +105,9 @@ fn a_leashed_run_does_everything_but_the_strike_and_is_vacuous() {
     let log = fs::read_to_string(world.only_run().join("events.jsonl")).expect("a log");
     let would = format!("process {} would be struck: leashed", target.pid());
     assert!(log.contains(&would), "{log}");
+    let mut verify = world.killpoint();
+    let verified = verify.args(["audit", "verify"]).arg(world.only_run()).output().expect("starts");
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
     let plan = fs::read_to_string(world.only_run().join("attached.json")).expect("a plan");
     assert!(plan.contains("\"executable\"") && !plan.contains(&target.pid()), "{plan}");
 }

@@ -100,7 +100,9 @@ fn the_action_declares_what_it_uses_and_names_what_it_keeps() {
     let keep = steps.last().expect("steps");
     assert_eq!(keep["if"], "always()", "a failed run is the one that is looked at");
     let kept = text(keep, "/with/path");
-    for name in ["report.html", "report.json", "junit.xml", "plan.json", "events.jsonl"] {
+    for name in
+        ["report.html", "report.json", "junit.xml", "plan.json", "events.jsonl", "seal.json"]
+    {
         assert!(kept.contains(name), "{name} is not kept");
     }
     for step in steps.iter().filter_map(|step| step["run"].as_str()) {
