@@ -35,6 +35,7 @@ mod probing;
 mod problem;
 mod release;
 mod snapshots;
+mod stage;
 mod state;
 mod strike;
 mod supervisor;
@@ -61,9 +62,9 @@ use killpoint_model::plan::Plan;
 use killpoint_model::report::{CampaignReport, Report, Tally, TrialReport};
 use killpoint_model::trial::TrialEvent;
 use log::Earlier;
+use stage::Stage;
 use std::collections::BTreeSet;
 use std::time::Instant;
-use trial::Stage;
 
 /// A finished run.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 
 use super::log::Earlier;
 use super::problem::CampaignError;
-use super::trial::{Ended, Stage};
+use super::stage::{Ended, Stage};
+use super::trial;
 use crate::journalist::{Progress, Watch};
 use killpoint_model::Verdict;
 use killpoint_model::plan::PlannedTrial;
@@ -65,7 +66,7 @@ impl Rounds<'_, '_, '_> {
                 self.stage.control = readings;
                 ended
             }
-            None => self.stage.run(&Try::of(None, 1))?,
+            None => trial::carry_out(self.stage, &Try::of(None, 1))?,
         };
         Ok((ended.judgement.verdict != Verdict::Held).then_some(ended.judgement.detail))
     }
@@ -120,7 +121,7 @@ impl Rounds<'_, '_, '_> {
     fn run_unless_done(&mut self, once: &Try<'_>) -> Result<Ended, CampaignError> {
         match self.earlier.take(once.number(), once.attempt, once.rerun_of) {
             Some(ended) => Ok(ended),
-            None => self.stage.run(once),
+            None => trial::carry_out(self.stage, once),
         }
     }
 }

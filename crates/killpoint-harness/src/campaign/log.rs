@@ -2,7 +2,7 @@
 
 use super::judging::Readings;
 use super::problem::CampaignError;
-use super::trial::Ended;
+use super::stage::Ended;
 use crate::store::RunFolder;
 use killpoint_model::Verdict;
 use killpoint_model::event::Event;

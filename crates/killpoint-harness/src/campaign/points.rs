@@ -4,8 +4,9 @@
 use super::CampaignError;
 use super::course::Try;
 use super::interception::{Followed, Interception, crash_points};
+use super::stage::Stage;
 use super::strike::Struck;
-use super::trial::{Stage, Trial};
+use super::trial::{Trial, carry_out};
 use super::world::World;
 use crate::interceptor::{News, Recorded};
 use killpoint_engine::record::hold::Decision;
@@ -82,7 +83,7 @@ impl Stage<'_> {
     }
 
     fn record_once(&mut self, attempt: u32) -> Result<Recorded, CampaignError> {
-        let ended = self.run(&Try::of(None, attempt))?;
+        let ended = carry_out(self, &Try::of(None, attempt))?;
         match ended.judgement.verdict {
             Verdict::Held => Ok(self.recorded.take().unwrap_or_default()),
             _ => Err(CampaignError::Control(ended.judgement.detail)),

@@ -8,191 +8,111 @@ use super::ends;
 use super::interception::Interception;
 use super::judging::{self, Judge, Marks, Readings};
 use super::log;
-use super::options::Options;
 use super::pictures;
 use super::points::{Armed, comes_by_itself};
 use super::position::JournalSeen;
 use super::probing::Prober;
 use super::problem::CampaignError;
+use super::stage::{Ended, Stage};
 use super::state::State;
 use super::strike::{self, AtCall, Living};
-use super::supervisor::{self, Supervisor};
+use super::supervisor::Supervisor;
 use super::tell;
 use super::waiting::Wait;
 use super::world::{Running, World};
-use crate::injector::Injector;
-use crate::interceptor::Recorded;
-use crate::journalist::Journalist;
-use crate::store::RunFolder;
 use killpoint_engine::record::hold::Met;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
-use killpoint_model::plan::{Moment as Due, Plan, PlannedStrike, PlannedTrial};
-use killpoint_model::report::trial_key;
+use killpoint_model::plan::{Moment as Due, PlannedStrike};
 use killpoint_model::screenshot::Moment;
 use killpoint_model::span::Span;
-use killpoint_model::supervision::Supervision;
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::trigger::Trigger;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Instant, SystemTime};
 
-/// What all trials of a run share.
-pub(super) struct Stage<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) options: &'a Options,
-    pub(super) folder: &'a RunFolder,
-    /// Whether copies of the state are mounted over its own paths.
-    pub(super) mounts: bool,
-    pub(super) journalist: &'a mut Journalist,
-    pub(super) injector: &'a mut Injector,
-    /// What was read at the end of the control.
-    pub(super) control: Readings,
-    /// What stands in the baseline.
-    pub(super) known: BTreeSet<String>,
-    /// Names of the first recording, once there is one.
-    pub(super) names: Option<BTreeSet<String>>,
-    /// What the last trial's interceptor met.
-    pub(super) recorded: Option<Recorded>,
-}
-
-/// How a trial ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) fired: u64,
-    pub(super) judgement: Judgement,
-    /// Where each strike stood.
-    pub(super) positions: Vec<Position>,
-}
-
-impl Stage<'_> {
-    /// Carries out a trial once.
-    pub(super) fn run(&mut self, once: &Try<'_>) -> Result<Ended, CampaignError> {
-        let begun = Instant::now();
-        let number = once.number();
-        let started = TrialEvent::Started {
+/// Carries out a trial once.
+pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, CampaignError> {
+    let begun = Instant::now();
+    let number = once.number();
+    let started = TrialEvent::Started {
+        trial: number,
+        attempt: once.attempt,
+        rule: once.planned.map_or_else(String::new, |planned| planned.rule.clone()),
+        rerun_of: once.rerun_of,
+        expected: once.expected.cloned(),
+    };
+    tell(stage.journalist, started)?;
+    let scenario = &stage.plan.scenario;
+    let world = World::make(scenario, stage.options, stage.mounts, stage.folder, &once.folder())?;
+    let before = judging::before(scenario, &world)?;
+    let supervision = world.supervision(scenario);
+    let is_display_silent = stage.is_not_covered(pictures::SILENT);
+    let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
+    let began_at = SystemTime::now();
+    let (interception, supervisor) = stage.start(once.planned, &world, &supervision)?;
+    // Who follows every call traces the target already.
+    if interception.is_none() {
+        collecting.follow(scenario, stage.options, &world, &supervisor)?;
+    } else {
+        collecting.dumps_before_kill = false;
+    }
+    #[cfg(feature = "dumps")]
+    stage.injector.dump_by(collecting.dumper());
+    let mut trial = Trial {
+        stage,
+        world,
+        supervisor,
+        number,
+        state: State::of(&supervision),
+        workload: None,
+        begun,
+        workload_began: begun,
+        fired: 0,
+        judgement: Judgement::held(),
+        before,
+        marks: Marks::new(),
+        journal_seen: JournalSeen::default(),
+        positions: Vec::new(),
+        collecting,
+        began_at,
+        last_strike: None,
+        promised: None,
+        interception,
+        armed: Armed::of(once.planned),
+        held: None,
+        is_stopping: false,
+        has_workload_begun: false,
+        watch: Watch::default(),
+    };
+    let lived = trial.live(once);
+    trial.roll_back()?;
+    lived?;
+    trial.tell_collected(once)?;
+    let ended = trial.end()?;
+    if number == 0 {
+        // Once it has ended it is not carried out again.
+        log::keep_control(stage.folder, &stage.control)?;
+    }
+    let replay = match number {
+        0 => String::new(),
+        _ => format!("killpoint replay {}/{number} --times 20", stage.folder.id()),
+    };
+    tell(
+        stage.journalist,
+        TrialEvent::Ended {
             trial: number,
             attempt: once.attempt,
-            rule: once.planned.map_or_else(String::new, |planned| planned.rule.clone()),
-            rerun_of: once.rerun_of,
-            expected: once.expected.cloned(),
-        };
-        tell(self.journalist, started)?;
-        let scenario = &self.plan.scenario;
-        let world = World::make(scenario, self.options, self.mounts, self.folder, &once.folder())?;
-        let before = judging::before(scenario, &world)?;
-        let supervision = world.supervision(scenario);
-        let is_display_silent = self.is_not_covered(pictures::SILENT);
-        let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
-        let began_at = SystemTime::now();
-        let (interception, supervisor) = self.start(once.planned, &world, &supervision)?;
-        // Who follows every call traces the target already.
-        if interception.is_none() {
-            collecting.follow(scenario, self.options, &world, &supervisor)?;
-        } else {
-            collecting.dumps_before_kill = false;
-        }
-        #[cfg(feature = "dumps")]
-        self.injector.dump_by(collecting.dumper());
-        let mut trial = Trial {
-            stage: self,
-            world,
-            supervisor,
-            number,
-            state: State::of(&supervision),
-            workload: None,
-            begun,
-            workload_began: begun,
-            fired: 0,
-            judgement: Judgement::held(),
-            before,
-            marks: Marks::new(),
-            journal_seen: JournalSeen::default(),
-            positions: Vec::new(),
-            collecting,
-            began_at,
-            last_strike: None,
-            promised: None,
-            interception,
-            armed: Armed::of(once.planned),
-            held: None,
-            is_stopping: false,
-            has_workload_begun: false,
-            watch: Watch::default(),
-        };
-        let lived = trial.live(once);
-        trial.roll_back()?;
-        lived?;
-        trial.tell_collected(once)?;
-        let ended = trial.end()?;
-        if number == 0 {
-            // Once it has ended it is not carried out again.
-            log::keep_control(self.folder, &self.control)?;
-        }
-        let replay = match number {
-            0 => String::new(),
-            _ => format!("killpoint replay {}/{number} --times 20", self.folder.id()),
-        };
-        tell(
-            self.journalist,
-            TrialEvent::Ended {
-                trial: number,
-                attempt: once.attempt,
-                fired: ended.fired,
-                known: self.is_known(once, &ended.judgement),
-                judgement: ended.judgement.clone(),
-                replay,
-                seconds: begun.elapsed().as_secs_f64(),
-            },
-        )?;
-        Ok(ended)
-    }
-
-    /// Whether the baseline has a violation like this one.
-    fn is_known(&self, once: &Try<'_>, judgement: &Judgement) -> bool {
-        match (&judgement.verdict, once.planned) {
-            (Verdict::Violated(class), Some(planned)) => {
-                self.known.contains(&trial_key(&planned.rule, *class))
-            }
-            _ => false,
-        }
-    }
-
-    pub(super) fn is_not_covered(&self, reason: &str) -> bool {
-        self.journalist.report().not_covered.iter().any(|gap| gap.reason == reason)
-    }
-
-    /// Starts the supervisor, below an interceptor where the trial needs one.
-    fn start(
-        &self,
-        planned: Option<&PlannedTrial>,
-        world: &World,
-        supervision: &Supervision,
-    ) -> Result<(Option<Interception>, Supervisor), CampaignError> {
-        if supervision.processes.is_empty() {
-            return Ok((None, Supervisor::nobody()));
-        }
-        let arguments = supervisor::prepare(
-            supervision,
-            &world.folder,
-            self.folder.path(),
-            &self.plan.scenario.collect,
-        )?;
-        let program = &self.options.supervisor;
-        match self.interception(planned, world, arguments.clone())? {
-            None => {
-                Ok((None, Supervisor::start(&world.own_paths, program, &arguments, &world.folder)?))
-            }
-            Some((interception, setup)) => {
-                let arguments = ["intercept".into(), "--setup".into(), setup];
-                let supervisor =
-                    Supervisor::start(&world.own_paths, program, &arguments, &world.folder)?;
-                Ok((Some(interception), supervisor))
-            }
-        }
-    }
+            fired: ended.fired,
+            known: stage.is_known(once, &ended.judgement),
+            judgement: ended.judgement.clone(),
+            replay,
+            seconds: begun.elapsed().as_secs_f64(),
+        },
+    )?;
+    Ok(ended)
 }
 
 /// A trial at work.
