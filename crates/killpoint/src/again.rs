@@ -4,6 +4,7 @@
 use crate::arguments::{Format, Replay, Resume};
 use crate::failure::Failure;
 use crate::live::Live;
+use crate::output::print_line;
 use crate::{attach, campaign, interrupt, output, runs};
 use killpoint_harness::campaign::is_campaign;
 use killpoint_harness::explore::replay::replay as replay_finding;
@@ -45,19 +46,19 @@ pub fn replay(flags: &Replay) -> Result<Outcome, Failure> {
     let environment = std::env::vars_os().collect();
     let replayed = replay_finding(&folder, number, flags.times, environment)?;
     let finding = &replayed.finding;
-    println!("  {} {} under {}", finding.class, finding.shown, finding.model);
-    println!("  {}", finding.detail);
+    print_line!("  {} {} under {}", finding.class, finding.shown, finding.model);
+    print_line!("  {}", words::visible(&finding.detail));
     if let Some((needed, steps)) = words::steps(finding) {
-        println!("  {needed}: {steps}");
+        print_line!("  {needed}: {steps}");
     }
-    println!("  hit {} of {}", replayed.confirmation.hits, replayed.confirmation.tries);
+    print_line!("  hit {} of {}", replayed.confirmation.hits, replayed.confirmation.tries);
     for miss in &replayed.misses {
-        println!("  missed: {miss}");
+        print_line!("  missed: {}", words::visible(&miss.to_string()));
     }
     if replayed.confirmation.hits < replayed.confirmation.tries {
         if !replayed.missing_variables.is_empty() {
             let names = replayed.missing_variables.join(", ");
-            println!("  not set here, but then: {names}");
+            print_line!("  not set here, but then: {names}");
         }
         return Ok(Outcome::Violated);
     }

@@ -3,6 +3,7 @@
 use crate::arguments::{Format, Intercept, Replay, Resume, Run};
 use crate::failure::Failure;
 use crate::live::Live;
+use crate::output::print_line;
 use crate::output::{self, shown_path};
 use crate::{interrupt, scenario, upkeep};
 use anyhow::{Context, anyhow};
@@ -166,22 +167,23 @@ pub fn replay(folder: &RunFolder, flags: &Replay, trial: u32) -> Result<Outcome,
         campaign::replay(folder, trial.into(), flags.times, again, watch)
     })?;
     let Some(campaign) = ended.report.campaign.filter(|it| it.replayed.is_some()) else {
-        println!("  {}: {}", ended.report.result, ended.report.explanation);
+        print_line!("  {}: {}", ended.report.result, ended.report.explanation);
         return Ok(ended.report.result);
     };
     let Confirmation { hits, tries } = campaign.replayed.unwrap_or_default();
     let tries_of_it = campaign.trials.iter().filter(|it| it.trial > 0);
     if let Some(first) = tries_of_it.clone().next() {
         let expected = first.expected.as_ref().map(ToString::to_string).unwrap_or_default();
-        println!("  {expected} in trial {}, {}", first.trial, words::visible(&first.rule));
+        print_line!("  {expected} in trial {}, {}", first.trial, words::visible(&first.rule));
     }
-    println!("  hit {hits} of {tries}");
+    print_line!("  hit {hits} of {tries}");
     let is_miss = |it: &&TrialReport| it.expected.as_ref() != Some(&it.judgement.verdict);
     for miss in tries_of_it.filter(is_miss).take(MISSES_SHOWN_MAX) {
         let strikes = words::visible(&miss.strikes.join("; "));
-        println!("  missed: {} ({strikes}) {}", miss.judgement.verdict, miss.judgement.detail);
+        let detail = words::visible(&miss.judgement.detail);
+        print_line!("  missed: {} ({strikes}) {detail}", miss.judgement.verdict);
     }
-    println!("  {}", shown_path(&ended.folder.join("report.html")));
+    print_line!("  {}", shown_path(&ended.folder.join("report.html")));
     Ok(if hits == tries { Outcome::Pass } else { Outcome::Violated })
 }
 

@@ -3,22 +3,14 @@
 use crate::arguments::{Demo, SaveWay};
 use crate::explore;
 use crate::failure::Failure;
-use crate::output::{shown_path, summary_text};
+use crate::output::{print_line, shown_path, summary_text};
 use anyhow::Context;
 use killpoint_harness::asserter::checker::Checker;
 use killpoint_harness::explore::{Explored, Options};
 use killpoint_model::report::{Finding, Report};
 use killpoint_model::{CrashModel, Outcome};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Prints a line. A reader that has gone away is no reason to fail.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
 
 /// Explores both stores, shows both summaries, and says whether they came out as they must.
 ///
@@ -26,15 +18,15 @@ macro_rules! say {
 /// If the machine does not allow it; `killpoint doctor` says why.
 pub fn run(flags: &Demo) -> Result<Outcome, Failure> {
     let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
-    say!("A store that empties its file and writes it again, as many programs do:\n");
+    print_line!("A store that empties its file and writes it again, as many programs do:\n");
     let wrong = explore_store(&out, SaveWay::Wrong)?;
-    say!("{}", summary_text(&wrong.report, &wrong.folder));
-    say!("The same store, but each save is a new file that is renamed over the old one:\n");
+    print_line!("{}", summary_text(&wrong.report, &wrong.folder));
+    print_line!("The same store, but each save is a new file that is renamed over the old one:\n");
     let right = explore_store(&out, SaveWay::Right)?;
-    say!("{}", summary_text(&right.report, &right.folder));
+    print_line!("{}", summary_text(&right.report, &right.folder));
     let surprises = surprises(&wrong.report, &right.report);
     if surprises.is_empty() {
-        say!(
+        print_line!(
             "Both verdicts are the expected ones. Try your own program: killpoint explore -- CMD\n\
              The runs are in {} and {}; remove {} when you are done.",
             shown_path(wrong.folder.path()),
@@ -44,9 +36,11 @@ pub fn run(flags: &Demo) -> Result<Outcome, Failure> {
         return Ok(Outcome::Pass);
     }
     for surprise in &surprises {
-        say!("NOT AS EXPECTED: {surprise}");
+        print_line!("NOT AS EXPECTED: {surprise}");
     }
-    say!("This is a defect of killpoint or of this machine: `killpoint doctor` may say more.");
+    print_line!(
+        "This is a defect of killpoint or of this machine: `killpoint doctor` may say more."
+    );
     Ok(Outcome::InternalError)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::arguments::Dump;
 use crate::failure::Failure;
+use crate::output::print_line;
 #[cfg(feature = "dumps")]
 use anyhow::Context;
 use killpoint_model::Outcome;
@@ -102,10 +103,10 @@ pub fn run(_flags: &Dump) -> Result<Outcome, Failure> {
 #[cfg(feature = "dumps")]
 fn print_stack(stack: &killpoint_model::crash::Stack) {
     if !stack.reason.is_empty() {
-        println!("{}", stack.reason);
+        print_line!("{}", stack.reason);
     }
     for frame in &stack.frames {
         let mark = if frame.in_application { "*" } else { " " };
-        println!("{mark} {frame}");
+        print_line!("{mark} {frame}");
     }
 }

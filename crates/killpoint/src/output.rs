@@ -1,9 +1,12 @@
 //! Words on standard output and standard error.
 
 use crate::arguments::Format;
+use crate::failure::Failure;
+use anyhow::anyhow;
 use killpoint_harness::report::console::{Style, summary};
 use killpoint_harness::report::json;
 use killpoint_harness::store::RunFolder;
+use killpoint_model::Outcome;
 use killpoint_model::report::Report;
 use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::path::Path;
@@ -23,10 +26,21 @@ pub fn result(text: &str) -> io::Result<()> {
 pub fn bytes(bytes: &[u8]) -> io::Result<()> {
     let written = stdout().write_all(bytes).and_then(|()| stdout().flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }
+
+/// Prints a line of a result, whether or not anybody reads on.
+macro_rules! print_line {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+pub(crate) use print_line;
 
 /// Says something on standard error, whether or not anybody listens.
 pub fn say(text: &str) {
@@ -45,12 +59,20 @@ pub fn summary_text(report: &Report, folder: &RunFolder) -> String {
 ///
 /// # Errors
 /// If it could not be written.
-pub fn report(report: &Report, folder: &RunFolder, format: Format) -> io::Result<()> {
+pub fn report(report: &Report, folder: &RunFolder, format: Format) -> Result<(), Failure> {
     let text = match format {
         Format::Json => json::document(report),
         Format::Human => summary_text(report, folder),
     };
-    result(&text)
+    result(&text).map_err(|error| Failure {
+        error: anyhow!(error).context(format!(
+            "run {} is complete, in {}, and its result ({}) cannot be printed",
+            folder.id(),
+            shown_path(folder.path()),
+            report.result
+        )),
+        outcome: Outcome::InternalError,
+    })
 }
 
 /// A path as short as it can be, from here.

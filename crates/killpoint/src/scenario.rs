@@ -5,7 +5,6 @@ use crate::failure::Failure;
 use crate::output;
 use killpoint_harness::scenario::{FileError, Given, import, read, schema};
 use killpoint_model::{Outcome, Scenario};
-use std::io::{Write, stdout};
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
@@ -56,6 +55,6 @@ pub fn print_import(flags: &Import) -> Result<Outcome, Failure> {
 /// # Errors
 /// If nobody takes the text.
 pub fn print_schema() -> Result<Outcome, Failure> {
-    stdout().write_all(schema().as_bytes())?;
+    output::result(&schema())?;
     Ok(Outcome::Pass)
 }

@@ -4,6 +4,7 @@ use crate::arguments::{
     Arguments, Completions, Doctor, Format, Man, Recover, Report as ReportFlags, Verify,
 };
 use crate::failure::Failure;
+use crate::output::print_line;
 use crate::output::{self, shown_path};
 use crate::runs;
 use clap::CommandFactory;
@@ -65,7 +66,7 @@ pub fn recover(flags: &Recover) -> Result<Outcome, Failure> {
         None => interrupted_runs(&out).into_iter().map(|(folder, _)| folder).collect(),
     };
     if folders.is_empty() {
-        println!("No run in {} was interrupted: there is nothing to undo.", shown_path(&out));
+        print_line!("No run in {} was interrupted: there is nothing to undo.", shown_path(&out));
     }
     let mut outcome = Outcome::Pass;
     for folder in &folders {
@@ -81,23 +82,23 @@ fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
     let recovered = killpoint_harness::recover::recover(folder)?;
     let run = folder.id();
     match recovered.ended {
-        true => println!("Run {run} is complete."),
+        true => print_line!("Run {run} is complete."),
         false if is_attached(folder) => {
-            println!("Run {run}, which was attached, was interrupted; it is not resumed.");
+            print_line!("Run {run}, which was attached, was interrupted; it is not resumed.");
         }
-        false => println!(
+        false => print_line!(
             "Run {run} was interrupted; `killpoint resume {}` goes on with it.",
             shown_path(folder.path())
         ),
     }
     if recovered.undone.is_empty() && recovered.left.is_empty() {
-        println!("  nothing was left behind");
+        print_line!("  nothing was left behind");
     }
     for text in &recovered.undone {
-        println!("  {text}");
+        print_line!("  {text}");
     }
     for text in &recovered.left {
-        println!("  NOT UNDONE: {text}");
+        print_line!("  NOT UNDONE: {text}");
     }
     Ok(recovered.left.is_empty())
 }
@@ -110,11 +111,11 @@ pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
     let folder = runs::find(&flags.run, &flags.out)?;
     match audit(&folder) {
         Ok(Audited { records, seal: Some(seal), .. }) => {
-            println!("{records} records, chain whole, sealed as {}", seal.last);
+            print_line!("{records} records, chain whole, sealed as {}", seal.last);
             Ok(Outcome::Pass)
         }
         Ok(Audited { records, has_end: true, seal: None }) => {
-            println!(
+            print_line!(
                 "{records} records, chain whole\n\
                  The log has its end and no seal, so nothing shows that its last record is as it \
                  was written: the seal was removed, the run was killed at its very end, or an older \
@@ -123,7 +124,7 @@ pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
             Ok(Outcome::Violated)
         }
         Ok(Audited { records, .. }) => {
-            println!(
+            print_line!(
                 "{records} records, chain whole\n\
                  The log has no end: the run was interrupted (`killpoint resume {}` goes on with \
                  it), still goes on, or records were cut off.",
@@ -132,7 +133,7 @@ pub fn verify(flags: &Verify) -> Result<Outcome, Failure> {
             Ok(Outcome::Unknown)
         }
         Err(StoreError::Broken { path, line, problem }) => {
-            println!("{}:{line}: {problem}", shown_path(&path));
+            print_line!("{}:{line}: {problem}", shown_path(&path));
             Ok(Outcome::Violated)
         }
         Err(error) => Err(error.into()),
@@ -176,7 +177,7 @@ pub fn man(flags: &Man) -> Result<Outcome, Failure> {
         Some(directory) => {
             std::fs::create_dir_all(directory)?;
             clap_mangen::generate_to(Arguments::command(), directory)?;
-            println!("The pages are in {}.", shown_path(directory));
+            print_line!("The pages are in {}.", shown_path(directory));
         }
         None => {
             let mut text = Vec::new();

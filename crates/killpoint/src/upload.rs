@@ -7,6 +7,7 @@ use killpoint_model::Outcome;
 #[cfg(feature = "upload")]
 mod carry_out {
     use super::{Failure, Outcome, Upload};
+    use crate::output::print_line;
     use crate::runs;
     use anyhow::anyhow;
     use killpoint_harness::upload::{Request, UploadError, Uploaded, chosen, upload};
@@ -44,7 +45,7 @@ mod carry_out {
         };
         let crashes = chosen(&request)?;
         if crashes.is_empty() {
-            println!("  run {} has no crash: nothing to upload", folder.id());
+            print_line!("  run {} has no crash: nothing to upload", folder.id());
             return Ok(Outcome::Vacuous);
         }
         if flags.dry_run {
@@ -57,9 +58,11 @@ mod carry_out {
 
     fn show_plan(crash: &Crash) {
         let dumps = crash.dumps.len();
-        println!(
+        print_line!(
             "  would upload  {}: {} ended ({}), {dumps} dumps",
-            crash.id, crash.process, crash.end
+            crash.id,
+            crash.process,
+            crash.end
         );
     }
 
@@ -69,7 +72,7 @@ mod carry_out {
             (None, Some(remark)) => format!("without its dump: {remark}"),
             (None, None) => "without a dump".to_owned(),
         };
-        println!("  uploaded  {} as event {}, {with}", uploaded.crash, uploaded.event);
+        print_line!("  uploaded  {} as event {}, {with}", uploaded.crash, uploaded.event);
     }
 }
 

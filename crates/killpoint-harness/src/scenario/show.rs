@@ -34,8 +34,39 @@ pub(super) fn parse_error(error: &Error, text: &str, name: &str) -> String {
             });
             show(&message, &instead(variant, expected), span, text, name)
         }
-        error => draw(&*serde_saphyr::miette::to_miette_report(error, text, name)),
+        error => match plainly(error) {
+            Some((message, help)) => {
+                let at = error.location().and_then(|location| location.span().byte_offset());
+                let start = at.and_then(|start| usize::try_from(start).ok());
+                let span = start.map(|start| start.min(text.len())..(start + 1).min(text.len()));
+                show(message, help, span, text, name)
+            }
+            None => draw(&*serde_saphyr::miette::to_miette_report(error, text, name)),
+        },
     }
+}
+
+/// What the reader's words mean to whoever writes the file, where that is not plain.
+fn plainly(error: &Error) -> Option<(&'static str, &'static str)> {
+    Some(match error {
+        Error::Unexpected { expected: "sequence start", .. } => (
+            "a list is expected here",
+            "write [one, other], or each on a line of its own after a dash",
+        ),
+        Error::Unexpected { expected: "mapping start", .. } => (
+            "keys with values are expected here",
+            "write `key: value` below it, or { key: value }; {} where there is nothing to say",
+        ),
+        Error::InvalidScalar { ty, .. } if ty.starts_with('u') => {
+            ("a whole number is expected here", "from 0 on; this one is none, or too large")
+        }
+        Error::Eof { .. } => ("the file ends before it says what it has to", "is it empty?"),
+        Error::Budget { .. } => ("this is nested too deeply, or too large", ""),
+        error if error.to_string().contains("untagged enum") => {
+            ("this is none of the forms that are known here", "`killpoint schema` has them all")
+        }
+        _ => return None,
+    })
 }
 
 /// A variable that is not declared.

@@ -84,7 +84,9 @@ fn an_unknown_word_is_shown_with_its_place_and_the_nearest_right_one() {
 fn doubled_keys_and_wrong_types_are_shown_with_their_place() {
     refuse(("title:", "version: 1\ntitle:"), &["notes.yaml:2:", "duplicate"]);
     refuse(("version: 1", "version: one"), &["notes.yaml:1:"]);
-    refuse(("state: [./data]", "state: ./data"), &["notes.yaml:8:"]);
+    refuse(("state: [./data]", "state: ./data"), &["notes.yaml:8:", "a list is expected here"]);
+    refuse(("sqlite: { file: notes.db }", "sqlite"), &["notes.yaml:", "keys with values"]);
+    refuse(("at: 5s", "at: 9999999999999999h"), &["notes.yaml:", "none of the forms"]);
     refuse(("2s..8s", "2..8"), &["notes.yaml:13:", "no range of times"]);
     refuse(("timeout: 10s", "timeout: 10"), &["notes.yaml:9:"]);
 }
