@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,15 @@ impl Rollback {
     /// Runs it to its end, bounded; whether it ended with exit status 0. Once it was tried it is not
     /// tried again: a second time need not mean the same.
     pub fn run(&self, run: &Path) -> bool {
-        self.start(run).and_then(|child| self.wait(child)).unwrap_or(false)
+        let ended = self.start(run).and_then(|child| self.wait(child));
+        let how = match &ended {
+            Ok(status) if status.success() => return true,
+            Ok(status) => format!("ended with {status}"),
+            Err(error) => format!("could not be run: {error}"),
+        };
+        let output = OpenOptions::new().create(true).append(true).open(run.join(OUTPUT_NAME));
+        let _ = output.and_then(|mut file| writeln!(file, "rollback {}: {how}", self.name));
+        false
     }
 
     fn start(&self, run: &Path) -> io::Result<Child> {
@@ -65,7 +73,7 @@ impl Rollback {
     }
 
     /// Looked at without reaping, so that the number of its group stays its own until that is killed.
-    fn wait(&self, mut child: Child) -> io::Result<bool> {
+    fn wait(&self, mut child: Child) -> io::Result<ExitStatus> {
         let since = Instant::now();
         let limit = Duration::from_millis(self.timeout_ms);
         let pid = Pid::from_child(&child);
@@ -74,7 +82,7 @@ impl Rollback {
             thread::sleep(LOOK_INTERVAL);
         }
         let _ = kill_process_group(pid, Signal::KILL);
-        Ok(child.wait()?.success())
+        child.wait()
     }
 }
 
@@ -105,6 +113,9 @@ mod tests {
         assert!(!rollback("sleep 1000", 20).run(run.path()));
         assert!(!rollback("echo {environment:KILLPOINT_TEST_NOT_SET}", 60_000).run(run.path()));
         let said = std::fs::read_to_string(run.path().join(OUTPUT_NAME)).expect("written");
-        assert_eq!(said, "done\n/here\nthrough\nled\n");
+        let (words, failures) = said.split_at(said.find("rollback ").expect("one failed"));
+        assert_eq!(words, "done\n/here\nthrough\nled\n");
+        assert!(failures.contains("rollback undo: ended with exit status: 3"), "{failures}");
+        assert!(failures.contains("rollback undo: could not be run: "), "{failures}");
     }
 }

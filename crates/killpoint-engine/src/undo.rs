@@ -81,6 +81,17 @@ pub enum Made {
         /// The variable, `NAME=value`, that they have in their environment.
         variable: Vec<u8>,
     },
+    /// A command of the scenario's own that is about to be carried out. What it leaves running once it has
+    /// ended is meant to be there.
+    Activity {
+        /// The variable, `NAME=value`, that it has in its environment.
+        variable: Vec<u8>,
+    },
+    /// Not made but over: that command has ended.
+    ActivityEnded {
+        /// [`Made::Activity`]'s.
+        variable: Vec<u8>,
+    },
     /// Not made but undone: everything above.
     Undone,
 }
@@ -167,13 +178,17 @@ pub fn faults(records: &[Made]) -> Vec<Fault> {
     faults
 }
 
-/// The variables by which the tool's own programs are known.
+/// The variables by which the tool's own programs are known, and the commands that were not over.
 pub fn marks(records: &[Made]) -> Vec<Vec<u8>> {
-    let marked = records.iter().filter_map(|record| match record {
-        Made::Marked { variable } => Some(variable.clone()),
-        _ => None,
-    });
-    marked.collect()
+    let mut marks = Vec::new();
+    for record in records {
+        match record {
+            Made::Marked { variable } | Made::Activity { variable } => marks.push(variable.clone()),
+            Made::ActivityEnded { variable } => marks.retain(|mark| mark != variable),
+            _ => {}
+        }
+    }
+    marks
 }
 
 /// Lifts every fault of a run that was not lifted; each with what came of it.

@@ -1,6 +1,6 @@
 //! The watchdog of a run that injects faults: a process of its own that holds one end of a pipe. The
 //! moment the harness dies, however it dies, the kernel closes the other end, and the watchdog lifts
-//! every fault that stands in the undo log, and ends what the harness itself had started.
+//! ends what the harness itself had started, and lifts every fault that stands in the undo log.
 
 use crate::{descendants, undo};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -71,12 +71,13 @@ fn watch(pipe: OwnedFd, run: &Path) {
     let mut pipe = File::from(pipe);
     let mut byte = [0];
     while pipe.read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {}
+    // First those who would go on doing what is to be undone.
+    let marks = undo::marks(&undo::read(run).unwrap_or_default());
+    descendants::end(|| descendants::by_environment(&marks));
     for _ in 0..TRIES_MAX {
         match undo::lift_all(run) {
             Ok(lifted) if lifted.iter().all(|(_, result)| result.is_ok()) => break,
             _ => thread::sleep(TRY_INTERVAL),
         }
     }
-    let marks = undo::marks(&undo::read(run).unwrap_or_default());
-    descendants::end(|| descendants::by_environment(&marks));
 }

@@ -57,9 +57,10 @@ use crate::store::RunFolder;
 use course::Rounds;
 use killpoint_model::Outcome;
 use killpoint_model::event::Event;
+use killpoint_model::invariant::Invariant;
 use killpoint_model::objective::Measurement;
 use killpoint_model::plan::Plan;
-use killpoint_model::report::{CampaignReport, Report, Tally, TrialReport};
+use killpoint_model::report::{CampaignReport, NotCovered, Report, Tally, TrialReport};
 use killpoint_model::trial::TrialEvent;
 use log::Earlier;
 use stage::Stage;
@@ -183,10 +184,29 @@ fn carry_out(
         return Ok((Outcome::BaselineFailed, format!("the control did not hold: {why}")));
     }
     rounds.carry_out()?;
+    if let Some(gap) = nothing_at_risk(plan, stage.journalist.report()) {
+        stage.journalist.tell(Event::NotCovered(gap))?;
+    }
     let measured = objectives::judge(plan, stage.options, stage.folder, stage.journalist)?;
     let campaign = stage.journalist.report().campaign.as_ref();
     let total = campaign.map(CampaignReport::total).unwrap_or_default();
     Ok(conclude(&total, &measured))
+}
+
+/// Where every strike came before anything was acknowledged, that nothing was lost shows nothing.
+fn nothing_at_risk(plan: &Plan, report: &Report) -> Option<NotCovered> {
+    let mut asked = plan.scenario.invariants.iter();
+    let mut trials = report.campaign.as_ref()?.trials.iter().filter(|it| it.trial > 0).peekable();
+    trials.peek()?;
+    let is_vain = asked.any(|it| matches!(it, Invariant::AckedIsDurable(_)))
+        && trials.all(|it| it.acknowledged == 0);
+    is_vain.then(|| NotCovered {
+        file: "*".to_owned(),
+        reason:
+            "no trial acknowledged anything: after its strikes acked-is-durable had nothing to lose"
+                .to_owned(),
+        needed: false,
+    })
 }
 
 /// Records the target of a plan that waits for crash points, twice, in a place that is thrown away, and

@@ -86,6 +86,16 @@ impl OwnPaths {
     }
 }
 
+/// A text with `{state}`, `{state:2}`, ... filled in.
+pub fn fill(text: &str, states: &[PathBuf]) -> String {
+    let Some(first) = states.first() else { return text.to_owned() };
+    let mut text = text.replace("{state}", &first.display().to_string());
+    for (index, state) in states.iter().enumerate() {
+        text = text.replace(&format!("{{state:{}}}", index + 1), &state.display().to_string());
+    }
+    text
+}
+
 /// Whether copies can be mounted over these paths: each is a directory, and none lies in another.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use crate::store::{RunFolder, StoreError, has_ended};
 use killpoint_engine::arena::empty_directory;
 use killpoint_engine::identity::{self, Identity, Status};
+use killpoint_engine::rollback;
 use killpoint_engine::undo::{self, Fault, Made};
 use killpoint_engine::{descendants, guardian};
 use std::collections::BTreeSet;
@@ -25,6 +26,8 @@ pub struct Recovered {
     pub undone: Vec<String>,
     /// What was left as it is, and why.
     pub left: Vec<String>,
+    /// What was tried, failed, and is not tried again.
+    failed: Vec<String>,
 }
 
 /// Why nothing was undone.
@@ -99,7 +102,14 @@ pub fn recover(folder: &RunFolder) -> Result<Recovered, RecoverError> {
         Made::Tool { boot, .. } => Some(*boot == identity::boot()),
         _ => None,
     });
-    lift_faults(folder, &records, same_boot != Some(false), &mut recovered);
+    if same_boot == Some(true) {
+        // First those who would go on doing what is to be undone.
+        for member in descendants::by_environment(&undo::marks(&records)) {
+            end(member, "what the run started", &mut recovered);
+        }
+    }
+    lift_faults(folder, &records, same_boot != Some(false), &mut recovered)
+        .map_err(fail.clone()("write"))?;
     if same_boot == Some(true) {
         end_processes(folder, &records, &mut recovered);
     }
@@ -114,7 +124,9 @@ pub fn recover(folder: &RunFolder) -> Result<Recovered, RecoverError> {
             clear(&folder.join(name), &mut recovered);
         }
     }
-    if recovered.left.is_empty() {
+    let is_undone = recovered.left.is_empty();
+    recovered.left.append(&mut recovered.failed);
+    if is_undone {
         undo::append(folder.path(), &Made::Undone).map_err(fail("write"))?;
     }
     Ok(recovered)
@@ -142,17 +154,28 @@ fn lift_faults(
     records: &[Made],
     is_same_boot: bool,
     recovered: &mut Recovered,
-) {
+) -> io::Result<()> {
     for fault in undo::faults(records) {
         if matches!(fault, Fault::Suspended { .. }) && !is_same_boot {
             continue;
         }
         match fault.lift(folder.path()) {
             Ok(true) => recovered.undone.push(format!("lifted {fault}")),
-            Ok(false) => {}
+            Ok(false) => {
+                // A second time need not mean the same: what was tried is not tried again.
+                if let Fault::Activities { .. } = fault {
+                    undo::append(folder.path(), &Made::Lifted(fault.clone()))?;
+                    let words = folder.join(rollback::OUTPUT_NAME);
+                    recovered.failed.push(format!(
+                        "{fault}: not all of them ended with exit status 0; see {}",
+                        words.display()
+                    ));
+                }
+            }
             Err(error) => recovered.left.push(format!("{fault} cannot be lifted: {error}")),
         }
     }
+    Ok(())
 }
 
 /// Workers first, so that none starts another program; then programs and who is in their sessions.
@@ -251,4 +274,40 @@ pub fn interrupted_runs(out: &Path) -> Vec<(RunFolder, bool)> {
         }
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use killpoint_engine::rollback::Rollback;
+
+    #[test]
+    fn a_rollback_that_failed_is_said_once_and_not_tried_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let folder = RunFolder::create(directory.path()).expect("a folder");
+        let tool = Identity { pid: i32::MAX, start: 1 };
+        let script = ["/bin/sh", "-c", "echo tried >> tried; exit 1"];
+        let rollback = Rollback {
+            name: "undo".to_owned(),
+            through: Vec::new(),
+            command: script.map(str::to_owned).to_vec(),
+            environment: std::collections::BTreeMap::new(),
+            directory: directory.path().to_owned(),
+            timeout_ms: 60_000,
+        };
+        for made in [
+            Made::Tool { process: tool, boot: identity::boot() },
+            Made::Activities { rollbacks: vec![rollback] },
+        ] {
+            undo::append(folder.path(), &made).expect("written");
+        }
+        let first = recover(&folder).expect("nobody is at work");
+        assert!(first.left[0].contains(rollback::OUTPUT_NAME), "{first:?}");
+        let words = fs::read_to_string(folder.join(rollback::OUTPUT_NAME)).expect("written");
+        assert!(words.contains("rollback undo: ended with exit status: 1"), "{words}");
+        let second = recover(&folder).expect("nobody is at work");
+        assert_eq!(second.left, Vec::<String>::new());
+        let tried = fs::read_to_string(directory.path().join("tried")).expect("written");
+        assert_eq!(tried, "tried\n");
+    }
 }

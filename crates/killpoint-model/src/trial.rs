@@ -11,6 +11,9 @@ use crate::verdict::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What stands for the fault where a scenario's own activities are carried out.
+pub const ACTIVITIES: &str = "activities";
+
 /// Something that a scenario run did or saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "trial_event")]

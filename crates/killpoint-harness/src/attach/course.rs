@@ -165,11 +165,15 @@ impl Course<'_> {
     ) -> Result<Struck, AttachError> {
         let (chosen, gate) = self.targets.choose(planned, !self.options.unleash)?;
         let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let whom = match chosen.as_slice() {
+            [one] => Some(format!("process {}", one.identity.pid)),
+            _ => None,
+        };
         self.tell(TrialEvent::StrikePlanned {
             trial: 1,
             strike: number,
             fault: planned.fault.to_string(),
-            position: Position { after_ms, ..Position::default() },
+            position: Position { role: whom, after_ms, ..Position::default() },
             pids: chosen.iter().map(|it| it.identity.pid).collect(),
             processes: Vec::new(),
         })?;
@@ -257,6 +261,7 @@ impl Course<'_> {
     fn judge(&mut self, trial: u64, strike: Option<u64>) -> Result<Judgement, AttachError> {
         let reader = Reader {
             state: self.options.directory.clone(),
+            shown: Vec::new(),
             own_paths: OwnPaths::default(),
             journal: self.folder.join("journal"),
             directory: self.options.directory.clone(),

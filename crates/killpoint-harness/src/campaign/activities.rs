@@ -10,17 +10,22 @@ use super::waiting::Wait;
 use super::world::World;
 use crate::asserter::invariants::{Ended, How, ask, in_words, run_unless, shown};
 use killpoint_engine::rollback::Rollback;
-use killpoint_engine::undo;
+use killpoint_engine::undo::{self, Made};
 use killpoint_model::activity::{Activities, Activity, ActivityKind, filled};
 use killpoint_model::invariant::{JudgeAt, Tolerance};
 use killpoint_model::span::Span;
-use killpoint_model::trial::{ActivityRole, Position, TrialEvent};
+use killpoint_model::trial::{ACTIVITIES, ActivityRole, Position, TrialEvent};
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+/// The variable that names one activity while it is carried out.
+const MARK: &str = "KILLPOINT_ACTIVITY";
+/// How many this process has carried out.
+static CARRIED_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// How much longer than its time-out an activity is waited for: its end has to be told.
 const SLACK: Duration = Duration::from_secs(5);
@@ -115,7 +120,17 @@ fn carry_out(activity: &Activity, world: &World, is_stopped: &dyn Fn() -> bool) 
     };
     let mut command = world.own_paths.command(program);
     command.args(arguments).current_dir(&world.directory).envs(world.variables());
-    run_unless(command, limit, is_stopped)
+    let mark = format!("{}-{}", std::process::id(), CARRIED_OUT.fetch_add(1, Ordering::Relaxed));
+    command.env(MARK, &mark);
+    let variable = format!("{MARK}={mark}").into_bytes();
+    // Known before it begins, so that whoever undoes it after a death of this process ends it first.
+    if let Err(error) = undo::append(&world.run, &Made::Activity { variable: variable.clone() }) {
+        return failed(format!("cannot write the undo log in {}: {error}", world.run.display()));
+    }
+    let ended = run_unless(command, limit, is_stopped);
+    // Unwritten it is looked for once more, and not found.
+    let _ = undo::append(&world.run, &Made::ActivityEnded { variable });
+    ended
 }
 
 impl Trial<'_, '_> {
@@ -129,7 +144,7 @@ impl Trial<'_, '_> {
         let event = TrialEvent::StrikePlanned {
             trial: self.number,
             strike: number,
-            fault: "activities".to_owned(),
+            fault: ACTIVITIES.to_owned(),
             position,
             pids: Vec::new(),
             processes: Vec::new(),

@@ -80,9 +80,10 @@ impl Watcher {
         let asked = scenario.invariants.iter();
         let asked =
             asked.filter(|it| it.is_judged_at(JudgeAt::Continuously) && can_be_asked(scenario, it));
-        let asked: Vec<Invariant> = asked.cloned().collect();
+        let reader = judging::live(world);
+        let asked: Vec<Invariant> = asked.map(|it| reader.filled_in(it)).collect();
         let thread = (!asked.is_empty()).then(|| {
-            let (reader, stop) = (judging::live(world), Arc::clone(&stop));
+            let stop = Arc::clone(&stop);
             thread::spawn(move || {
                 let is_stopped = || stop.load(Ordering::Relaxed);
                 let values = serde_json::Value::Null;

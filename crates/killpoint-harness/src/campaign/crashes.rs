@@ -20,6 +20,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// What is said where nobody could watch for crashes.
+pub(super) const CRASHES_UNSEEN: &str = "crashes could not be watched for";
 /// Crashes of one trial that are told whole; the rest is counted.
 const CRASHES_MAX: usize = 50;
 /// Dumps of the application's own in one trial.
@@ -165,7 +167,11 @@ impl Trial<'_, '_> {
     fn caught(&mut self) -> Result<(Vec<Caught>, Vec<Death>), CampaignError> {
         let (seen, problem) = self.collecting.seen();
         if let Some(problem) = problem {
-            self.not_covered(format!("crashes could not be watched for: {problem}"))?;
+            let why = match problem.is_empty() {
+                true => "the watch was killed",
+                false => problem.as_str(),
+            };
+            self.not_covered(format!("{CRASHES_UNSEEN}: {why}"))?;
         }
         let (mut caught, mut died) = (Vec::new(), Vec::new());
         for line in seen {

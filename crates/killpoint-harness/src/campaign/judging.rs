@@ -47,6 +47,16 @@ pub(super) fn before(scenario: &Scenario, world: &World) -> Result<Readings, Cam
     Ok(readings)
 }
 
+/// What was read and judged at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// The kinds with their judgements.
+    pub(super) judgements: Vec<(&'static str, Judgement)>,
+    /// Why that each holds shows nothing, where it does not.
+    pub(super) vain: Vec<(usize, &'static str, Option<&'static str>)>,
+    pub(super) readings: Readings,
+}
+
 /// What the invariants are held against.
 pub(super) struct Judge<'a> {
     pub(super) scenario: &'a Scenario,
@@ -61,24 +71,17 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     /// Judges what is due at a moment.
-    /// Returns the kinds with their judgements, and the readings.
-    pub(super) fn at(
-        &self,
-        moment: JudgeAt,
-        state: &State,
-        marks: &Marks,
-    ) -> (Vec<(&'static str, Judgement)>, Readings) {
-        let mut judgements = Vec::new();
-        let mut readings = Readings::new();
+    pub(super) fn at(&self, moment: JudgeAt, state: &State, marks: &Marks) -> Judged {
+        let mut judged = Judged::default();
         let due: Vec<(usize, &Invariant)> = self
             .scenario
             .invariants
             .iter()
             .enumerate()
-            .filter(|(_, invariant)| invariant.is_judged_at(moment))
+            .filter(|(_, invariant)| self.is_due(invariant, moment))
             .collect();
         if due.is_empty() {
-            return (judgements, readings);
+            return judged;
         }
         let is_down = matches!(moment, JudgeAt::AtStrike | JudgeAt::End);
         let reader = if is_down { at_rest(self.world) } else { Ok(live(self.world)) };
@@ -87,26 +90,44 @@ impl Judge<'_> {
                 Ok(reader) => read(reader, invariant, self.world, state, marks),
                 Err(error) => Reading::Failed(format!("the state cannot be copied: {error}")),
             };
-            judgements.push((invariant.kind(), self.judge(index, invariant, &reading, moment)));
-            readings.insert(index, reading);
+            let (judgement, why_vain) = self.judge(index, invariant, &reading);
+            judged.judgements.push((invariant.kind(), judgement));
+            judged.vain.push((index, invariant.kind(), why_vain));
+            judged.readings.insert(index, reading);
         }
         if let (true, Ok(reader)) = (is_down, &reader) {
             let _ = fs::remove_dir_all(&reader.state);
         }
-        (judgements, readings)
+        judged
     }
 
+    /// In the control each is judged at least once, or one that never holds would be held against the
+    /// target: what is judged only on what a strike left at the end, and what is judged after strikes as
+    /// well. Only that a target recovers can show nowhere but after a strike.
+    fn is_due(&self, invariant: &Invariant, moment: JudgeAt) -> bool {
+        let is_control = self.control.is_none();
+        match moment {
+            JudgeAt::AfterStrike if is_control => {
+                invariant.is_judged_at(moment) && !matches!(invariant, Invariant::RecoveryShown(_))
+            }
+            JudgeAt::End if is_control => {
+                invariant.is_judged_at(JudgeAt::End) || invariant.is_judged_at(JudgeAt::AtStrike)
+            }
+            _ => invariant.is_judged_at(moment),
+        }
+    }
+
+    /// Judges a reading, and says why that it holds shows nothing, where it does not.
     fn judge(
         &self,
         index: usize,
         invariant: &Invariant,
         reading: &Reading,
-        moment: JudgeAt,
-    ) -> Judgement {
+    ) -> (Judgement, Option<&'static str>) {
         let promised = match invariant {
             Invariant::AckedIsDurable(_) => match self.promised(index) {
                 Ok(promised) => Some(promised),
-                Err(problem) => return Judgement::unknown(Reason::JudgeFailed, problem),
+                Err(problem) => return (Judgement::unknown(Reason::JudgeFailed, problem), None),
             },
             _ => None,
         };
@@ -118,15 +139,8 @@ impl Judge<'_> {
             ..Evidence::of(reading)
         };
         let judgement = judge(invariant, &evidence);
-        // A trial may end before anything was promised; the control, never.
-        let is_end_of_control = self.control.is_none() && moment == JudgeAt::End;
-        match why_vain(invariant, &evidence) {
-            Some(why) if is_end_of_control && judgement.verdict == Verdict::Held => {
-                let kind = invariant.kind();
-                Judgement::unknown(Reason::NoOracle, format!("{kind} holds vainly: {why}."))
-            }
-            _ => judgement,
-        }
+        let why_vain = why_vain(invariant, &evidence);
+        (judgement.clone(), why_vain.filter(|_| judgement.verdict == Verdict::Held))
     }
 
     /// Keys that had unsaved work when the journal was so long, and those of them that a reading shows;
@@ -169,6 +183,7 @@ impl Judge<'_> {
 pub(super) fn live(world: &World) -> Reader {
     Reader {
         state: world.states[0].clone(),
+        shown: world.shown(),
         own_paths: world.own_paths.clone(),
         journal: world.journal.clone(),
         directory: world.directory.clone(),
@@ -186,7 +201,9 @@ fn at_rest(world: &World) -> std::io::Result<Reader> {
     let state = world.folder.join("judged");
     copy(&world.states[0], &state)?;
     let own_paths = world.own_paths.with(&state, &world.states[0]);
-    Ok(Reader { state, own_paths, is_live: false, ..live(world) })
+    let mut shown = world.shown();
+    shown[0] = own_paths.shown(&state);
+    Ok(Reader { state, shown, own_paths, is_live: false, ..live(world) })
 }
 
 fn read(

@@ -2,6 +2,7 @@
 //! something is wanted of it or not.
 
 use super::confidence::rate;
+use super::crashes::CRASHES_UNSEEN;
 use super::options::Options;
 use super::problem::CampaignError;
 use super::{release, tell};
@@ -29,28 +30,37 @@ pub(super) fn judge(
     let measured = journalist.report().campaign.clone().unwrap_or_default();
     let reads_back =
         |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_) | Invariant::ExactlyOnce(_));
-    let is_read_back = plan.scenario.invariants.iter().any(reads_back);
-    let measurements = measure(&plan.scenario.objectives, &measured, is_read_back);
+    let gaps = &journalist.report().not_covered;
+    let seen = Seen {
+        is_read_back: plan.scenario.invariants.iter().any(reads_back),
+        are_crashes: !gaps.iter().any(|gap| gap.reason.starts_with(CRASHES_UNSEEN)),
+    };
+    let measurements = measure(&plan.scenario.objectives, &measured, seen);
     for measurement in &measurements {
         tell(journalist, TrialEvent::Measured(measurement.clone()))?;
     }
     Ok(measurements)
 }
 
-fn measure(
-    objectives: &Objectives,
-    measured: &CampaignReport,
+/// What the run was able to see.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Whether an invariant reads back what was acknowledged.
     is_read_back: bool,
-) -> Vec<Measurement> {
+    /// Whether whoever was to watch for crashes did so to the end.
+    are_crashes: bool,
+}
+
+fn measure(objectives: &Objectives, measured: &CampaignReport, seen: Seen) -> Vec<Measurement> {
     let broken = rate(measured.broken(), measured.fired());
     let mut all = vec![
         Measurement::of("strikes that broke a promise", broken),
-        data_loss(objectives, measured, is_read_back),
+        data_loss(objectives, measured, seen.is_read_back),
     ];
     all.extend(recovery_time(objectives, measured));
     all.extend(unsaved_restored(objectives, measured));
-    all.extend(crash_budget(objectives, measured));
-    all.extend(observability(objectives, measured));
+    all.extend(crash_budget(objectives, measured, seen));
+    all.extend(observability(objectives, measured, seen));
     all.push(at_most("restarts", objectives.restarts, measured.restarts, |number| {
         number.to_string()
     }));
@@ -86,15 +96,21 @@ fn data_loss(
     }
     let lost = measured.tallies.iter().map(|tally| tally.keys_lost).sum();
     let unreadable: u64 = measured.tallies.iter().map(|tally| tally.unreadable).sum();
+    let known: u64 = measured.tallies.iter().map(|tally| tally.keys_known).sum();
     let values = |number: u64| format!("{number} acknowledged values");
-    if unreadable == 0 {
-        return at_most("data-loss", objectives.data_loss, lost, values);
+    let mut shown = values(lost);
+    if known > 0 {
+        shown += &format!(", and {known} in trials whose violation stands in the baseline");
     }
-    let shown =
-        format!("{} and all those of {unreadable} tries whose store did not open", values(lost));
+    if unreadable > 0 {
+        shown += &format!(" and all those of {unreadable} tries whose store did not open");
+    }
     let measurement = Measurement::of("data-loss", shown);
     match objectives.data_loss {
-        Some(most) => measurement.against(format!("at most {}", values(most)), false),
+        Some(most) => {
+            let met = unreadable == 0 && lost <= most;
+            measurement.against(format!("at most {}", values(most)), met)
+        }
         None => measurement,
     }
 }
@@ -187,7 +203,16 @@ fn unsaved_restored(objectives: &Objectives, measured: &CampaignReport) -> Vec<M
 }
 
 /// Crashes that no strike did, in all runs of the same version.
-fn crash_budget(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measurement> {
+fn crash_budget(
+    objectives: &Objectives,
+    measured: &CampaignReport,
+    seen: Seen,
+) -> Vec<Measurement> {
+    // What nobody could see may have been there.
+    let judged = |it: Measurement, wanted: String, met: bool| match met && !seen.are_crashes {
+        true => it.not_measured(wanted),
+        false => it.against(wanted, met),
+    };
     let budget = objectives.crash_budget.unwrap_or_default();
     let Some(release) = &measured.release else { return Vec::new() };
     let runs = match (release.runs, release.unreadable) {
@@ -200,7 +225,7 @@ fn crash_budget(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measu
         format!("{} own crashes {runs} of {}", release.crashes, release.version),
     );
     let per_release = match budget.per_release {
-        Some(most) => per_release.against(format!("at most {most}"), release.crashes <= most),
+        Some(most) => judged(per_release, format!("at most {most}"), release.crashes <= most),
         None => per_release,
     };
     #[expect(clippy::cast_precision_loss, reason = "shown with some digits")]
@@ -211,15 +236,19 @@ fn crash_budget(objectives: &Objectives, measured: &CampaignReport) -> Vec<Measu
         format!("{} in {hours:.3} hours of trials, {rate:.2} an hour", release.crashes),
     );
     let per_hour = match budget.per_hour {
-        Some(most) => per_hour.against(format!("at most {most} an hour"), rate <= most),
+        Some(most) => judged(per_hour, format!("at most {most} an hour"), rate <= most),
         None => per_hour,
     };
     vec![per_release, per_hour]
 }
 
-/// The share of crashes that have a dump and an event that names a checkpoint. Without a crash nothing
-/// went unseen.
-fn observability(objectives: &Objectives, measured: &CampaignReport) -> Option<Measurement> {
+/// The share of crashes that have a dump and an event that names a checkpoint. Without a crash nothing is
+/// shown of that.
+fn observability(
+    objectives: &Objectives,
+    measured: &CampaignReport,
+    sight: Seen,
+) -> Option<Measurement> {
     let (all, seen) = (measured.crash_count.all(), measured.crash_count.observable);
     let measurement = Measurement::of(
         "observability",
@@ -227,8 +256,12 @@ fn observability(objectives: &Objectives, measured: &CampaignReport) -> Option<M
     );
     match objectives.observability {
         Some(least) => {
+            let wanted = format!("at least {} %", u8::from(least));
             let met = seen * 100 >= all * u64::from(u8::from(least));
-            Some(measurement.against(format!("at least {} %", u8::from(least)), met))
+            Some(match met && (all == 0 || !sight.are_crashes) {
+                true => measurement.not_measured(wanted),
+                false => measurement.against(wanted, met),
+            })
         }
         None => (all > 0).then_some(measurement),
     }
@@ -239,6 +272,8 @@ mod tests {
     use super::*;
     use killpoint_model::report::{CrashCount, DraftsSeen};
     use killpoint_model::trial::Release;
+
+    const ALL: Seen = Seen { is_read_back: true, are_crashes: true };
 
     fn objectives(text: &str) -> Objectives {
         serde_json::from_str(text).expect(text)
@@ -251,7 +286,7 @@ mod tests {
     #[test]
     fn only_what_is_worse_than_wanted_is_missed() {
         let wanted = objectives(r#"{"recovery-time":{"mean":"3s","max":"4s"},"restarts":2}"#);
-        let all = measure(&wanted, &recoveries(vec![(900_000, 1_000_000), (0, 4_000_001)]), true);
+        let all = measure(&wanted, &recoveries(vec![(900_000, 1_000_000), (0, 4_000_001)]), ALL);
         let missed: Vec<&Measurement> = all.iter().filter(|it| it.is_missed()).collect();
         let [missed] = missed.as_slice() else { panic!("{all:?}") };
         assert_eq!(missed.objective, "recovery-time max");
@@ -261,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_is_measured_all_the_same() {
-        let all = measure(&Objectives::default(), &recoveries(vec![(1_000, 2_000)]), true);
+        let all = measure(&Objectives::default(), &recoveries(vec![(1_000, 2_000)]), ALL);
         let names: Vec<&str> = all.iter().map(|it| it.objective.as_str()).collect();
         for name in ["data-loss", "recovery-time p95", "restarts"] {
             assert!(names.contains(&name), "{names:?}");
@@ -306,7 +341,7 @@ mod tests {
         let release = Some(release);
         let measured = CampaignReport { release, crash_count, ..CampaignReport::default() };
         let text = r#"{"crash-budget":{"per-release":2,"per-hour":6},"observability":80}"#;
-        let all = measure(&objectives(text), &measured, true);
+        let all = measure(&objectives(text), &measured, ALL);
         let of = |name: &str| all.iter().find(|it| it.objective == name).expect(name);
         assert!(of("crash-budget per-release").is_missed());
         assert_eq!(of("crash-budget per-release").measured, "3 own crashes in 2 runs of commit a");
@@ -317,7 +352,7 @@ mod tests {
     #[test]
     fn a_time_that_is_wanted_and_was_never_measured_is_open() {
         let all =
-            measure(&objectives(r#"{"recovery-time":{"p95":"1s"}}"#), &recoveries(vec![]), true);
+            measure(&objectives(r#"{"recovery-time":{"p95":"1s"}}"#), &recoveries(vec![]), ALL);
         let open: Vec<&str> =
             all.iter().filter(|it| it.is_open()).map(|it| it.objective.as_str()).collect();
         assert_eq!(open, ["recovery-time p95"]);
@@ -326,8 +361,9 @@ mod tests {
     #[test]
     fn what_nobody_reads_back_is_no_measure_of_lost_data() {
         let wanted = objectives(r#"{"data-loss":0}"#);
-        let unread = &measure(&wanted, &CampaignReport::default(), false)[1];
-        let read = &measure(&wanted, &CampaignReport::default(), true)[1];
+        let unread =
+            &measure(&wanted, &CampaignReport::default(), Seen { is_read_back: false, ..ALL })[1];
+        let read = &measure(&wanted, &CampaignReport::default(), ALL)[1];
         assert_eq!(unread.measured, NOT_READ_BACK);
         assert_ne!(unread.met, Some(true), "{unread:?}");
         assert_eq!(read.met, Some(true), "{read:?}");

@@ -6,7 +6,7 @@ use super::continuous::Watch;
 use super::course::Try;
 use super::ends;
 use super::interception::Interception;
-use super::judging::{self, Judge, Marks, Readings};
+use super::judging::{self, Judge, Judged, Marks, Readings};
 use super::log;
 use super::pictures;
 use super::points::{Armed, comes_by_itself};
@@ -79,6 +79,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         collecting,
         began_at,
         last_strike: None,
+        vain: BTreeMap::new(),
         promised: None,
         interception,
         armed: Armed::of(once.planned),
@@ -155,6 +156,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) began_at: SystemTime,
     /// The strike that was carried out last.
     pub(super) last_strike: Option<LastStrike>,
+    /// Of the control: why that an invariant held showed nothing, at all moments so far.
+    vain: BTreeMap<usize, (&'static str, Option<&'static str>)>,
 }
 
 /// How the target stood at the last strike.
@@ -186,6 +189,9 @@ impl Trial<'_, '_> {
                 }
             }
             self.finish_workload()?;
+            if self.number == 0 && self.state.are_ready() {
+                self.judge(JudgeAt::AfterStrike, None)?;
+            }
         }
         self.roll_back()?;
         let _ = self.stage.injector.rollback();
@@ -481,8 +487,11 @@ impl Trial<'_, '_> {
             control: (self.number > 0).then_some(&self.stage.control),
             journal_bytes,
         };
-        let (judgements, readings) = judge.at(moment, &self.state, &self.marks);
+        let Judged { mut judgements, vain, readings } = judge.at(moment, &self.state, &self.marks);
         let drafts = self.drafts_since(&judge, &readings);
+        if self.number == 0 {
+            judgements.extend(self.vain(vain, moment));
+        }
         for (kind, judgement) in judgements {
             let event = TrialEvent::Judged {
                 trial: self.number,
@@ -500,6 +509,28 @@ impl Trial<'_, '_> {
             self.stage.control = readings;
         }
         Ok(())
+    }
+
+    /// What held in the control, at each moment at which it was judged, with nothing to lose. A trial may end
+    /// before anything was promised; the control may not.
+    fn vain(
+        &mut self,
+        judged: Vec<(usize, &'static str, Option<&'static str>)>,
+        moment: JudgeAt,
+    ) -> Vec<(&'static str, Judgement)> {
+        for (index, kind, why) in judged {
+            let so_far = self.vain.entry(index).or_insert((kind, why));
+            so_far.1 = so_far.1.and(why);
+        }
+        if moment != JudgeAt::End {
+            return Vec::new();
+        }
+        let vain = self.vain.values().filter_map(|(kind, why)| Some((*kind, (*why)?)));
+        let unknown = |(kind, why)| {
+            let detail = format!("{kind} holds vainly: {why}.");
+            (kind, Judgement::unknown(Reason::NoOracle, detail))
+        };
+        vain.map(unknown).collect()
     }
 
     /// Judges what is left.

@@ -5,7 +5,7 @@ use super::judging::Marks;
 use super::options::Options;
 use super::prepare;
 use super::problem::{CampaignError, fail};
-use crate::own_paths::OwnPaths;
+use crate::own_paths::{self, OwnPaths};
 use crate::recover::RUN_MARK;
 use crate::store::RunFolder;
 use killpoint_engine::own_mounts::Bind;
@@ -130,12 +130,7 @@ impl World {
 
     /// A text with `{state}`, `{state:2}`, ... filled in.
     pub(super) fn fill(&self, text: &str) -> String {
-        let states = self.shown();
-        let mut text = text.replace("{state}", &states[0].display().to_string());
-        for (index, state) in states.iter().enumerate() {
-            text = text.replace(&format!("{{state:{}}}", index + 1), &state.display().to_string());
-        }
-        text
+        own_paths::fill(text, &self.shown())
     }
 
     /// A probe with its places filled in.

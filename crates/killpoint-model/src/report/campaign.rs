@@ -13,7 +13,7 @@ use crate::finding::Confirmation;
 use crate::objective::Measurement;
 use crate::resources::ResourceSeries;
 use crate::screenshot::Screenshot;
-use crate::trial::{Release, TrialEvent};
+use crate::trial::{ACTIVITIES, Release, TrialEvent};
 use crate::verdict::{Class, Judgement, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -247,6 +247,7 @@ impl CampaignReport {
                     let is_at_a_call = position.address.is_some();
                     let whom = match &position.role {
                         Some(role) => role,
+                        None if fault == ACTIVITIES => "nobody is struck",
                         None if is_at_a_call && pids.len() == 1 => "the process that makes it",
                         None => "every process",
                     };

@@ -129,6 +129,11 @@ impl Scenario {
         if rule.trials == 0 || rule.trials > TRIALS_PER_RULE_MAX {
             return Err(part(at("trials"), format!("write 1 to {TRIALS_PER_RULE_MAX}")));
         }
+        if let Fault::Suspend(span) | Fault::KeepDown(span) = &rule.r#do
+            && span.as_ms() == 0
+        {
+            return Err(part(at("do"), "it must last longer than 0"));
+        }
         if rule.duration.is_some() && !matches!(rule.when, Trigger::Interval(_)) {
             return Err(part(at("duration"), "only an interval strikes again and again"));
         }
@@ -274,6 +279,7 @@ mod tests {
         refuse((r#""role": "worker""#, r#""caller": true"#), "have a caller");
         refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"event": {"name": "x"}}"#), "lifecycle event `x`");
         refuse((r#""do": "terminate""#, r#""do": {"activities": {"method": []}}"#), "is empty");
+        refuse((r#""do": "terminate""#, r#""do": {"suspend": "0s"}"#), "longer than 0");
         refuse((r#""faults": ["worker"]"#, r#""faults": ["w"]"#), "tiers.local.faults");
         refuse((r#"[{"acked-is-durable": {}}]"#, r#"[{"command": {"run": []}}]"#), "`run`");
     }

@@ -54,7 +54,17 @@ fn a_control_that_shows_nothing_ends_the_run() {
             "workload: { command: ['true'] }\ninvariants: [ { acked-is-durable: { check: 'echo {}' } } ]",
             Reason::NoOracle,
         ),
+        (
+            SLEEPER,
+            "workload: { command: ['true'] }\ninvariants: [ { acked-is-durable: { check: 'echo {}', judge: [at-strike] } } ]",
+            Reason::NoOracle,
+        ),
         (SLEEPER, "invariants: [ { monotonic-checkpoints: {} } ]", Reason::NoOracle),
+        (
+            SLEEPER,
+            "invariants: [ { monotonic-checkpoints: { judge: [before] } } ]",
+            Reason::NoOracle,
+        ),
         (SLEEPER, "invariants: [ { exactly-once: { list: 'true' } } ]", Reason::NoOracle),
         (
             SLEEPER,
@@ -62,13 +72,52 @@ fn a_control_that_shows_nothing_ends_the_run() {
 invariants: [ { acked-is-durable: { check: 'echo {}' } } ]"#,
             Reason::JudgeFailed,
         ),
-        ("['true']", "", Reason::ForeignDeath),
+        // Once or twice while the control goes on: too seldom to be given up.
+        ("[sleep, '0.1']", "", Reason::ForeignDeath),
     ] {
         let report = run(&scenario(command, more));
         assert_eq!(report.result, Outcome::BaselineFailed, "{more}: {report:#?}");
         let control = &report.campaign.expect("trials").trials[0];
         assert_eq!(control.judgement.verdict, Verdict::Unknown(reason), "{more}: {control:#?}");
     }
+}
+
+#[test]
+fn what_never_holds_is_no_bug_of_the_target() {
+    for more in [
+        "invariants: [ { probe: { by: { socket: '127.0.0.1:1' }, timeout: 100ms } } ]",
+        "invariants: [ { command: { run: ['false'], judge: [after-strike] } } ]",
+        "invariants: [ { command: { run: ['false'], judge: [at-strike] } } ]",
+        "invariants: [ { sqlite: { file: nosuch.db, judge: [at-strike] } } ]",
+        // The target makes it: these do not hold, wherever the state is meant.
+        "invariants: [ { file: { path: '{state}/log', exists: false } } ]",
+        "invariants: [ { command: { run: [test, '!', -e, '{state}/log'] } } ]",
+        "invariants: [ { exactly-once: { list: 'cat {state}/log', expected: echo } } ]",
+    ] {
+        let report =
+            run(&scenario("[sh, -c, 'echo x > \"$KILLPOINT_STATE/log\"; exec sleep 1000']", more));
+        assert_eq!(report.result, Outcome::BaselineFailed, "{more}: {report:#?}");
+        let control = &report.campaign.expect("trials").trials[0];
+        let is_violated = matches!(control.judgement.verdict, Verdict::Violated(_));
+        assert!(is_violated, "{more}: {control:#?}");
+    }
+    for more in [
+        "invariants: [ { probe: { by: { file: '{state}/log' } } } ]",
+        "invariants: [ { recovery-shown: { by: { file: '{state}/log' } } } ]",
+        "invariants: [ { file: { path: '{state}/log' } } ]",
+    ] {
+        let command = "[sh, -c, 'touch \"$KILLPOINT_STATE/log\"; exec sleep 1000']";
+        let report = run(&scenario(command, more));
+        assert_eq!(report.result, Outcome::Pass, "{more}: {report:#?}");
+    }
+}
+
+#[test]
+fn an_objective_that_nothing_was_measured_for_is_open() {
+    let suspend = scenario(SLEEPER, "objectives: { observability: 90 }")
+        .replace("do: kill", "do: { suspend: 20ms }");
+    let report = run(&suspend);
+    assert_eq!(report.result, Outcome::Unknown, "{report:#?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::support::{World, explored, stderr};
 use killpoint_model::Outcome;
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,7 @@ faults:
   - when: {{ at: 0s }}
     do:
       activities:
-        method: [ {{ name: do, run: [sh, -c, 'touch {own}/begun; sleep 1000'], timeout: 60s }} ]
+        method: [ {{ name: do, run: [sh, -c, 'echo $$ > {own}/new; mv {own}/new {own}/begun; exec sleep 1000'], timeout: 60s }} ]
         rollbacks: [ {{ name: undo, run: [sh, -c, 'echo $KILLPOINT_STATE > {own}/undone'], timeout: 60s }} ]
 "
     );
@@ -105,6 +106,10 @@ faults:
     harness.wait().expect("it is ours");
     assert!(has_begun, "the method began");
     assert!(becomes(|| has("undone")), "the rollback was run: {:?}", copy());
+    // What is undone is not done again by who went on.
+    let pid = fs::read_to_string(copy().expect("there").join("begun")).expect("there");
+    let process = format!("/proc/{}", pid.trim());
+    assert!(becomes(|| !Path::new(&process).exists()), "the method still runs as {process}");
     let where_it_was = fs::read_to_string(copy().expect("there").join("undone")).expect("there");
     assert_eq!(where_it_was.trim(), own, "at the path that it knows");
     let left = fs::read_dir(world.state()).expect("there").count();

@@ -2,14 +2,15 @@
 
 use super::{Answered, Database, Ended, File, Names, Reading, command, request};
 use crate::asserter::checker;
-use crate::own_paths::OwnPaths;
+use crate::own_paths::{self, OwnPaths};
 use killpoint_model::activity::filled;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::selector::Pattern;
 use killpoint_model::span::Span;
+use killpoint_model::supervision::Probe;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Tries to read a store between two acknowledgements.
@@ -20,6 +21,8 @@ const STORE_TRIES_MAX: u32 = 5;
 pub struct Reader {
     /// The first state directory.
     pub state: PathBuf,
+    /// All state directories as commands see them, for `{state}` and `{state:2}`.
+    pub shown: Vec<PathBuf>,
     /// Where commands see it.
     pub own_paths: OwnPaths,
     /// The ack journal.
@@ -56,15 +59,15 @@ impl Reader {
         told: &Told<'_>,
         is_stopped: &dyn Fn() -> bool,
     ) -> Reading {
-        match invariant {
+        match &self.filled_in(invariant) {
             Invariant::AckedIsDurable(asked) => self.store(asked.check.as_deref(), asked.timeout),
             Invariant::Sqlite(asked) => {
-                match Database::read(&self.state.join(&asked.file), asked, self.is_live) {
+                match Database::read(&self.place(&asked.file), asked, self.is_live) {
                     Ok(database) => Reading::Database(database),
                     Err(problem) => Reading::Failed(problem),
                 }
             }
-            Invariant::File(asked) => match File::read(&self.state.join(&asked.path), asked) {
+            Invariant::File(asked) => match File::read(&self.place(&asked.path), asked) {
                 Ok(file) => Reading::File(file),
                 Err(error) => Reading::Failed(format!("cannot read {}: {error}", asked.path)),
             },
@@ -100,6 +103,47 @@ impl Reader {
                     Reading::Failed(format!("cannot list {}: {error}", self.state.display()))
                 }
             },
+        }
+    }
+
+    /// An invariant with `{state}` filled in, its probes' places where they really are.
+    pub fn filled_in(&self, invariant: &Invariant) -> Invariant {
+        let fill = |text: &mut String| *text = own_paths::fill(text, &self.shown);
+        let fill_probe = |probe: &mut Probe| match probe {
+            Probe::File(path) | Probe::Socket(path) => {
+                fill(path);
+                if Path::new(path).is_absolute() {
+                    *path = self.own_paths.real(Path::new(path)).display().to_string();
+                }
+            }
+            Probe::Http(address) => fill(address),
+            Probe::Notify | Probe::LogLine(_) => {}
+        };
+        let mut invariant = invariant.clone();
+        match &mut invariant {
+            Invariant::AckedIsDurable(asked) => asked.check.iter_mut().for_each(fill),
+            Invariant::Sqlite(asked) => fill(&mut asked.file),
+            Invariant::File(asked) => fill(&mut asked.path),
+            Invariant::ProbeAnswers(asked) => fill_probe(&mut asked.by),
+            Invariant::RecoveryShown(asked) => fill_probe(&mut asked.by),
+            Invariant::CommandEnds(asked) => asked.run.iter_mut().for_each(fill),
+            Invariant::ExactlyOnce(asked) => {
+                fill(&mut asked.list);
+                asked.expected.iter_mut().for_each(fill);
+            }
+            Invariant::RequestAnswered(_)
+            | Invariant::Expression(_)
+            | Invariant::MonotonicCheckpoints(_)
+            | Invariant::NoLitter(_) => {}
+        }
+        invariant
+    }
+
+    /// Where a file really is that an invariant names: from the state on, or by its whole path.
+    fn place(&self, path: &str) -> PathBuf {
+        match Path::new(path).is_absolute() {
+            true => self.own_paths.real(Path::new(path)),
+            false => self.state.join(path),
         }
     }
 

@@ -46,6 +46,7 @@ impl World {
         let invariant: Invariant = serde_json::from_value(invariant.clone()).expect("an invariant");
         let reader = Reader {
             state: self.directory.path().to_owned(),
+            shown: vec![self.directory.path().to_owned()],
             own_paths: crate::own_paths::OwnPaths::default(),
             journal: self.path("journal"),
             directory: self.directory.path().to_owned(),

@@ -16,7 +16,7 @@ pub fn why_vain(invariant: &Invariant, evidence: &Evidence<'_>) -> Option<&'stat
             )
         }
         (Invariant::MonotonicCheckpoints(_), Reading::Checkpoints(sequences)) => {
-            sequences.is_empty().then_some("the target told no checkpoint")
+            (sequences.len() < 2).then_some("the target told fewer than two checkpoints")
         }
         (Invariant::ExactlyOnce(_), Reading::Lists { listed, .. }) => {
             counts::lists_nothing(listed).then_some("`list` printed nothing")

@@ -30,6 +30,9 @@ pub struct Tally {
     /// Acknowledged values that were gone, without those of violations that stand in the baseline.
     #[serde(default)]
     pub keys_lost: u64,
+    /// Those of violations that stand in the baseline.
+    #[serde(default)]
+    pub keys_known: u64,
     /// Tries that acknowledged something and left a store that does not open, so that none of it can be
     /// read back.
     #[serde(default)]
@@ -83,7 +86,8 @@ impl CampaignReport {
             tally.count(&verdict, last.known);
             tally.fired += last.fired;
             tally.broken += last.broken;
-            tally.keys_lost += if last.known { 0 } else { last.judgement.keys_lost };
+            let lost = last.judgement.keys_lost;
+            *(if last.known { &mut tally.keys_known } else { &mut tally.keys_lost }) += lost;
             tally.unreadable += u64::from(!last.known && last.is_unreadable());
         }
         if self.trials.len() > TRIALS_KEPT_MAX {
@@ -110,6 +114,7 @@ impl CampaignReport {
             total.fired += tally.fired;
             total.broken += tally.broken;
             total.keys_lost += tally.keys_lost;
+            total.keys_known += tally.keys_known;
             total.unreadable += tally.unreadable;
         }
         total
