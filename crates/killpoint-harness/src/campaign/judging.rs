@@ -102,8 +102,8 @@ impl Judge<'_> {
     }
 
     /// In the control each is judged at least once, or one that never holds would be held against the
-    /// target: what is judged only on what a strike left at the end, and what is judged after strikes as
-    /// well. Only that a target recovers can show nowhere but after a strike.
+    /// target: at the end what is judged on what a strike left, and while the target is up what is judged
+    /// after strikes. Only that a target recovered can show nowhere but after a strike.
     fn is_due(&self, invariant: &Invariant, moment: JudgeAt) -> bool {
         let is_control = self.control.is_none();
         match moment {
@@ -139,8 +139,8 @@ impl Judge<'_> {
             ..Evidence::of(reading)
         };
         let judgement = judge(invariant, &evidence);
-        let why_vain = why_vain(invariant, &evidence);
-        (judgement.clone(), why_vain.filter(|_| judgement.verdict == Verdict::Held))
+        let has_held = judgement.verdict == Verdict::Held;
+        (judgement, has_held.then(|| why_vain(invariant, &evidence)).flatten())
     }
 
     /// Keys that had unsaved work when the journal was so long, and those of them that a reading shows;
