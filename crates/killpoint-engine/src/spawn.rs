@@ -9,7 +9,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A program to start, with everything that it needs.
 #[derive(Clone, Debug)]
@@ -22,6 +24,21 @@ pub struct Launch {
     pub environment: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub directory: PathBuf,
+}
+
+impl Launch {
+    /// As the standard library starts it.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some((name, arguments)) = self.arguments.split_first() {
+            command.arg0(name).args(arguments);
+        }
+        command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.directory);
+        command
+    }
 }
 
 /// Why a program was not found.
@@ -199,58 +216,68 @@ pub struct Finished {
     pub cut: bool,
 }
 
+impl Finished {
+    fn not_started(number: i32) -> Self {
+        let exit = crate::recording::Exit::NotStarted(number);
+        Finished { exit, output: Vec::new(), error: Vec::new(), cut: false }
+    }
+}
+
 /// Runs a program to its end in a single-threaded worker, and ends it when its time is over. Its
 /// children may outlive it; in a worker with a PID namespace [`end_all`] ends those.
 ///
+/// The standard library starts it by `posix_spawn`, which copies nothing of a worker that may hold a
+/// large state.
+///
 /// # Errors
-/// What the system says to pipe and fork.
+/// What the system says to pipe and spawn, but for what it says of the program.
 pub fn run(
     launch: &Launch,
     timeout: std::time::Duration,
     bytes_max: usize,
 ) -> io::Result<Finished> {
-    let prepared = Prepared::new(launch)?;
+    use crate::recording::Exit;
     let (mut output, output_end) = Drain::pipe(bytes_max)?;
     let (mut error, error_end) = Drain::pipe(bytes_max)?;
-    let streams = Streams { input: null()?, output: output_end, error: error_end };
-    let waiting = start(&prepared, &streams, || Ok(()))?;
-    drop(streams);
-    let process = waiting.process;
-    let failure_pipe = waiting.go()?;
+    let mut command = launch.command();
+    command.stdin(null()?).stdout(output_end).stderr(error_end);
+    crate::undo::set_apart(&mut command);
+    let spawned = command.spawn();
+    // It holds the other ends of the pipes.
+    drop(command);
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => match error.raw_os_error() {
+            Some(number) if !matches!(number, libc::EAGAIN | libc::ENOMEM | libc::EMFILE) => {
+                return Ok(Finished::not_started(number));
+            }
+            _ => return Err(error),
+        },
+    };
     let deadline = std::time::Instant::now() + timeout;
     let handle = rustix::process::pidfd_open(
-        rustix::process::Pid::from_raw(process.as_raw()).expect("a child's number is not 0"),
+        rustix::process::Pid::from_child(&child),
         rustix::process::PidfdFlags::empty(),
     )?;
-    let mut timed_out = false;
     let exit = loop {
         output.drain()?;
         error.drain()?;
         let rest = deadline.saturating_duration_since(std::time::Instant::now());
         if rest.is_zero() {
-            timed_out = true;
-            let _ = nix::sys::signal::kill(process, Signal::SIGKILL);
+            child.kill()?;
+            child.wait()?;
+            break Exit::TimedOut;
         }
-        let flags = nix::sys::wait::WaitPidFlag::WNOHANG;
-        match nix::sys::wait::waitpid(process, (!timed_out).then_some(flags)) {
-            Ok(nix::sys::wait::WaitStatus::Exited(_, code)) => {
-                break crate::recording::Exit::Status(code);
-            }
-            Ok(nix::sys::wait::WaitStatus::Signaled(_, signal, _)) => {
-                break crate::recording::Exit::Signal(signal as i32);
-            }
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(status) = child.try_wait()? {
+            break match (status.code(), status.signal()) {
+                (Some(code), _) => Exit::Status(code),
+                (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+            };
         }
         wait_for_any(&[&output.pipe, &error.pipe], &handle, rest)?;
     };
     output.drain()?;
     error.drain()?;
-    let exit = match failure(failure_pipe) {
-        Some(number) => crate::recording::Exit::NotStarted(number),
-        None if timed_out => crate::recording::Exit::TimedOut,
-        None => exit,
-    };
     Ok(Finished { exit, cut: output.cut || error.cut, output: output.kept, error: error.kept })
 }
 

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// The file's name in the folder of a run.
@@ -255,12 +257,29 @@ pub(crate) fn announce_worker(run: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Announces a program that is about to be executed by, or was just started as, this process.
+/// Announces a program that this process is about to become.
 ///
 /// # Errors
 /// If the log cannot be written.
-pub fn announce_program(pid: u32) -> io::Result<()> {
+pub(crate) fn announce_program(pid: u32) -> io::Result<()> {
     let Some(file) = PROGRAMS.get() else { return Ok(()) };
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     write(file, &Made::Program { process: identity::status(pid)?.identity })
+}
+
+/// Has a program of a worker stand by itself, so that no signal for the worker's group meets it: in a
+/// process group of its own, or, where programs are announced, in a session of its own, by which its
+/// descendants are found.
+#[expect(unsafe_code, reason = "what a child does before it executes its program")]
+pub fn set_apart(command: &mut Command) {
+    if PROGRAMS.get().is_none() {
+        command.process_group(0);
+        return;
+    }
+    let announce = || {
+        nix::unistd::setsid()?;
+        announce_program(std::process::id())
+    };
+    // SAFETY: workers are single-threaded, so the child may do anything.
+    unsafe { command.pre_exec(announce) };
 }

@@ -88,7 +88,8 @@ impl StreamChecker {
 
     fn start(&mut self, surroundings: &Surroundings) -> io::Result<()> {
         self.unread.clear();
-        let child = Command::new("/bin/sh")
+        let mut command = Command::new("/bin/sh");
+        command
             .args(["-c", &self.command])
             .env_clear()
             .envs(surroundings.environment.iter().map(|(name, value)| (name, value)))
@@ -97,10 +98,9 @@ impl StreamChecker {
             .current_dir(&surroundings.directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        killpoint_engine::undo::announce_program(child.id())?;
-        self.child = Some(child);
+            .stderr(Stdio::null());
+        killpoint_engine::undo::set_apart(&mut command);
+        self.child = Some(command.spawn()?);
         Ok(())
     }
 
