@@ -51,14 +51,12 @@ fn death(died: &Died, place: Place, state: &State) -> Death {
         process,
         life,
         pid: died.pid,
-        below: Some(Below {
+        below: Some(Box::new(Below {
             role: died.role.clone(),
             executable: died.executable.clone(),
             command: died.command.clone(),
             next_event_ordinal: place.next,
-        }),
-        program: died.executable.clone(),
-        directory: "/".into(),
+        })),
         end: End::Killed,
         exit: Some(Exit::Signal { number: died.signal, core: died.core }),
         at_us: place.at_us,

@@ -115,12 +115,13 @@ impl Collecting {
     /// At once: the next core may be written to the same place.
     fn take_core(&mut self, state: &State) {
         let (Some(place), Some(death)) = (&self.cores_at, state.deaths.last()) else { return };
+        let Some(executed) = state.processes.get(&death.process) else { return };
         let (name, life) = (death.process.clone(), death.life);
         let to = self.dumps.join(format!("{name}.{life}.core"));
         let process = cores::Process {
             pid: death.pid,
-            program: &death.program,
-            directory: &self.own_paths.real(&death.directory),
+            program: &executed.program,
+            directory: &self.own_paths.real(&executed.directory),
         };
         if let Ok(Some(bytes)) = place.take(process, &to) {
             self.cores.insert((name, life), (to, bytes));

@@ -100,7 +100,7 @@ impl Trial<'_, '_> {
             process: death.process.clone(),
             life: death.life,
             pid: death.pid,
-            below: death.below.clone(),
+            below: death.below.as_deref().cloned(),
             end: death.end,
             exit: death.exit,
             at_us: death.at_us,

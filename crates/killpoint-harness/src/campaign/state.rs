@@ -56,11 +56,7 @@ pub(super) struct Death {
     pub(super) life: u32,
     pub(super) pid: i32,
     /// Who it was, if it was not the supervised process itself.
-    pub(super) below: Option<Below>,
-    /// What it executed.
-    pub(super) program: String,
-    /// Where it worked.
-    pub(super) directory: PathBuf,
+    pub(super) below: Option<Box<Below>>,
     pub(super) end: End,
     pub(super) exit: Option<Exit>,
     pub(super) at_us: u64,
@@ -138,10 +134,10 @@ pub(super) struct Process {
     pub(super) started: Option<Instant>,
     /// The same by the clock that files have.
     started_at: Option<SystemTime>,
-    /// What it executes.
-    program: String,
+    /// What it executes, or executed last.
+    pub(super) program: String,
     /// Where it works.
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
 }
 
 impl State {
@@ -265,8 +261,6 @@ impl State {
             life: record.life.unwrap_or(process.life),
             pid,
             below: None,
-            program: process.program.clone(),
-            directory: process.directory.clone(),
             end: *end,
             exit: *exit,
             at_us: record.at_us,
