@@ -155,7 +155,10 @@ fn take_one(
     let text = |error: &dyn std::error::Error| error.to_string();
     let (server, screen) = match connection {
         Some(known) => known,
-        None => connection.insert(x11rb::connect(display).map_err(|error| text(&error))?),
+        None => connection.insert(x11rb::connect(display).map_err(|error| {
+            let display = display.map_or_else(|| "of DISPLAY".to_owned(), |it| format!("`{it}`"));
+            format!("cannot connect to the display {display}: {error}")
+        })?),
     };
     let setup = server.setup();
     let screen = setup.roots.get(*screen).ok_or("it has no such screen")?;

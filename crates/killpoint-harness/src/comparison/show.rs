@@ -1,17 +1,18 @@
 //! A comparison for people.
 
 use super::{Comparison, Direction, Side};
+use crate::report::console::{WIDTH, hanging};
 
-/// Lines of one direction that are shown; the rest is counted.
-const LINES_MAX: usize = 30;
-/// Longest line that is shown, in characters.
-const LINE_CHARACTERS_MAX: usize = 160;
+/// Changes of one direction that are shown; the rest is counted.
+const CHANGES_MAX: usize = 30;
+/// Most characters of a change that are shown.
+const TEXT_CHARACTERS_MAX: usize = 320;
 
 /// As text; what is the same is counted, unless nothing else is there.
 pub fn human(comparison: &Comparison) -> String {
     let mut text = String::new();
     for (name, side) in [("before", &comparison.before), ("after", &comparison.after)] {
-        text.push_str(&format!("  {name:<10} {}\n", shown(side)));
+        text.push_str(&hanging(&format!("  {name:<10} "), &shown(side), WIDTH));
     }
     let directions = [
         (Direction::Worse, "worse"),
@@ -30,13 +31,13 @@ pub fn human(comparison: &Comparison) -> String {
             continue;
         }
         text.push('\n');
-        for (index, line) in lines.iter().take(LINES_MAX).enumerate() {
+        for (index, line) in lines.iter().take(CHANGES_MAX).enumerate() {
             let name = if index == 0 { name } else { "" };
             let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-            let line: String = line.chars().take(LINE_CHARACTERS_MAX).collect();
-            text.push_str(&format!("  {name:<10} {line}\n"));
+            let line: String = line.chars().take(TEXT_CHARACTERS_MAX).collect();
+            text.push_str(&hanging(&format!("  {name:<10} "), &line, WIDTH));
         }
-        let more = lines.len().saturating_sub(LINES_MAX);
+        let more = lines.len().saturating_sub(CHANGES_MAX);
         if more > 0 {
             text.push_str(&format!("  {:<10} and {more} more: --format json\n", ""));
         }

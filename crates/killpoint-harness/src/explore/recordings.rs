@@ -2,6 +2,7 @@
 //! every time.
 
 mod back;
+mod blind;
 mod failure;
 mod told;
 
@@ -17,6 +18,7 @@ use crate::environment::local::{
     Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
 };
 use crate::journalist::{Journalist, Progress, Watch};
+use blind::{NotJudged, what_is_not_judged};
 use failure::workload_failure;
 use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;
@@ -165,18 +167,17 @@ pub fn record(
             Err(why) => return Ok(Control::Failed(why)),
         },
     };
-    if let Expectation::Between { kept: None } = expectation {
-        let text = "the checker printed no store, one JSON object with plain values on one line, in \
-                    the control: only its exit status is judged";
-        journalist.tell(Event::Note { text: text.to_owned() })?;
-    }
-    if matches!(expectation, Expectation::Between { kept: Some(_) })
-        && chosen.operations > 0
-        && store_of(chosen.before.as_ref()) == store_of(chosen.after.as_ref())
+    if let Expectation::Between { kept } = &expectation
+        && let Some(vain) = what_is_not_judged(kept.as_ref(), &chosen)
     {
-        let text = "the checker reads the same before and after the command: what the command changed \
-                    it does not see, so that only what was there before is judged";
-        journalist.tell(Event::Note { text: text.to_owned() })?;
+        match vain {
+            NotJudged::Something(text) => {
+                journalist.tell(Event::Note { text: text.to_owned() })?;
+            }
+            NotJudged::All(why) => {
+                return Ok(Control::Unknown(Reason::NoOracle, why.to_owned()));
+            }
+        }
     }
     let common = common(&sets);
     let unstable: BTreeSet<Address> = addresses

@@ -9,6 +9,8 @@ use crate::report::{by_severity, words};
 use killpoint_model::Outcome;
 use killpoint_model::report::{Finding, NotCovered, Report};
 use std::time::Duration;
+pub use wrap::hanging;
+
 use wrap::{columns, wrapped};
 
 /// Columns that every line keeps to.

@@ -302,10 +302,26 @@ pub fn trial_counts(campaign: &CampaignReport) -> String {
     )
 }
 
+/// The same, and the objectives that were missed: `all 10 trials held; objective missed: crash-budget`.
+pub fn campaign_counts(campaign: &CampaignReport) -> String {
+    let missed: Vec<&str> = campaign
+        .objectives
+        .iter()
+        .filter(|it| it.is_missed())
+        .map(|it| it.objective.as_str())
+        .collect();
+    let trials = trial_counts(campaign);
+    match missed[..] {
+        [] => trials,
+        [one] => format!("{trials}; objective missed: {one}"),
+        _ => format!("{trials}; objectives missed: {}", missed.join(", ")),
+    }
+}
+
 /// The verdict line without the result.
 pub fn verdict_counts(report: &Report) -> String {
     if let Some(campaign) = &report.campaign {
-        return trial_counts(campaign);
+        return campaign_counts(campaign);
     }
     let findings = length(&report.findings);
     let unknown: u64 = report.unknown.iter().map(|unknown| unknown.count).sum();
@@ -443,6 +459,24 @@ mod tests {
     fn a_command_can_be_pasted() {
         let command = ["sh", "-c", "echo 'a b'", ""].map(str::to_owned);
         assert_eq!(command_line(&command), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn an_objective_that_was_missed_stands_beside_trials_that_held() {
+        use killpoint_model::objective::Measurement;
+        use killpoint_model::report::Tally;
+        let held = Tally { trial: 1, tries: 2, ..Tally::default() };
+        let missed = Measurement::of("crash-budget", "2 crashes").against("none", false);
+        let met = Measurement::of("data-loss", "none").against("none", true);
+        let mut campaign = CampaignReport { tallies: vec![held], ..CampaignReport::default() };
+        assert_eq!(campaign_counts(&campaign), "all 2 trials held");
+        campaign.objectives = vec![met, missed.clone()];
+        assert_eq!(campaign_counts(&campaign), "all 2 trials held; objective missed: crash-budget");
+        campaign.objectives.push(Measurement { objective: "restarts".to_owned(), ..missed });
+        assert_eq!(
+            campaign_counts(&campaign),
+            "all 2 trials held; objectives missed: crash-budget, restarts"
+        );
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl Dispatcher {
         self.ask(index, life);
         let started = Instant::now();
         // The writers' ends of the pipes go with the command.
-        let held = self.starters[index].start(command, self.confinement(index))?;
+        let held =
+            self.starters[index].start(command, self.confinement(index)).map_err(|error| {
+                let program = words.first().map_or("", String::as_str);
+                io::Error::new(error.kind(), format!("{program}: {error}"))
+            })?;
         self.announce(&held);
         for (stream, pipe) in pipes {
             self.read_output(index, life, stream, pipe);

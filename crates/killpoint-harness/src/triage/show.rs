@@ -1,11 +1,12 @@
 //! Triage for people.
 
 use super::{By, Seen, Triage};
+use crate::report::console::{WIDTH, hanging};
 
 /// Groups that are shown; the rest is counted.
 const GROUPS_SHOWN_MAX: usize = 50;
-/// Longest line that is shown, in characters.
-const LINE_CHARACTERS_MAX: usize = 160;
+/// Most characters of a text that are shown.
+const TEXT_CHARACTERS_MAX: usize = 320;
 
 /// As text.
 pub fn human(triage: &Triage) -> String {
@@ -21,7 +22,8 @@ pub fn human(triage: &Triage) -> String {
         count(runs, "run")
     );
     for group in triage.groups.iter().take(GROUPS_SHOWN_MAX) {
-        text.push_str(&format!("\n  {:>4} x  {}\n", group.count, group.what));
+        text.push('\n');
+        text.push_str(&hanging(&format!("  {:>4} x  ", group.count), &group.what, WIDTH));
         let by = match group.by {
             By::Stack => "stack",
             By::LogTemplate => "line",
@@ -52,9 +54,9 @@ pub fn human(triage: &Triage) -> String {
 
 fn row(name: &str, value: &str) -> String {
     let line: String = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    let shown: String = line.chars().take(LINE_CHARACTERS_MAX).collect();
+    let shown: String = line.chars().take(TEXT_CHARACTERS_MAX).collect();
     let cut = if shown.len() < line.len() { "..." } else { "" };
-    format!("          {name:<8} {shown}{cut}\n")
+    hanging(&format!("          {name:<8} "), &format!("{shown}{cut}"), WIDTH)
 }
 
 fn seen(seen: &Seen) -> String {

@@ -184,11 +184,22 @@ fn a_run_without_invariants_and_a_checker_that_sees_nothing_say_so() {
     let world = World::new();
     let text = stdout(&output(&world, &scenario(SLEEPER, "")));
     assert!(text.contains("no invariant is asked for"), "{text}");
-    let mut command = world.explore();
-    command.args(["--check", "echo '{\"k\":\"v\"}'", "--", "sh", "-c"]);
-    command.arg("echo 1 > \"$KILLPOINT_STATE/new\"");
-    let text = stdout(&command.output().expect("it starts"));
-    assert!(text.contains("reads the same before and after"), "{text}");
+    for (check, code, words) in [
+        ("echo '{\"k\":\"v\"}'", 0, "reads the same before and after"),
+        ("echo {}", 3, "no-oracle"),
+        ("true", 0, "printed no store"),
+        ("cat $KILLPOINT_STATE/new 2>/dev/null || echo {}", 0, "only its exit status is judged"),
+    ] {
+        let world = World::new();
+        let mut command = world.explore();
+        command.args(["--check", check, "--", "sh", "-c"]);
+        command.arg("echo '{\"k\":1}' > $KILLPOINT_STATE/other; cd $KILLPOINT_STATE; mv other new");
+        let output = command.output().expect("it starts");
+        // Wherever a line was broken.
+        let text = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(words), "{check}: {text}");
+        assert_eq!(output.status.code(), Some(code), "{check}: {text}");
+    }
 }
 
 #[test]

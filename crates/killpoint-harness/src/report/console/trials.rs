@@ -1,6 +1,6 @@
 //! The trials of a scenario on a terminal.
 
-use super::{Colour, Console, INDENT, WIDTH, words, wrapped};
+use super::{Colour, Console, INDENT, WIDTH, hanging, words, wrapped};
 use killpoint_model::objective::Measurement;
 use killpoint_model::report::{CampaignReport, Confirmation, Tally, TrialReport};
 use killpoint_model::{Outcome, Verdict};
@@ -13,7 +13,7 @@ const TRIALS_SHOWN_MAX: usize = 10;
 impl Console<'_> {
     pub(super) fn campaign(&mut self, campaign: &CampaignReport) {
         if !campaign.title.is_empty() {
-            self.line(&format!("  {}", words::visible(&campaign.title)));
+            self.text.push_str(&hanging("  ", &words::visible(&campaign.title), WIDTH));
         }
         let total = campaign.total();
         self.line(&format!(
@@ -113,8 +113,10 @@ impl Console<'_> {
             Outcome::Violated => Colour::Red,
             _ => Colour::Yellow,
         };
-        let word = self.paint(colour, &result.to_string());
-        self.line(&format!("  {word}: {}", words::trial_counts(campaign)));
+        let result = result.to_string();
+        let counts = hanging(&format!("  {result}: "), &words::campaign_counts(campaign), WIDTH);
+        let word = self.paint(colour, &result);
+        self.text.push_str(&counts.replacen(&result, &word, 1));
         if let Some(page) = self.style.page {
             self.line(&format!("{}{}", " ".repeat(INDENT), words::visible(page)));
         }

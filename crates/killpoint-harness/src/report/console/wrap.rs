@@ -44,6 +44,18 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A text behind a head, at most so wide: its other lines stand below its first.
+pub fn hanging(head: &str, text: &str, width: usize) -> String {
+    let indent = columns(head);
+    let lines = wrapped(text, width.saturating_sub(indent).max(1));
+    let mut lines = lines.iter();
+    let mut hanging = format!("{head}{}\n", lines.next().map_or("", |line| line));
+    for line in lines {
+        hanging.push_str(&format!("{:indent$}{line}\n", ""));
+    }
+    hanging
+}
+
 /// The words of a line; an address is one word, whatever blanks its path has.
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
@@ -105,5 +117,12 @@ mod tests {
     #[test]
     fn wide_characters_count_twice() {
         check("日本語 日本語", 7, &["日本語", "日本語"]);
+    }
+
+    #[test]
+    fn further_lines_hang_below_the_first() {
+        let text = hanging("  last     ", "one two three four", 22);
+        assert_eq!(text, "  last     one two\n           three four\n");
+        assert_eq!(hanging("  last     ", "", 22), "  last     \n");
     }
 }

@@ -172,7 +172,7 @@ fn unknown(report: &Report) -> Markup {
             @if report.unknown.is_empty() {
                 p.none {
                     (if is_judged(report) {
-                        "Nothing that was judged."
+                        "Everything that was judged held or was violated."
                     } else { "Nothing was judged." })
                 }
             } @else {

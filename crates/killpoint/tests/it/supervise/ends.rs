@@ -76,6 +76,11 @@ fn what_cannot_be_executed_is_a_failed_start() {
     let mut supervisor = Supervisor::start(&["--restart", "never"], &["./no-such-program"]);
     let (status, records) = supervisor.end();
     assert_eq!(ends(&records), [End::StartFailed], "{records:#?}");
+    assert!(
+        records.iter().any(|record| matches!(&record.event, Lifecycle::StartFailed { error }
+            if error.starts_with("./no-such-program: "))),
+        "{records:#?}"
+    );
     assert_eq!(status.code(), Some(1));
 }
 
