@@ -20,7 +20,9 @@ const INTERRUPTED_NAMED_MAX: usize = 3;
 
 /// Says, before a new run, which older ones were interrupted.
 pub fn mention_interrupted(out: &Path) {
-    let interrupted = interrupted_runs(out);
+    let mut interrupted = interrupted_runs(out);
+    // Of one that was attached and is undone, nothing is left to be done.
+    interrupted.retain(|(folder, undone)| !undone || !is_attached(folder));
     for (folder, undone) in interrupted.iter().take(INTERRUPTED_NAMED_MAX) {
         let (id, run) = (folder.id(), shown_path(folder.path()));
         let recover = if *undone { "" } else { "; `killpoint recover` clears up after it" };

@@ -287,6 +287,11 @@ fn an_attached_process_goes_on_whenever_the_tool_is_killed() {
         let recovered = recovered.expect("it starts");
         assert_eq!(recovered.status.code(), Some(0), "moment {moment}: {recovered:?}");
         assert!(!stdout(&recovered).contains("killpoint resume"), "moment {moment}: {recovered:?}");
+        // Nothing is left to be done, so nobody is told to do it.
+        let next = roulette(&world, &["--pid", &pid, "--do", "suspend:1ms", "--unleash"]).output();
+        let next = next.expect("it starts");
+        assert_eq!(next.status.code(), Some(0), "moment {moment}: {next:?}");
+        assert!(!stderr(&next).contains("was interrupted"), "moment {moment}: {next:?}");
     }
 }
 
