@@ -47,12 +47,28 @@ struct Begun {
     mark: String,
 }
 
+/// A call is held for as long as a command runs.
+const HOLDING: &str = "version: 1
+target:
+  command: [sh, -c, 'sleep 0.2; echo x > $KILLPOINT_STATE/note; exec sleep MARK']
+  state: [data]
+faults:
+  - name: hold
+    when: { point: 'write(note)#1' }
+    do: { activities: { method: [ { name: long, run: [sleep, 'MARK.5'], timeout: 50s } ] } }
+invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
+";
+
 fn begin(number: u32) -> Begun {
+    begin_with(SCENARIO, number)
+}
+
+fn begin_with(scenario: &str, number: u32) -> Begun {
     let world = World::new();
     let mark = format!("1{:07}{number:03}", std::process::id());
     fs::create_dir(world.join("data")).expect("made");
     fs::write(world.join("data/kept"), "").expect("written");
-    fs::write(world.join("kills.yaml"), SCENARIO.replace("MARK", &mark)).expect("written");
+    fs::write(world.join("kills.yaml"), scenario.replace("MARK", &mark)).expect("written");
     let child = world
         .killpoint()
         .args(["run", "kills.yaml", "--out"])
@@ -103,6 +119,19 @@ impl Begun {
         let below = guardians.iter().flat_map(|pid| children(*pid)).filter(is_one);
         let below: Vec<u32> = below.collect();
         guardians.into_iter().chain(below).collect()
+    }
+
+    /// Who stands above the supervisor of the trial that goes on.
+    fn interceptor(&self) -> u32 {
+        let is_one = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|it| it.contains("\0intercept\0"))
+        };
+        let own = std::iter::once(self.child.id());
+        let both = |pid| children(pid).into_iter();
+        let near: Vec<u32> = own.flat_map(both).collect();
+        let below: Vec<u32> = near.iter().flat_map(|pid| both(*pid)).collect();
+        near.into_iter().chain(below).find(is_one).expect("an interceptor")
     }
 
     /// Everybody of the target and the workload.
@@ -233,6 +262,41 @@ fn a_run_whose_supervisor_is_killed_says_so_and_is_resumed() {
 #[test]
 fn a_run_that_is_killed_with_its_supervisor_is_recovered_and_resumed() {
     killed(3, Whom::Both);
+}
+
+#[test]
+fn nothing_is_left_of_a_run_that_is_killed_while_a_call_is_held() {
+    for (index, whom) in [Whom::Run, Whom::Supervisor, Whom::Both].into_iter().enumerate() {
+        let number = 910 + u32::try_from(index).expect("small");
+        let at = format!("variant {index}");
+        let mut begun = begin_with(HOLDING, number);
+        let folder = begun.folder();
+        let long = format!("{}.5", begun.mark);
+        until(&format!("{at}: no call is held"), || {
+            begun.processes().iter().any(|it| it.contains(&long)).then_some(())
+        });
+        let target = begun.processes().into_iter().find(|it| it.contains("echo x"));
+        assert!(target.is_some(), "{at}: it stands before its write: {:?}", begun.processes());
+        let run = (whom != Whom::Supervisor).then_some(begun.child.id());
+        let above = (whom != Whom::Run).then(|| begun.interceptor());
+        kill(&run.into_iter().chain(above).collect::<Vec<u32>>());
+        let status = until(&format!("{at}: the run goes on for ever"), || {
+            begun.child.try_wait().expect("our own child")
+        });
+        if whom == Whom::Supervisor {
+            assert_eq!(status.code(), Some(70), "{at}: it says that its supervisor is gone");
+        }
+        if whom == Whom::Both {
+            let mut recover = begun.world.killpoint();
+            recover.args(["recover", "--out"]).arg(begun.world.out());
+            let recovered = until(&format!("{at}: nobody is left at work"), || {
+                Some(recover.output().expect("it starts")).filter(|it| it.status.code() != Some(2))
+            });
+            assert!(recovered.status.success(), "{at}: {recovered:?}");
+        }
+        begun.expect_nothing_left(&folder, &at);
+        assert!(!begun.world.join("data/note").exists(), "{at}: the state is its own copy");
+    }
 }
 
 #[test]
