@@ -33,6 +33,7 @@ mod position;
 mod prepare;
 mod probing;
 mod problem;
+mod recovery;
 mod release;
 mod snapshots;
 mod stage;
@@ -42,6 +43,7 @@ mod supervisor;
 mod telling;
 mod trial;
 mod waiting;
+mod workload;
 mod world;
 
 pub use again::{Again, replay, resume};

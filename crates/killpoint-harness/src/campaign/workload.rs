@@ -1,0 +1,73 @@
+//! What drives the target: started when it is ready, waited for, and its end told.
+
+use super::CampaignError;
+use super::tell;
+use super::trial::Trial;
+use killpoint_model::trial::TrialEvent;
+use killpoint_model::verdict::{Judgement, Reason};
+use std::path::PathBuf;
+use std::time::Instant;
+
+impl Trial<'_, '_> {
+    pub(super) fn start_workload(&mut self) -> Result<(), CampaignError> {
+        self.state.counts.clear();
+        self.state.count_anew();
+        if let Some(workload) = &self.stage.plan.scenario.workload {
+            let running = self.world.start(&workload.command, "workload");
+            let path = PathBuf::from(&workload.command[0]);
+            let fail = |source| CampaignError::Io { action: "start the workload", path, source };
+            self.workload = Some(running.map_err(fail)?);
+        }
+        self.workload_began = Instant::now();
+        self.has_workload_begun = true;
+        if self.workload.is_some() {
+            let at_us = self.state.clock.micros(self.workload_began);
+            let event = TrialEvent::WorkloadStarted { trial: self.number, at_us };
+            tell(self.stage.journalist, event)?;
+        }
+        Ok(())
+    }
+
+    /// Until the workload has ended; without one until the target has, or a while is over.
+    pub(super) fn finish_workload(&mut self) -> Result<(), CampaignError> {
+        let scenario = &self.stage.plan.scenario;
+        let limit = match &scenario.workload {
+            Some(workload) => workload.timeout.duration(),
+            None => scenario.timeouts.trigger.duration(),
+        };
+        let left = limit.saturating_sub(self.workload_began.elapsed());
+        let waited = match &self.workload {
+            Some(_) => self.wait(left, |trial| trial.workload_has_ended())?,
+            None => self.pass(Instant::now() + limit)?,
+        };
+        let timed_out = self.workload.is_some() && !self.workload_has_ended();
+        let _ = waited;
+        let ended = self.workload.take().and_then(|mut running| running.finish().ok());
+        let status = ended.and_then(|status| status.code());
+        let at_us = self.state.clock.micros(Instant::now());
+        let event = TrialEvent::WorkloadEnded {
+            trial: self.number,
+            at_us: self.stage.plan.scenario.workload.is_some().then_some(at_us),
+            status: if timed_out { None } else { status },
+            timed_out,
+            acknowledged: self.acknowledged(),
+        };
+        tell(self.stage.journalist, event)?;
+        // In the control nothing was done that could make it fail.
+        let how = match ended {
+            Some(_) if timed_out => format!("did not end within {} s", limit.as_secs_f64()),
+            Some(status) if !status.success() => format!("ended with {status}"),
+            _ => return Ok(()),
+        };
+        if self.number == 0 {
+            let words = self.world.folder.join("workload.stderr");
+            let why = format!("The workload {how}; its words are in {}.", words.display());
+            self.worsen(Judgement::unknown(Reason::JudgeFailed, why));
+        }
+        Ok(())
+    }
+
+    fn workload_has_ended(&self) -> bool {
+        self.workload.as_ref().is_none_or(|running| running.has_ended().unwrap_or(true))
+    }
+}
