@@ -183,14 +183,7 @@ fn introduce(
         seed: plan.seed.clone(),
         jobs: 1,
     };
-    journalist.tell(Event::RunStarted {
-        run: folder.id().to_owned(),
-        killpoint: env!("CARGO_PKG_VERSION").to_owned(),
-        started: jiff::Timestamp::now().to_string(),
-        commit: job.commit,
-        job_url: job.url,
-        setting: Box::new(setting),
-    })?;
+    journalist.begin_run(folder.id(), job, setting)?;
     journalist.tell(Event::NotCovered(NotCovered {
         file: "*".to_owned(),
         reason:

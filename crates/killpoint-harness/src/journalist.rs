@@ -4,10 +4,11 @@
 
 mod earlier;
 
+use crate::job::Job;
 use crate::store::{EventLog, RunFolder, StoreError};
 use earlier::Earlier;
 use killpoint_model::event::Event;
-use killpoint_model::report::Report;
+use killpoint_model::report::{Report, Setting};
 use std::time::{Duration, Instant};
 
 /// What a run does now, for whoever watches.
@@ -74,6 +75,26 @@ impl Journalist {
         self.log.append(&event)?;
         self.report.apply(&event);
         Ok(())
+    }
+
+    /// Writes down that a run begins: of this version, now.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub(crate) fn begin_run(
+        &mut self,
+        run: &str,
+        job: Job,
+        setting: Setting,
+    ) -> Result<(), StoreError> {
+        self.tell(Event::RunStarted {
+            run: run.to_owned(),
+            killpoint: env!("CARGO_PKG_VERSION").to_owned(),
+            started: jiff::Timestamp::now().to_string(),
+            commit: job.commit,
+            job_url: job.url,
+            setting: Box::new(setting),
+        })
     }
 
     /// Writes down that a stage is over, and how long it took.

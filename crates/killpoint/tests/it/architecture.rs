@@ -31,7 +31,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("triage", &["report", "store"]),
     ("scenario", &[]),
     ("store", &[]),
-    ("journalist", &["store"]),
+    ("journalist", &["job", "store"]),
     ("baseline", &[]),
     ("diagnose", &[]),
     ("difference", &[]),

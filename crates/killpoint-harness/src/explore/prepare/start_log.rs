@@ -43,14 +43,7 @@ pub(super) fn start_log(
         seed: options.seed.to_string(),
         jobs: u32::try_from(options.jobs_in(local.containment)).unwrap_or(u32::MAX),
     };
-    journalist.tell(Event::RunStarted {
-        run: local.folder.id().to_owned(),
-        killpoint: env!("CARGO_PKG_VERSION").to_owned(),
-        started: jiff::Timestamp::now().to_string(),
-        commit: job.commit,
-        job_url: job.url,
-        setting: Box::new(setting),
-    })?;
+    journalist.begin_run(local.folder.id(), job, setting)?;
     if local.containment == Containment::Redirect {
         journalist.tell(Event::NotCovered(NotCovered {
             file: "*".to_owned(),
