@@ -14,8 +14,29 @@ pub struct Difference {
     pub root: usize,
     /// Path below the root, escaped; `.` for the root itself.
     pub path: String,
-    /// What differs, in words.
+    /// What of it differs.
+    pub aspect: Aspect,
+    /// How, in words.
     pub what: String,
+}
+
+/// What can differ between two files of one name. A file may differ in several of these.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum Aspect {
+    /// Whether it is there.
+    Presence,
+    /// Its kind, and where a link leads.
+    Kind,
+    /// Its bytes.
+    Content,
+    /// Its permission bits.
+    Mode,
+    /// Its user and group.
+    Owner,
+    /// Its extended attributes.
+    Attributes,
 }
 
 /// Differences between an image and what really is in the directories, sorted by path.
@@ -44,49 +65,61 @@ fn paths(image: &Image) -> Paths {
 pub fn between(expected: &Image, found: &Image) -> Vec<Difference> {
     let (expected, found) = (paths(expected), paths(found));
     let mut differences = Vec::new();
-    let mut note = |key: &(usize, Vec<u8>), what: String| {
+    let mut note = |key: &(usize, Vec<u8>), aspect: Aspect, what: String| {
         let path = if key.1.is_empty() { ".".to_owned() } else { escape(&key.1) };
-        differences.push(Difference { root: key.0, path, what });
+        differences.push(Difference { root: key.0, path, aspect, what });
     };
     for (key, (_, inode)) in &expected {
         match found.get(key) {
-            None => note(key, "is missing".to_owned()),
+            None => note(key, Aspect::Presence, "is missing".to_owned()),
             Some((_, other)) => {
-                if let Some(what) = difference(inode, other) {
-                    note(key, what);
+                for (aspect, what) in differing(inode, other) {
+                    note(key, aspect, what);
                 }
             }
         }
     }
     for key in found.keys().filter(|key| !expected.contains_key(*key)) {
-        note(key, "should not be there".to_owned());
+        note(key, Aspect::Presence, "should not be there".to_owned());
     }
     differences
 }
 
-fn difference(expected: &Inode, found: &Inode) -> Option<String> {
+/// All that differs between two files. Of files of different kinds nothing else is compared.
+fn differing(expected: &Inode, found: &Inode) -> Vec<(Aspect, String)> {
+    let is_link = matches!(expected.kind, FileKind::Symlink(_));
     if expected.kind != found.kind {
-        return Some(format!("is a {}, not a {}", word(&found.kind), word(&expected.kind)));
+        let what = match is_link && matches!(found.kind, FileKind::Symlink(_)) {
+            true => "leads elsewhere".to_owned(),
+            false => format!("is a {}, not a {}", word(&found.kind), word(&expected.kind)),
+        };
+        return vec![(Aspect::Kind, what)];
     }
-    if expected.attributes != found.attributes && !matches!(expected.kind, FileKind::Symlink(_)) {
-        let (e, f) = (expected.attributes, found.attributes);
-        return Some(format!(
-            "has mode {:o} and owner {}:{}, not {:o} and {}:{}",
-            f.mode, f.uid, f.gid, e.mode, e.uid, e.gid
-        ));
+    let mut differing = Vec::new();
+    if matches!(expected.kind, FileKind::Regular) && !expected.content.equals(&found.content) {
+        differing.push((Aspect::Content, other_content(expected, found)));
+    }
+    let (e, f) = (expected.attributes, found.attributes);
+    if e.mode != f.mode && !is_link {
+        differing.push((Aspect::Mode, format!("has mode {:o}, not {:o}", f.mode, e.mode)));
+    }
+    if (e.uid, e.gid) != (f.uid, f.gid) && !is_link {
+        let what = format!("has owner {}:{}, not {}:{}", f.uid, f.gid, e.uid, e.gid);
+        differing.push((Aspect::Owner, what));
     }
     if expected.xattrs != found.xattrs {
-        return Some("has other extended attributes".to_owned());
+        differing.push((Aspect::Attributes, "has other extended attributes".to_owned()));
     }
-    if !matches!(expected.kind, FileKind::Regular) || expected.content.equals(&found.content) {
-        return None;
-    }
+    differing
+}
+
+fn other_content(expected: &Inode, found: &Inode) -> String {
     let (e, f) = (expected.content.size(), found.content.size());
     if e != f {
-        return Some(format!("has {f} bytes, not {e}"));
+        return format!("has {f} bytes, not {e}");
     }
     let first = expected.content.changed_blocks(&found.content).first().copied().unwrap_or(0);
-    Some(format!("has other bytes, first in the block at {}", first * crate::image::BLOCK))
+    format!("has other bytes, first in the block at {}", first * crate::image::BLOCK)
 }
 
 fn word(kind: &FileKind) -> &'static str {
@@ -97,5 +130,56 @@ fn word(kind: &FileKind) -> &'static str {
         FileKind::Fifo => "FIFO",
         FileKind::Socket => "socket",
         FileKind::Device { .. } => "device",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn scanned(directory: &std::path::Path) -> Image {
+        Image::scan(&[directory.to_owned()]).expect("readable")
+    }
+
+    #[test]
+    fn a_file_differs_in_each_of_its_aspects() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("a");
+        fs::write(&file, "old").expect("written");
+        symlink("a", directory.path().join("link")).expect("made");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("ours");
+        let before = scanned(directory.path());
+        let mut other_owner = before.clone();
+        let (id, _) = paths(&before)[&(0, b"a".to_vec())].clone();
+        let attributes = killpoint_model::operation::Attributes { mode: 0o644, uid: 7, gid: 8 };
+        other_owner.set_attributes(id, attributes, BTreeMap::new());
+
+        fs::write(&file, "new").expect("written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("ours");
+        fs::remove_file(directory.path().join("link")).expect("removed");
+        symlink("b", directory.path().join("link")).expect("made");
+        let now = scanned(directory.path());
+        let found = |expected: &Image| -> Vec<(String, Aspect, String)> {
+            let differences = between(expected, &now);
+            differences.into_iter().map(|it| (it.path, it.aspect, it.what)).collect()
+        };
+        let of_file: Vec<Aspect> = found(&other_owner)
+            .into_iter()
+            .filter(|(path, ..)| path == "a")
+            .map(|(_, aspect, _)| aspect)
+            .collect();
+        assert_eq!(of_file, [Aspect::Content, Aspect::Mode, Aspect::Owner]);
+        let text = |path: &str, aspect, what: &str| (path.to_owned(), aspect, what.to_owned());
+        assert_eq!(
+            found(&before),
+            [
+                text("a", Aspect::Content, "has other bytes, first in the block at 0"),
+                text("a", Aspect::Mode, "has mode 600, not 644"),
+                text("link", Aspect::Kind, "leads elsewhere"),
+            ]
+        );
+        assert!(between(&now, &now).is_empty());
     }
 }

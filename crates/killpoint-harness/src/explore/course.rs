@@ -17,6 +17,7 @@ use crate::environment::local::{Judges, Local, Subject};
 use crate::journalist::{Journalist, Watch};
 use crate::recover::clear_up;
 use crate::store::RunFolder;
+use killpoint_engine::arena::Containment;
 use killpoint_engine::record::Scope;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Report};
@@ -54,7 +55,7 @@ pub(super) fn go_on(
             return Err(error);
         }
     };
-    check_untouched(options, &folder, &roots, &mut journalist)?;
+    check_untouched(options, &local, &roots, &mut journalist)?;
     let (result, explanation) = conclude(outcome, journalist.report());
     journalist.tell(Event::RunEnded { result, explanation })?;
     let report = journalist.into_report();
@@ -103,8 +104,13 @@ fn run(
     // What the walk over the recording needed lies between what is kept.
     killpoint_engine::memory::give_back();
     if plan.points == 0 {
-        let text = "the command changed nothing in its state: there is no point to strike at";
-        return Ok(Reached::Nothing(text.to_owned()));
+        let whose = match local.containment {
+            Containment::Redirect => "the copy of its state",
+            Containment::Namespaces { .. } => "its state",
+        };
+        return Ok(Reached::Nothing(format!(
+            "the command changed nothing in {whose}: there is no point to strike at"
+        )));
     }
     if plan.states.is_empty() {
         return Ok(Reached::Nothing(format!(
@@ -215,6 +221,9 @@ fn with_models_that_apply(
 fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
     match reached {
         Reached::Baseline(why) => (Outcome::BaselineFailed, why),
+        Reached::Nothing(why) if report.not_covered.iter().any(|gap| gap.needed) => {
+            (Outcome::Unknown, format!("{why}; what is not covered may have changed it"))
+        }
         Reached::Nothing(why) => (Outcome::Vacuous, why),
         Reached::End if !report.findings.is_empty() => (Outcome::Violated, String::new()),
         Reached::End if !report.unknown.is_empty() => (Outcome::Unknown, String::new()),

@@ -12,12 +12,14 @@ use crate::journalist::{Journalist, Progress, Watch};
 use crate::recover::{announce_with_scratch, clear_up};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment, process_ids};
+use killpoint_engine::compare::Aspect;
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::{Mechanism, Root, Scope};
 use killpoint_engine::spawn::{Launch, find_program};
 use killpoint_model::event::Event;
 use killpoint_model::report::NotCovered;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -393,32 +395,39 @@ fn last_processor() -> Option<usize> {
 /// If the log cannot be written.
 pub fn check_untouched(
     options: &Options,
-    folder: &RunFolder,
+    local: &Local,
     roots: &[PathBuf],
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
+    const FILES_NAMED_MAX: usize = 20;
+    // A copy made by an ordinary user cannot keep another owner.
+    let keeps_owners = rustix::process::geteuid().is_root();
+    let by_whom = match local.containment {
+        Containment::Redirect => {
+            "changed during the run, perhaps by the command itself: it was to use the copy of its \
+             state (KILLPOINT_STATE, {state}), and without namespaces nothing keeps it from the real \
+             one"
+        }
+        Containment::Namespaces { .. } => {
+            "changed during the run by a process outside the target's tree, whose writes are not seen"
+        }
+    };
     for (index, root) in roots.iter().enumerate() {
-        let copy = folder.join(&snapshot_name(INITIAL, index));
+        let copy = local.folder.join(&snapshot_name(INITIAL, index));
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };
-        let root_user = rustix::process::geteuid().is_root();
-        for difference in killpoint_engine::compare::between(&before, &now).into_iter().take(20) {
-            // A copy made by an ordinary user cannot keep another owner.
-            let owner_only = !root_user && difference.what.contains(" and owner ");
-            if difference.path == "." || owner_only {
-                continue;
+        let mut changed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for difference in killpoint_engine::compare::between(&before, &now) {
+            let is_known = difference.aspect != Aspect::Owner || keeps_owners;
+            if difference.path != "." && is_known {
+                changed.entry(difference.path).or_default().push(difference.what);
             }
-            journalist.tell(Event::NotCovered(NotCovered {
-                file: difference.path,
-                reason: format!(
-                    "{} in {}: changed during the run by a process outside the target's tree, whose \
-                     writes are not seen",
-                    difference.what,
-                    root.display()
-                ),
-                needed: true,
-            }))?;
+        }
+        for (file, how) in changed.into_iter().take(FILES_NAMED_MAX) {
+            let (how, root) = (how.join(", "), root.display());
+            let reason = format!("{how} in {root}: {by_whom}");
+            journalist.tell(Event::NotCovered(NotCovered { file, reason, needed: true }))?;
         }
     }
     Ok(())

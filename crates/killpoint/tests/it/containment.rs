@@ -213,6 +213,58 @@ fn can_be_reported_on(site: &Site, at: &str) {
     assert!(run.join("report.html").exists(), "{at}");
 }
 
+/// What a run says of the real state's file, which was changed while it went on.
+fn said_of_the_changed_file(report: &[u8]) -> String {
+    let report: killpoint_model::report::Report = serde_json::from_slice(report).expect("a report");
+    assert_eq!(report.result, killpoint_model::Outcome::Unknown, "{report:#?}");
+    let gap = report.not_covered.iter().find(|gap| gap.file == "precious.txt");
+    let gap = gap.unwrap_or_else(|| panic!("{report:#?}"));
+    assert!(gap.needed, "{gap:?}");
+    gap.reason.clone()
+}
+
+#[test]
+fn a_change_of_the_real_state_is_noticed_though_its_owner_cannot_be_kept() {
+    let users = if is_root() { &[None, Some(NOBODY)][..] } else { &[None] };
+    for user in users {
+        let site = Site::new(*user);
+        let precious = site.world.state().join("precious.txt");
+        if user.is_some() {
+            chown(&precious, *user, Some(0)).expect("root may");
+        }
+        let mut command = site.tool();
+        command.args(["explore", "--state", "state", "--out", "out", "--format", "json"]);
+        command.args(["--check", "sleep 0.5; cat state/precious.txt", "--"]);
+        command.args(["sh", "-c", "echo a >state/new"]).stdout(Stdio::piped());
+        let tool = command.spawn().expect("the tool starts");
+        wait_until("the state was read", || site.events() >= 1);
+        fs::write(&precious, "do NOT touch").expect("written");
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o604)).expect("ours");
+        let output = tool.wait_with_output().expect("our own child");
+        let reason = said_of_the_changed_file(&output.stdout);
+        assert!(reason.contains("has other bytes"), "{user:?}: {reason}");
+        assert!(reason.contains("has mode 604, not 644"), "{user:?}: {reason}");
+        assert!(!reason.contains("owner"), "{user:?}: {reason}");
+        assert!(reason.contains("outside the target's tree"), "{user:?}: {reason}");
+    }
+}
+
+#[test]
+fn without_namespaces_a_command_that_changes_its_real_state_is_told_so() {
+    for script in
+        ["echo b >state/precious.txt", "echo b | tee state/precious.txt $KILLPOINT_STATE/a"]
+    {
+        let site = Site::new(None);
+        let mut command = site.tool();
+        command.args(["explore", "--state", "state", "--out", "out", "--format", "json"]);
+        command.args(["--no-namespaces", "--check", "echo {}", "--", "sh", "-c", script]);
+        let output = command.stdout(Stdio::piped()).output().expect("the tool starts");
+        let reason = said_of_the_changed_file(&output.stdout);
+        assert!(reason.contains("perhaps by the command itself"), "{script}: {reason}");
+        assert!(reason.contains("KILLPOINT_STATE"), "{script}: {reason}");
+    }
+}
+
 /// What a container that is started with default settings lets a program do: an imitation.
 fn in_default_container(program: &str) -> Option<Command> {
     if !is_root() {
