@@ -73,6 +73,8 @@ pub enum Cause {
     AcknowledgedBeforeFsync,
     /// Written and not synced before the program went on.
     WrittenWithoutFsync,
+    /// A file was put under its name before its contents were written.
+    RenamedBeforeWritten,
     /// A file was put under its name before its contents were synced.
     RenamedBeforeFsync,
     /// A name was made, moved or removed, and its directory not synced.
@@ -111,6 +113,7 @@ impl Cause {
             Cause::LockFileLeft => "lock-file-left",
             Cause::AcknowledgedBeforeFsync => "acknowledged-before-fsync",
             Cause::WrittenWithoutFsync => "written-without-fsync",
+            Cause::RenamedBeforeWritten => "renamed-before-written",
             Cause::RenamedBeforeFsync => "renamed-before-fsync",
             Cause::DirectoryNotSynced => "directory-not-synced",
             Cause::JournalEndNotDurable => "journal-end-not-durable",
@@ -150,7 +153,7 @@ pub struct Diagnosis {
 pub fn diagnose(history: &History, failure: &Failure<'_>) -> Diagnosis {
     let scene = Scene::new(history, failure);
     let known = match failure.model.is_power_loss() {
-        true => power_loss::diagnose(&scene),
+        true => power_loss::diagnose(&scene).or_else(|| kill::acknowledged_early(&scene)),
         false => kill::diagnose(&scene),
     };
     known.unwrap_or_else(|| between_operations(&scene))
@@ -170,10 +173,13 @@ fn between_operations(scene: &Scene<'_>) -> Diagnosis {
         Some(before) => format!("The crash comes after {} and before {at}.", history.text(before)),
         None => format!("The crash comes before {at}."),
     };
-    let file = scene.files().next().and_then(|file| scene.path(file)).map(str::to_owned);
+    let first = scene.files().next();
+    let file = first.and_then(|file| scene.path(file)).map(str::to_owned);
+    // What replaces another file by a rename is written as it should be.
+    let in_place = first.is_none_or(|file| !history.is_passing(file, point));
     let fix = match &file {
-        Some(file) => advice::one_step(history, file),
-        None => advice::ANY_ORDER.to_owned(),
+        Some(file) if in_place => advice::one_step(history, file),
+        _ => advice::ANY_ORDER.to_owned(),
     };
     scene.diagnosis(Cause::BetweenOperations, file, sentence, fix)
 }

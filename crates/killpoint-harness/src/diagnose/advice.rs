@@ -1,8 +1,9 @@
 //! What to do about a defect: one line that names the files.
 
 use super::history::History;
-use super::paths;
+use super::paths::{self, Role};
 use super::stores::Store;
+use killpoint_model::operation::OperationKind;
 
 /// Where not even a file is known.
 pub(super) const ANY_ORDER: &str = "order the operations so that the state is whole after each of \
@@ -44,6 +45,7 @@ pub(super) fn one_step(history: &History, path: &str) -> String {
 /// For bytes overwritten in place.
 pub(super) fn overwrite(history: &History, path: &str) -> String {
     match Store::of(history, path) {
+        Store::Plain if Role::of(path) == Role::Journal => record(path),
         Store::SqliteDatabase { journal: false } => SQLITE_NO_JOURNAL.to_owned(),
         Store::DumbDbm => DUMB_DBM.to_owned(),
         _ => format!(
@@ -90,6 +92,26 @@ pub(super) fn sync_before_rename(history: &History, written: &str, path: &str) -
             "fsync {written} before it becomes {path}, then fsync {}",
             history.directory_name(path)
         ),
+    }
+}
+
+/// For a file that is put under its name before it has its contents.
+pub(super) fn rename_last(history: &History, from: &str, path: &str) -> String {
+    let directory = history.directory_name(path);
+    format!("write and fsync {from} first, then rename it over {path}, then fsync {directory}")
+}
+
+/// For what is acknowledged before an operation makes it real.
+pub(super) fn acknowledge_after(history: &History, position: u64, path: &str) -> String {
+    let kind = history.entry(position).and_then(|entry| entry.kind);
+    match kind {
+        Some(OperationKind::Rename | OperationKind::Link | OperationKind::Unlink) => format!(
+            "acknowledge only after {} has returned; to survive a power cut, fsync {} before \
+             acknowledging as well",
+            history.text(position),
+            history.directory_name(path)
+        ),
+        _ => format!("acknowledge only after the write to {path} has returned: flush before that"),
     }
 }
 

@@ -66,6 +66,16 @@ pub(super) struct Absence {
     pub(super) successor: FileId,
 }
 
+/// A file that got another name before it had any contents.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlacedEmpty {
+    pub(super) placed: u64,
+    /// The first write of its contents.
+    pub(super) filled: u64,
+    /// The last one of the same save.
+    pub(super) end: u64,
+}
+
 #[derive(Debug)]
 struct PathTrack {
     text: String,

@@ -1,6 +1,6 @@
 //! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
 
-use super::history::{Departure, Stay};
+use super::history::{Absence, Departure, PlacedEmpty, Stay};
 use super::paths::{PathId, Role};
 use super::scene::Scene;
 use super::span::{Span, Way};
@@ -67,7 +67,8 @@ pub(super) fn file_halfway(scene: &Scene<'_>, file: FileId, point: u64) -> Optio
 fn ranked(scene: &Scene<'_>, file: FileId, point: u64) -> impl Iterator<Item = Ranked> {
     // What only serves the rest is seldom what is missed.
     let penalty = if scene.role(file) == Role::Data { 0 } else { 10 };
-    let found = [absent(scene, file, point), in_span(scene, file, point)];
+    let found =
+        [absent(scene, file, point), in_span(scene, file, point), unfinished(scene, file, point)];
     found.into_iter().flatten().map(move |(rank, start, found)| (rank + penalty, start, found))
 }
 
@@ -84,6 +85,17 @@ fn absent(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
         .chain(history.file(file)?.paths.first().map(|(_, id)| *id))
         .find(|id| history.absence(*id, point).is_some())?;
     let absence = history.absence(id, point)?;
+    Some((0, absence.removed, old_removed(scene, id, absence, point)))
+}
+
+/// The old file goes before the new one comes.
+pub(super) fn old_removed(
+    scene: &Scene<'_>,
+    id: PathId,
+    absence: Absence,
+    point: u64,
+) -> Diagnosis {
+    let history = scene.history;
     let path = history.path_text(id);
     let (removed, placed) = (history.text(absence.removed), history.text(absence.placed));
     let mut sentence =
@@ -101,8 +113,38 @@ fn absent(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
             advice::atomic_replacement(history, path)
         ),
     };
-    let found = scene.diagnosis(Cause::OldRemovedFirst, Some(path.to_owned()), sentence + ".", fix);
-    Some((0, absence.removed, found))
+    scene.diagnosis(Cause::OldRemovedFirst, Some(path.to_owned()), sentence + ".", fix)
+}
+
+fn unfinished(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
+    let early = scene.history.placed_empty(file, point).filter(|early| point <= early.end)?;
+    Some((3, early.placed, renamed_empty(scene, file, early)?))
+}
+
+/// A file gets its final name before its contents.
+pub(super) fn renamed_empty(
+    scene: &Scene<'_>,
+    file: FileId,
+    early: PlacedEmpty,
+) -> Option<Diagnosis> {
+    let history = scene.history;
+    let PlacedEmpty { placed, filled, end } = early;
+    let from = history.path_at(file, placed)?;
+    let path = history.path_at(file, placed.saturating_add(1))?;
+    if !matches!(Role::of(path), Role::Data | Role::Journal) {
+        return None;
+    }
+    let mut sentence = format!(
+        "{} puts the file under the name {path} before {} writes its contents",
+        history.text(placed),
+        history.text(filled)
+    );
+    if let Some(synced) = history.next_sync(file, end) {
+        sentence.push_str(&format!(" and {} syncs them", history.text(synced)));
+    }
+    let fix = advice::rename_last(history, from, path);
+    let path = Some(path.to_owned());
+    Some(scene.diagnosis(Cause::RenamedBeforeWritten, path, sentence + ".", fix))
 }
 
 fn in_span(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
@@ -326,26 +368,30 @@ fn last_change_before(scene: &Scene<'_>, point: u64) -> Option<u64> {
         .find(|position| scene.history.entry(*position).is_some_and(|entry| entry.changes))
 }
 
-/// The journal had grown before the file was written.
-fn acknowledged_early(scene: &Scene<'_>) -> Option<Diagnosis> {
+/// The journal had grown before the change was made under a lasting name.
+pub(super) fn acknowledged_early(scene: &Scene<'_>) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
-    if scene.failure.class != Class::Lost {
+    if !matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable) {
         return None;
     }
     let now = history.journal(point);
-    let (file, next) = scene
-        .files()
-        .filter(|file| scene.differs(*file))
-        .find_map(|file| Some((file, history.file(file)?.next_change(point)?.at)))?;
-    // What the journal held when the file was last changed was promised then.
-    let last = last_change_before(scene, point);
-    let before = last.map_or(0, |last| history.journal(last));
+    let latest = point.saturating_add(LOOKED_AT_MAX as u64);
+    let (next, path) =
+        (point..latest).find_map(|next| Some((next, lasting_change(scene, next)?)))?;
+    // What the journal held when something lasting was last changed was promised then.
+    let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
+    let last = (from..point).rev().find(|last| lasting_change(scene, *last).is_some());
+    let before = match last {
+        Some(last) => history.journal(last),
+        None if from > 1 => history.journal(from),
+        None => 0,
+    };
     let promised = history.acknowledged_between(before, now);
     if now <= before || promised == Some(0) {
         return None;
     }
-    let path = history.path_at(file, next.saturating_add(1))?;
     let held = match promised {
+        Some(1) => "1 further acknowledgement stood in the ack journal".to_owned(),
         Some(count) => format!("{count} further acknowledgements stood in the ack journal"),
         None => format!("the ack journal had grown from {before} to {now} bytes"),
     };
@@ -355,8 +401,25 @@ fn acknowledged_early(scene: &Scene<'_>) -> Option<Diagnosis> {
     };
     let sentence = format!("{held}{since}, and {} had not happened yet.", history.text(next));
     let sentence = capitalised(&sentence);
-    let fix = format!("acknowledge only after the write to {path} has returned: flush before that");
+    let fix = advice::acknowledge_after(history, next, path);
     Some(scene.diagnosis(Cause::AcknowledgedBeforeWritten, Some(path.to_owned()), sentence, fix))
+}
+
+/// The path under which an operation changes what the next start reads; none where it changes nothing,
+/// or only what a later rename puts in its place.
+fn lasting_change<'a>(scene: &Scene<'a>, position: u64) -> Option<&'a str> {
+    use OperationKind::{Mkdir, OpenCreate, OpenTemporary, Rmdir, Unlink};
+    let history = scene.history;
+    let entry = history.entry(position).filter(|entry| entry.changes)?;
+    let file = entry.file?;
+    let when = match entry.kind? {
+        OpenCreate | OpenTemporary | Mkdir | Rmdir => return None,
+        Unlink => position,
+        _ => position.saturating_add(1),
+    };
+    let path = history.path_at(file, when)?;
+    let lasting = matches!(Role::of(path), Role::Data | Role::Journal);
+    (lasting && !history.is_passing(file, when)).then_some(path)
 }
 
 fn capitalised(text: &str) -> String {

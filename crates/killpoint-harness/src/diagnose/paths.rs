@@ -55,7 +55,9 @@ impl Role {
             Role::Temporary
         } else if BACKUP.iter().any(|end| lower.ends_with(end)) {
             Role::Backup
-        } else if JOURNAL.iter().any(|end| lower.ends_with(end)) {
+        } else if JOURNAL.iter().any(|end| lower.ends_with(end))
+            || lower.split(['.', '-', '_']).any(|word| matches!(word, "undo" | "redo" | "wal"))
+        {
             Role::Journal
         } else {
             Role::Data

@@ -157,6 +157,9 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     // What only passes through is missed last.
     let (passing, lasting): (Vec<FileId>, Vec<FileId>) =
         files.into_iter().partition(|file| serves_only(scene, *file));
+    if let Some(found) = lasting.iter().find_map(|file| only_relied_on_early(scene, *file)) {
+        return Some(found);
+    }
     let files = lasting.into_iter().chain(passing);
     let found = files.into_iter().find_map(|file| unsynced(scene, file, point));
     found.or_else(|| kill::halfway(scene, point)).or_else(|| kill::overwritten(scene, point))
@@ -174,7 +177,9 @@ fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
     let halfway = in_place.then(|| kill::file_halfway(scene, file, point)).flatten();
     halfway
         .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))
+        .or_else(|| renamed_empty(scene, file, written, point))
         .or_else(|| renamed_early(scene, file, written, point))
+        .or_else(|| relied_on_early(scene, file, point))
         .or_else(|| sync_comes_later(scene, file, written, point))
         .or_else(|| other_file_synced(scene, file, written, point))
         .or_else(|| never_synced(scene, file, written, point))
@@ -215,6 +220,63 @@ fn data_before_journal(scene: &Scene<'_>, journal: FileId) -> Option<Diagnosis> 
     );
     let fix = advice::journal_first(history, journal_path, &database);
     Some(scene.diagnosis(Cause::DataBeforeJournal, Some(database), sentence, fix))
+}
+
+/// A file that had its final name before it was written, let alone synced.
+fn renamed_empty(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Option<Diagnosis> {
+    let early = scene.history.placed_empty(file, point).filter(|early| written <= early.end)?;
+    kill::renamed_empty(scene, file, early)
+}
+
+/// The same for a file with no defect of its own.
+fn only_relied_on_early(scene: &Scene<'_>, file: FileId) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let written = history.file(file)?.last_unsynced(point)?.at;
+    let misplaced = history.placed_between(file, written, point).is_some()
+        || history.placed_empty(file, point).is_some_and(|early| written <= early.end);
+    let sound = !misplaced && kill::file_halfway(scene, file, point).is_none();
+    if sound { relied_on_early(scene, file, point) } else { None }
+}
+
+/// A file lost what was written to it, and another one kept what was written to it later: what the
+/// first was written for, such as a journal that protects the other one, needs it on disk first.
+fn relied_on_early(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let journal = scene.role(file) == Role::Journal;
+    // Whether all other files keep what is not synced, too.
+    let kept = match (scene.failure.model, scene.failure.variant) {
+        (_, Variant::File(_)) | (CrashModel::OneLost, Variant::Write(_)) => true,
+        (_, Variant::WriteBytes(..)) if journal => true,
+        (CrashModel::Data | CrashModel::Size, _) => false,
+        _ => return None,
+    };
+    if serves_only(scene, file) {
+        return None;
+    }
+    let written = match scene.failure.variant {
+        Variant::Write(position) | Variant::WriteBytes(position, _) => *position,
+        _ => history.file(file)?.first_unsynced(history.last_sync(file, point), point)?,
+    };
+    if !promised_since(history, written, point).is_empty() {
+        return None;
+    }
+    let until = point.min(written.saturating_add(LOOKED_AT_MAX));
+    let (changed, other) = (written.saturating_add(1)..until).find_map(|position| {
+        let entry = history.entry(position).filter(|entry| entry.changes)?;
+        let other = entry.file.filter(|other| *other != file && !serves_only(scene, *other))?;
+        let synced = || history.last_sync(other, point).is_some_and(|synced| synced > position);
+        (kept || synced()).then_some((position, other))
+    })?;
+    let path = history.path_at(file, point)?;
+    let other = history.path_at(other, changed.saturating_add(1))?;
+    let sentence = format!(
+        "{} changes {other} before {path} is synced: {} is followed by no fsync of it until {}.",
+        history.text(changed),
+        history.text(written),
+        history.text(point)
+    );
+    let fix = advice::journal_first(history, path, other);
+    Some(scene.diagnosis(Cause::DataBeforeJournal, Some(other.to_owned()), sentence, fix))
 }
 
 fn renamed_early(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Option<Diagnosis> {
@@ -382,6 +444,16 @@ fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     name_lost(scene, journal.or(lasting).unwrap_or(position))
 }
 
+/// The old file was removed for good and the rename that should replace it undone, although the program
+/// syncs the directory before it promises anything.
+fn old_removed_first(scene: &Scene<'_>, file: FileId, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let (id, absence) = history.absence_before(file, position)?;
+    let promised = !promised_since(history, position, point).is_empty();
+    let kept = matches!(scene.failure.model, CrashModel::DirLost);
+    (kept && !promised).then(|| kill::old_removed(scene, id, absence, point))
+}
+
 /// A name operation that is not durable, or the end of a journal.
 fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
@@ -402,6 +474,9 @@ fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     }
     if !is_name_change(history, position) {
         return None;
+    }
+    if let Some(found) = old_removed_first(scene, file, position) {
+        return Some(found);
     }
     let directory = history.directory_of(path);
     let synced = directory.and_then(|directory| history.last_sync(directory, point));

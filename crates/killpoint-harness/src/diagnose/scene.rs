@@ -74,9 +74,10 @@ impl<'a> Scene<'a> {
             (Some(file), Cause::TemporaryFileLeft) => paths::temporary_pattern(file),
             // One missing sync of a directory concerns every name in it, and files that are made
             // and renamed into a directory are made by one piece of code.
-            (Some(file), Cause::DirectoryNotSynced | Cause::RenamedBeforeFsync) => {
-                paths::join(&paths::generalised(paths::parent(file)), "*")
-            }
+            (
+                Some(file),
+                Cause::DirectoryNotSynced | Cause::RenamedBeforeFsync | Cause::RenamedBeforeWritten,
+            ) => paths::join(&paths::generalised(paths::parent(file)), "*"),
             (Some(file), _) => paths::generalised(file),
             (None, _) => String::new(),
         };

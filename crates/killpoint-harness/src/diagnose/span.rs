@@ -203,6 +203,24 @@ impl FileTrack {
         self.changes.get(self.changes.partition_point(|change| change.at < point)).copied()
     }
 
+    /// The last of the changes that follow one another from a point on and belong together.
+    pub(super) fn last_in_a_row(&self, point: u64, belongs: impl Fn(u64) -> bool) -> u64 {
+        const LOOKED_AT_MAX: usize = 64;
+        let first = self.changes.partition_point(|change| change.at < point);
+        let row = self.changes[first..].iter().take(LOOKED_AT_MAX).map(|change| change.at);
+        row.take_while(|at| belongs(*at)).last().unwrap_or(point)
+    }
+
+    /// The first change before a point that waits for a sync since the last one, if no more than a few
+    /// follow it.
+    pub(super) fn first_unsynced(&self, synced: Option<u64>, point: u64) -> Option<u64> {
+        const LOOKED_AT_MAX: usize = 32;
+        let after = self.changes.partition_point(|change| change.at < point);
+        let latest = self.changes[..after].iter().rev().take(LOOKED_AT_MAX);
+        let waiting = latest.take_while(|change| synced.is_none_or(|synced| change.at > synced));
+        waiting.filter(|change| change.unsynced).last().map(|change| change.at)
+    }
+
     /// The last change before a point that waits for a sync, if no more than a few that do not
     /// follow it.
     pub(super) fn last_unsynced(&self, point: u64) -> Option<Position> {

@@ -354,6 +354,65 @@ fn what_is_acknowledged_before_it_is_written_is_lost() {
 }
 
 #[test]
+fn what_is_acknowledged_before_the_rename_is_lost_until_the_rename() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
+        log.acknowledge().rename("k.tmp", "k")
+    };
+    for (model, class) in [
+        (CrashModel::Kill, Class::Lost),
+        (CrashModel::Prefix, Class::AckedNotDurable),
+        (CrashModel::Data, Class::AckedNotDurable),
+    ] {
+        check(
+            &log().at(4, model, class),
+            Cause::AcknowledgedBeforeWritten,
+            "k",
+            "1 further acknowledgement stood in the ack journal, and rename(k.tmp, k)#1 had not \
+             happened yet.",
+            "acknowledge only after rename(k.tmp, k)#1 has returned; to survive a power cut, fsync \
+             data/ before acknowledging as well",
+        );
+    }
+}
+
+#[test]
+fn what_is_saved_only_at_the_end_is_one_defect_until_the_rename() {
+    let log = || {
+        let log = Log::new().intend().acknowledge().intend().acknowledge();
+        log.create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp").rename("k.tmp", "k")
+    };
+    for point in 1..=4 {
+        check(
+            &log().killed(point, Class::Lost),
+            Cause::AcknowledgedBeforeWritten,
+            "k",
+            "2 further acknowledgements stood in the ack journal, and rename(k.tmp, k)#1 had not \
+             happened yet.",
+            "acknowledge only after rename(k.tmp, k)#1 has returned",
+        );
+    }
+}
+
+#[test]
+fn what_is_acknowledged_after_the_rename_is_not_acknowledged_early() {
+    let save = |log: Log| {
+        let log = log.intend().create("a.tmp").write("a.tmp", 0, 3).rename("a.tmp", "a");
+        log.create("b.tmp").write("b.tmp", 0, 3).rename("b.tmp", "b").acknowledge()
+    };
+    // Between the two renames of the second save.
+    let found = save(save(Log::new())).killed(12, Class::Lost);
+    assert_eq!(found.cause, Cause::FilesChangeApart, "{found:#?}");
+}
+
+#[test]
+fn a_program_that_replaces_by_a_rename_is_not_told_to_do_so() {
+    let found = renaming(true).killed(3, Class::Lost);
+    assert_eq!(found.cause, Cause::BetweenOperations);
+    assert!(!found.fix.contains("notes.tmp"), "{found:#?}");
+}
+
+#[test]
 fn what_is_done_before_it_is_marked_as_done_is_done_twice() {
     let log = || {
         let log = Log::new().create("queue").write("queue", 0, 10).intend();
@@ -450,6 +509,90 @@ fn a_directory_that_is_not_synced_may_forget_a_rename() {
     for found in [renaming(true).at(5, CrashModel::Prefix, Class::Lost), from] {
         check(&found, Cause::DirectoryNotSynced, "notes.json", sentence, "fsync data/ after this");
     }
+}
+
+#[test]
+fn a_removal_before_the_rename_is_at_fault_where_the_directory_is_synced_in_time() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
+        log.unlink("k").rename("k.tmp", "k")
+    };
+    let sentence =
+        "unlink(k)#1 takes k away before rename(k.tmp, k)#1 puts the new one in its place.";
+    for variant in [Variant::From(5), Variant::Without(5)] {
+        let log = log().fsync(".").acknowledge();
+        let found = log.with_variant(6, CrashModel::DirLost, &variant, Class::Unopenable);
+        let fix = "without removing the old one first";
+        check(&found, Cause::OldRemovedFirst, "k", sentence, fix);
+    }
+    // Acknowledged without that, the missing sync comes first.
+    let log = log().acknowledge().intend().create("other");
+    let found = log.with_variant(6, CrashModel::DirLost, &Variant::From(5), Class::AckedNotDurable);
+    assert_eq!(found.cause, Cause::DirectoryNotSynced, "{found:#?}");
+}
+
+#[test]
+fn a_file_renamed_before_it_is_written_is_told_to_be_renamed_last() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").rename("k.tmp", "k").write("k", 0, 3);
+        log.fsync("k").fsync(".").acknowledge()
+    };
+    for (point, model, class) in [
+        (3, CrashModel::Kill, Class::Lost),
+        (3, CrashModel::Data, Class::Lost),
+        (4, CrashModel::Data, Class::Lost),
+        (4, CrashModel::Size, Class::Torn),
+        (4, CrashModel::Prefix, Class::Lost),
+    ] {
+        check(
+            &log().at(point, model, class),
+            Cause::RenamedBeforeWritten,
+            "k",
+            "rename(k.tmp, k)#1 puts the file under the name k before write(k)#1 writes its \
+             contents and fsync(k)#1 syncs them.",
+            "write and fsync k.tmp first, then rename it over k, then fsync data/",
+        );
+    }
+}
+
+#[test]
+fn a_journal_of_any_name_is_synced_before_what_it_protects() {
+    for journal in ["undo", "steps"] {
+        let log = || {
+            let log = Log::new().create(journal).write(journal, 0, 8_192).fsync(journal);
+            let log = log.create("k").write("k", 0, 8_192).fsync("k").acknowledge().intend();
+            let log = log.write(journal, 0, 8_192).write("k", 0, 4_096).fsync("k");
+            log.write("k", 4_096, 4_096).fsync("k").write(journal, 0, 1).fsync(journal)
+        };
+        let file = Variant::File(2);
+        for (point, model, variant) in [
+            (9, CrashModel::FileLost, &file),
+            (11, CrashModel::FileLost, &file),
+            (11, CrashModel::OneLost, &Variant::Write(7)),
+            (11, CrashModel::Size, &Variant::Only),
+            (11, CrashModel::Data, &Variant::Only),
+        ] {
+            let until = if point == 9 { "fsync(k)#2" } else { "fsync(k)#3" };
+            check(
+                &log().with_variant(point, model, variant, Class::Wrong),
+                Cause::DataBeforeJournal,
+                "k",
+                &format!(
+                    "write(k)#2 changes k before {journal} is synced: write({journal})#2 is \
+                     followed by no fsync of it until {until}."
+                ),
+                &format!("fsync {journal} before writing k"),
+            );
+        }
+    }
+    let torn = Log::new().create("undo").write("undo", 0, 8_192).fsync("undo").write("undo", 0, 9);
+    let found = torn.fsync("undo").with_variant(
+        5,
+        CrashModel::TornBlock,
+        &Variant::WriteBytes(4, 512),
+        Class::Wrong,
+    );
+    assert!(!found.fix.contains("to a journal"), "{found:#?}");
 }
 
 #[test]

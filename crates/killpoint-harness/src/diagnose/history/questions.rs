@@ -1,6 +1,6 @@
 //! Questions to a history, none of which looks at more than a few entries.
 
-use super::{Absence, Arrival, Departure, Entry, History, Stay};
+use super::{Absence, Arrival, Departure, Entry, History, PlacedEmpty, Stay};
 use crate::diagnose::paths::{self, PathId, Role};
 use crate::diagnose::span::{FileTrack, Span};
 use killpoint_model::address::{role_suffix, shape};
@@ -102,6 +102,36 @@ impl History {
             _ => absence.placed,
         };
         (point <= until).then_some(*absence)
+    }
+
+    /// The absence that a placement ends.
+    pub(in crate::diagnose) fn absence_before(
+        &self,
+        file: FileId,
+        placed: u64,
+    ) -> Option<(PathId, Absence)> {
+        let id = self.path_id_at(file, placed.saturating_add(1))?;
+        let absence = self.absence(id, placed).filter(|absence| absence.placed == placed)?;
+        Some((id, absence))
+    }
+
+    /// Whether a file made in the run stands at a point under a later name, which it got while it was
+    /// empty, and was filled there in the same save.
+    pub(in crate::diagnose) fn placed_empty(
+        &self,
+        file: FileId,
+        point: u64,
+    ) -> Option<PlacedEmpty> {
+        let track = self.file(file)?;
+        let born = track.born?;
+        let placed = self.placed_between(file, born, point)?;
+        let round = |position| self.entry(position).map(|entry| entry.round);
+        let filled = track.next_change(born)?.at;
+        if filled < placed || round(filled) != round(placed) {
+            return None;
+        }
+        let end = track.last_in_a_row(filled, |position| round(position) == round(placed));
+        Some(PlacedEmpty { placed, filled, end })
     }
 
     /// When a file was last synced before a point.
