@@ -12,6 +12,7 @@
 //! oracle, and with it what was read before.
 
 mod append_only;
+mod backup;
 mod cache;
 pub mod documents;
 pub mod follower;
@@ -25,6 +26,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub use backup::is_called_after;
 pub use follower::Follower;
 pub use learner::{Learner, Moment, Version};
 pub use state::{CrashState, Digest, DirectoryState, Present};

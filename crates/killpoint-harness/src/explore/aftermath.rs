@@ -6,12 +6,17 @@ use super::judging::Judged;
 use super::plan::initial_image;
 use super::problem::ExploreError;
 use super::sight::Sight;
+use crate::asserter::checker::Checker;
+use crate::asserter::oracle::is_called_after;
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::states::Walk;
 use killpoint_model::FileKind;
 use killpoint_model::report::FileChange;
 use killpoint_model::verdict::Class;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Most files of a finding whose contents are shown.
 const FILES_MAX: usize = 20;
@@ -63,20 +68,23 @@ impl Aftermath {
                 walk.step_to(state.name.point)?;
                 walk.build(&state.name)
             }
-            None => initial,
+            None => initial.clone(),
         };
         walk.step_to(name.point)?;
         let after = walk.build(name);
+        let first = contents(&initial);
         let (before, after) = (contents(&before), contents(&after));
         let shown = |place: &Place| {
             let prefix = &local.roots[place.0].prefix;
             let path = killpoint_model::address::escape(&place.1);
             if prefix.is_empty() { path } else { format!("{prefix}/{path}") }
         };
-        let damaged = defect.diagnosis.file.as_deref().filter(|_| can_lie_elsewhere(defect.class));
+        // The built-in oracle has looked for a copy itself, and found none.
+        let may = local.checker != Checker::BuiltIn && can_lie_elsewhere(defect.class);
+        let damaged = defect.diagnosis.file.as_deref().filter(|_| may);
         let mut copy = damaged.and_then(|file| {
             let (place, content) = before.iter().find(|(place, _)| shown(place) == file)?;
-            let copy = copy_of(place, content, &after)?;
+            let copy = copy_of(place, content, &first, &after)?;
             Some((place, Copy { of: file.to_owned(), path: shown(copy), size: content.size() }))
         });
         if copy.is_some() {
@@ -96,16 +104,29 @@ fn can_lie_elsewhere(class: Class) -> bool {
 }
 
 /// Another file that holds the contents which stood at a place before, where they do not stand there now.
+/// Equal bytes alone make no copy: it is called after the file, or did not hold them at the beginning.
 fn copy_of<'a>(
     place: &Place,
     content: &Content,
+    first: &BTreeMap<Place, Content>,
     after: &'a BTreeMap<Place, Content>,
 ) -> Option<&'a Place> {
     let is_damaged = after.get(place).is_none_or(|now| !now.equals(content));
     if content.size() == 0 || !is_damaged {
         return None;
     }
-    after.iter().find(|(other, now)| *other != place && now.equals(content)).map(|(other, _)| other)
+    let is_copy = |other: &Place| {
+        let is_made = first.get(other).is_none_or(|at_first| !at_first.equals(content));
+        is_made || is_called_after(path_of(other), path_of(place))
+    };
+    after
+        .iter()
+        .find(|(other, now)| *other != place && now.equals(content) && is_copy(other))
+        .map(|(other, _)| other)
+}
+
+fn path_of(place: &Place) -> &Path {
+    Path::new(OsStr::from_bytes(&place.1))
 }
 
 fn changes(
@@ -138,4 +159,32 @@ fn contents(image: &Image) -> BTreeMap<Place, Content> {
         }
     });
     contents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(files: &[(&str, &str)]) -> BTreeMap<Place, Content> {
+        let place = |name: &str| (0, name.as_bytes().to_vec());
+        files.iter().map(|(name, text)| (place(name), Content::of_bytes(text.as_bytes()))).collect()
+    }
+
+    #[test]
+    fn a_copy_was_made_in_the_run_or_is_called_after_the_file() {
+        let first = files(&[("1.json", "old"), ("10.json", "old"), ("zz.json", "old")]);
+        let place = (0, b"1.json".to_vec());
+        let copy = |after: &[(&str, &str)]| {
+            let after = files(after);
+            let copy = copy_of(&place, &Content::of_bytes(b"old"), &first, &after);
+            copy.map(|(_, path)| String::from_utf8_lossy(path).into_owned())
+        };
+        assert_eq!(copy(&[("1.json", ""), ("10.json", "old"), ("zz.json", "old")]), None);
+        assert_eq!(copy(&[("1.json", ""), ("x", "old")]).as_deref(), Some("x"));
+        assert_eq!(copy(&[("1.json", "old"), ("x", "old")]), None);
+        let first = files(&[("1.json", "old"), ("1.json.bak", "old")]);
+        let after = files(&[("1.json", ""), ("1.json.bak", "old")]);
+        let copy = copy_of(&place, &Content::of_bytes(b"old"), &first, &after);
+        assert_eq!(copy.map(|(_, path)| path.as_slice()), Some(&b"1.json.bak"[..]));
+    }
 }

@@ -151,6 +151,29 @@ fn threads_in_another_order_do_not_make_the_built_in_oracle_unknown() {
     }
 }
 
+#[test]
+fn another_document_with_equal_bytes_is_no_backup() {
+    let script =
+        r#"import os; open(os.environ["KILLPOINT_STATE"] + "/1.json", "w").write("[true]\n")"#;
+    let check = r#"python3 -c 'import json, os; print(json.dumps({"1": json.load(open(os.environ["KILLPOINT_STATE"] + "/1.json"))}))'"#;
+    for (other, flags, class) in [
+        ("10.json", &[][..], Class::Lost),
+        ("zz.json", &[], Class::Lost),
+        ("zz.json", &["--check", check], Class::Unopenable),
+        ("1.json.bak", &["--check", check], Class::RecoverableByHand),
+    ] {
+        let world = World::new();
+        for name in ["1.json", other] {
+            std::fs::write(world.state().join(name), "[false]\n").expect("written");
+        }
+        let mut command = world.explore_json();
+        let explored = explored(command.args(flags).args(["--", "python3", "-c", script]));
+        explored.expect(Outcome::Violated);
+        let classes: Vec<Class> = explored.report.findings.iter().map(|it| it.class).collect();
+        assert_eq!(classes, [class], "{other} {flags:?}: {}", explored.summary());
+    }
+}
+
 /// Stores through a mapping that nobody sees: it is writable only between two calls on the state.
 const UNSEEN: &str = r#"
 import ctypes, json, mmap, os

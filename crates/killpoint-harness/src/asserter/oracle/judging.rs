@@ -1,14 +1,15 @@
 //! Judging one file of a crash state.
 
 use super::append_only::{self, Tail};
+use super::backup::is_called_after;
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::sqlite::Reading;
 use super::state::{CrashState, HELD_BYTES_MAX, Present};
-use super::subject::{Kind, Match, Subject, What};
+use super::subject::{Entry, Kind, Match, Subject, What};
 use super::{Crash, Oracle};
 use killpoint_model::{Class, Judgement, Reason, Verdict};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One file of one crash state, and all that its judgement depends on.
 pub(super) struct Case<'a> {
@@ -292,7 +293,7 @@ impl Case<'_> {
 
     /// A file of no known format. One thing can be said without understanding it: it is empty where
     /// each version that the program ever completed had content, the program carries most of it from
-    /// one version to the next or takes no care of any file, and nothing in the state holds a copy of one. Files that are not data
+    /// one version to the next or takes no care of any file, and nothing in the state is a copy of one. Files that are not data
     /// by their names are left out.
     fn opaque(&self, present: Present) -> Judgement {
         let never_empty = self.subject.entries.iter().all(|entry| match &entry.what {
@@ -343,31 +344,42 @@ impl Case<'_> {
         Judgement::unknown(Reason::NoOracle, detail)
     }
 
-    /// Another file that holds a version of this document, and is called after it: a backup, or
-    /// one not yet moved into place.
+    /// Another file that holds a version of this one, as a backup or as one not yet moved into place.
+    /// Equal bytes alone are no backup: many files may hold the same. It is called after this file, or,
+    /// where the format is unknown, the program made it in this run.
     fn whole_copy(&self) -> Option<&Path> {
         let path = &self.subject.path;
-        let stem = path.file_stem()?;
-        let anywhere = match self.subject.kind {
+        let made_counts = match self.subject.kind {
             Kind::Document(_) => false,
             Kind::Opaque => true,
             Kind::Database | Kind::AppendOnly => return None,
         };
-        let is_called_after = |other: &Path| {
-            let name = other.file_name().unwrap_or_default().as_encoded_bytes();
-            let stem = stem.as_encoded_bytes();
-            let is_named = anywhere || name.windows(stem.len()).any(|part| part == stem);
-            other != path && is_named
-        };
-        let is_version = |present: &Present| {
-            self.subject.entries[self.floor..].iter().any(|entry| {
-                matches!(&entry.what, What::File { digest, length, .. }
-                    if *length > 0 && *digest == present.digest)
-            })
-        };
-        let is_copy = |file: &(&PathBuf, &Present)| is_version(file.1) && is_called_after(file.0);
-        let copy = self.state.files().iter().find(is_copy);
+        let copy = self.state.files().iter().find(|(other, present)| {
+            let versions = &self.subject.entries[self.floor..];
+            let mut holding = versions.iter().filter(|entry| entry.what.holds(present));
+            present.length > 0
+                && *other != path
+                && match is_called_after(other, path) {
+                    true => holding.next().is_some(),
+                    false => {
+                        made_counts && holding.any(|entry| self.is_made(other, present, entry))
+                    }
+                }
+        });
         copy.map(|(path, _)| path.as_path())
+    }
+
+    /// Whether the program has made a file in this run out of a version, or for it. A file that it keeps
+    /// is made out of one only if the version was there before; what comes to hold the same bytes as
+    /// this file later does is no copy of it.
+    fn is_made(&self, other: &Path, present: &Present, version: &Entry) -> bool {
+        let subjects = &self.oracle.subjects;
+        match subjects.binary_search_by(|subject| subject.path.as_path().cmp(other)) {
+            Ok(index) => {
+                version.at < self.crash.at && !subjects[index].entries[0].what.holds(present)
+            }
+            Err(_) => true,
+        }
     }
 
     fn stale(&self, at: u64) -> Judgement {

@@ -2,7 +2,7 @@
 
 use super::documents::Format;
 use super::sqlite;
-use super::state::Digest;
+use super::state::{Digest, Present};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,6 +57,11 @@ impl What {
             What::File { length, .. } => *length == 0,
             What::Database(dump) => *dump == sqlite::empty_dump(),
         }
+    }
+
+    /// Whether it was these very bytes.
+    pub(super) fn holds(&self, present: &Present) -> bool {
+        matches!(self, What::File { digest, .. } if *digest == present.digest)
     }
 }
 

@@ -274,6 +274,44 @@ fn a_backup_under_another_name_is_no_copy_unless_called_after_it() {
 }
 
 #[test]
+fn another_file_with_equal_bytes_is_no_copy() {
+    let (unread, read) = ("{\"read\": false}\n", "{\"read\": true}\n");
+    for other in ["10.json", "zz.json", "1.1.json"] {
+        let mut world = World::with(&[("1.json", unread), (other, unread)]);
+        world.resize("1.json", 0).append("1.json", read);
+        check(&world, ".L.");
+    }
+    // The first save leaves what the second is about to.
+    let mut world = World::with(&[("m.json", unread), ("n.json", unread)]);
+    world.resize("m.json", 0).append("m.json", read).close("m.json");
+    world.resize("n.json", 0).append("n.json", read);
+    check(&world, ".L.L.");
+}
+
+#[test]
+fn of_an_unknown_format_a_copy_is_what_the_program_made_of_it() {
+    let (old, new) = ("one two three four five six", ("one two three", " four"));
+    // There before.
+    let mut world = World::with(&[("a.txt", old), ("b.txt", old)]);
+    world.sync("b.txt").overwrite("a.txt", new.0, new.1);
+    check(&world, "..L?.");
+    // Made of it, and kept or not.
+    for kept in [true, false] {
+        let mut world = World::with(&[("a.txt", old)]);
+        world.create("b").append("b", old).overwrite("a.txt", new.0, new.1);
+        if !kept {
+            world.unlink("b");
+        }
+        check(&world, if kept { ".?.??." } else { "...??.." });
+    }
+    // Saved before it, with the same contents.
+    let mut world = World::with(&[("a.txt", old), ("b.txt", old)]);
+    world.resize("b.txt", 0).append("b.txt", "one two three four").close("b.txt");
+    world.resize("a.txt", 0).append("a.txt", "one two three four");
+    check(&world, ".L.L.");
+}
+
+#[test]
 fn a_live_kill_knows_no_version_beyond_it() {
     let mut world = World::with(&[("a.json", "[0]"), ("a.ini", "a=1\n")]);
     world.resize("a.json", 0);
