@@ -111,18 +111,19 @@ pub fn check(own: &[PathBuf], copies: &Path) -> Result<(), String> {
             return Err(format!("{} is named twice", path.display()));
         }
         if real(copies).starts_with(real(path)) {
-            return Err(format!(
-                "{} holds the folders of runs ({}): give another --out",
-                path.display(),
-                copies.display()
-            ));
+            return Err(format!("{} {}", path.display(), holds_runs(copies)));
         }
     }
     Ok(())
 }
 
+/// What is wrong with a state directory in which the folders of runs are kept.
+pub fn holds_runs(out: &Path) -> String {
+    format!("holds the folders of runs ({}): give another --out", out.display())
+}
+
 /// A path without links in it, as far as it is there.
-fn real(path: &Path) -> PathBuf {
+pub fn real(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (ancestor.canonicalize(), path.strip_prefix(ancestor)) {
             return real.join(rest);

@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::problem::ExploreError;
 use crate::environment::local::Local;
+use crate::own_paths::real;
 use killpoint_engine::image::Image;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ impl Shared {
             home: variable("HOME"),
             here: options.directory.clone(),
             temporary,
-            out: options.out.clone(),
+            out: real(&options.out),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::asserter::checker::{Checker, Surroundings};
 use crate::asserter::journal::{Journal, OneShot};
 use crate::environment::local::{INITIAL, Local, snapshot_name};
 use crate::journalist::{Journalist, Progress, Watch};
+use crate::own_paths::{holds_runs, real};
 use crate::recover::{announce_with_scratch, clear_up};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment, process_ids};
@@ -238,6 +239,9 @@ fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
         if path.parent().is_none() {
             return Err(bad("is the root of the file system: name the directory that is written"));
         }
+        if real(&options.out) == path {
+            return Err(bad(&holds_runs(&options.out)));
+        }
         if let Some(other) =
             paths.iter().find(|other| path.starts_with(other) || other.starts_with(&path))
         {
@@ -251,12 +255,12 @@ fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
     Ok(paths)
 }
 
+fn escaped(path: &Path) -> String {
+    killpoint_model::address::escape(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+}
+
 fn label(paths: &[PathBuf]) -> Vec<Root> {
-    let name = |path: &Path| {
-        killpoint_model::address::escape(std::os::unix::ffi::OsStrExt::as_bytes(
-            path.file_name().unwrap_or_default(),
-        ))
-    };
+    let name = |path: &Path| escaped(Path::new(path.file_name().unwrap_or_default()));
     let mut roots: Vec<Root> = Vec::new();
     for path in paths {
         let mut prefix = String::new();
@@ -308,7 +312,7 @@ fn scan_state(options: &Options, path: &Path) -> Result<Image, ExploreError> {
         return Ok(Image::scan(&[empty.path().to_owned()])?);
     }
     let image = Image::scan(std::slice::from_ref(&path.to_owned()))?;
-    Ok(without_out(image, path, &options.out))
+    Ok(without_out(image, path, &real(&options.out)))
 }
 
 /// The target of an earlier run, for a replay of its findings.
@@ -412,14 +416,22 @@ pub fn check_untouched(
             "changed during the run by a process outside the target's tree, whose writes are not seen"
         }
     };
+    let out = real(&options.out);
     for (index, root) in roots.iter().enumerate() {
+        // Directories that the folders of runs needed are the tool's own.
+        let below = out.strip_prefix(root).unwrap_or(Path::new(""));
+        let made: Vec<String> = below.ancestors().map(escaped).collect();
         let copy = local.folder.join(&snapshot_name(INITIAL, index));
         let before = Image::scan(&[copy])?;
         let Ok(now) = scan_state(options, root) else { continue };
         let now = if options.from_empty { now.emptied() } else { now };
         let mut changed: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for difference in killpoint_engine::compare::between(&before, &now) {
-            let is_known = difference.aspect != Aspect::Owner || keeps_owners;
+            let is_known = match difference.aspect {
+                Aspect::Presence => !made.contains(&difference.path),
+                Aspect::Owner => keeps_owners,
+                _ => true,
+            };
             if difference.path != "." && is_known {
                 changed.entry(difference.path).or_default().push(difference.what);
             }

@@ -77,6 +77,7 @@ const HARNESS: &[(&str, &[&str])] = &[
             "interrupt",
             "job",
             "journalist",
+            "own_paths",
             "recover",
             "report",
         ],

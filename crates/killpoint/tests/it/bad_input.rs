@@ -4,7 +4,7 @@ use crate::support::{World, guests_directory, is_root, stderr, stdout};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -111,6 +111,19 @@ fn the_root_of_the_file_system_is_no_state_directory() {
     let world = World::new();
     let mut command = world.killpoint();
     refused(&world, with_true(command.args(["explore", "--state", "/"])), &["root"]);
+}
+
+#[test]
+fn a_state_directory_that_is_where_runs_are_kept_is_refused() {
+    let world = World::new();
+    symlink("state", world.join("link")).expect("made");
+    for out in ["state", "state/", "./state/../state", "link"] {
+        let mut command = world.killpoint();
+        command.args(["explore", "--state", "state", "--out", out]);
+        let words = ["holds the folders of runs", "give another --out"];
+        refused(&world, with_true(&mut command), &words);
+        assert_eq!(fs::read_dir(world.state()).expect("there").count(), 0, "{out}");
+    }
 }
 
 #[test]

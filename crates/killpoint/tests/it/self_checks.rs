@@ -320,9 +320,11 @@ fn a_state_directory_may_have_any_name_that_linux_allows() {
 fn runs_that_are_kept_inside_the_state_are_no_part_of_it() {
     let world = World::new();
     let guest = guests_directory().join("save-atomic");
-    for _ in 0..2 {
+    std::os::unix::fs::symlink("state", world.join("link")).expect("made");
+    for out in ["state/runs", "state/runs", "state/a/b", "state/a/b", "link/linked", "link/linked"]
+    {
         let mut command = world.killpoint();
-        command.args(["explore", "--state", "state", "--out", "state/runs", "--format", "json"]);
+        command.args(["explore", "--state", "state", "--out", out, "--format", "json"]);
         command.args(["--check", &format!("{} check", guest.display()), "--"]).arg(&guest);
         explored(&mut command).expect_silence();
     }
