@@ -19,9 +19,10 @@ use crate::recover::clear_up;
 use crate::store::RunFolder;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::Scope;
+use killpoint_engine::recording::is_rebuilt;
 use killpoint_model::event::Event;
 use killpoint_model::report::{NotCovered, Report};
-use killpoint_model::verdict::Outcome;
+use killpoint_model::verdict::{Outcome, Reason};
 use killpoint_model::{CrashModel, Phase};
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,12 @@ fn run(
     let plan = plan::plan(options, local, &recorded, journalist)?;
     // What the walk over the recording needed lies between what is kept.
     killpoint_engine::memory::give_back();
+    if plan.points == 0
+        && let Some(detail) = changed_without_a_call(&recorded, plan.operations.len())
+    {
+        journalist.tell(Event::Unknown { reason: Reason::NotCovered, detail })?;
+        return Ok(Reached::End);
+    }
     if plan.points == 0 {
         let whose = match local.containment {
             Containment::Redirect => "the copy of its state",
@@ -138,6 +145,23 @@ fn run(
         journalist.stage("recoveries", since)?;
     }
     Ok(Reached::End)
+}
+
+/// What changed the state where no call did: stores into mappings, or something that was not seen.
+fn changed_without_a_call(recorded: &recordings::Recorded, operations: usize) -> Option<String> {
+    let ending = &recorded.result.ending;
+    let mut files: Vec<&str> = recorded.unseen_changes().collect();
+    // What stands in the recording and is no point was stored into these.
+    let stored = ending.mapped.iter().filter(|file| operations > 0 && !is_rebuilt(file));
+    files.extend(stored.map(String::as_str));
+    let (first, others) = files.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    Some(format!(
+        "the command changes its state ({first}{others}) without a call: there is no point to strike at"
+    ))
 }
 
 /// The time-out of a checker follows from the control: far above what it took undisturbed. And its

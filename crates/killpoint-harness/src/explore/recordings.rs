@@ -65,7 +65,12 @@ impl Recorded {
     /// Whether something changed the state that is not in the recording, so that the states at its
     /// points cannot be rebuilt.
     pub fn has_unseen_changes(&self) -> bool {
-        unseen_changes(&self.result).next().is_some()
+        self.unseen_changes().next().is_some()
+    }
+
+    /// The files that were changed so.
+    pub fn unseen_changes(&self) -> impl Iterator<Item = &str> {
+        unseen_changes(&self.result).map(|difference| difference.path.as_str())
     }
 }
 

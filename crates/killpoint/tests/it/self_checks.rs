@@ -217,6 +217,51 @@ fn where_the_recording_does_not_say_all_that_happens_live_kills_judge() {
     }
 }
 
+/// Stores through a mapping alone, in a file that was there before.
+const STORES_ALONE: &str = r#"
+import mmap, os
+def say(line):
+    journal = os.open(os.environ["KILLPOINT_JOURNAL"], os.O_WRONLY | os.O_APPEND)
+    os.write(journal, line)
+    os.close(journal)
+say(b"I k new!\n")
+file = os.open(os.environ["KILLPOINT_STATE"] + "/k", os.O_RDWR)
+stores = mmap.mmap(file, 4)
+stores[0:4] = b"new!"
+say(b"A k\n")
+"#;
+
+#[test]
+fn a_state_that_only_stores_into_mappings_change_is_unknown() {
+    // Seen, since the mapping is writable, and not seen, since it is so for a while only.
+    let unseen = UNSEEN.split("with open(state + \"/notes.json\"").next().expect("a part");
+    let unseen = unseen.replace(
+        "with open(state + \"/mapped\", \"wb\") as file:\n    file.write(bytes(4096))\n",
+        "",
+    );
+    let check = r#"printf '{"k": "%s"}' "$(head -c 4 "$KILLPOINT_STATE/k")""#;
+    for (file, script) in [("k", STORES_ALONE), ("mapped", &unseen)] {
+        for flags in [&["--check", check][..], &["--model", "all"]] {
+            let world = World::new();
+            std::fs::write(world.state().join("k"), "old!").expect("written");
+            std::fs::write(world.state().join("mapped"), [0; 4096]).expect("written");
+            let mut command = world.explore_json();
+            let explored = explored(command.args(flags).args(["--", "python3", "-c", script]));
+            explored.expect(Outcome::Unknown);
+            let report = &explored.report;
+            assert_eq!(report.points, 0, "{}", explored.summary());
+            let gap = report.not_covered.iter().find(|gap| gap.file == file);
+            assert!(gap.is_some(), "{}", explored.summary());
+            let told = &report.unknown;
+            assert!(
+                told.iter().any(|it| it.reason == Reason::NotCovered && it.detail.contains(file)),
+                "{}",
+                explored.summary()
+            );
+        }
+    }
+}
+
 #[test]
 fn a_mapping_that_is_made_writable_later_is_followed() {
     let world = World::new();
