@@ -138,6 +138,11 @@ pub(crate) fn clear_up(folder: &RunFolder) {
     let _ = recover(folder);
 }
 
+/// The process that works on a run, if one does.
+pub fn at_work(folder: &RunFolder) -> Option<i32> {
+    tool_at_work(&undo::read(folder.path()).ok()?).map(|tool| tool.pid)
+}
+
 fn tool_at_work(records: &[Made]) -> Option<Identity> {
     records.iter().find_map(|record| match record {
         Made::Tool { process, boot } if *boot == identity::boot() && process.is_alive() => {

@@ -62,6 +62,9 @@ pub struct Report {
     pub job_url: Option<String>,
     /// The result of the run; `interrupted` if its log has no end.
     pub result: Outcome,
+    /// The process that still works on the run, where one does: it is not interrupted, but not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub going_on_in: Option<i32>,
     /// Why the result is what it is, in a sentence, where it is not plain.
     pub explanation: String,
     /// How the run was set up.
@@ -135,6 +138,7 @@ impl Report {
             commit: None,
             job_url: None,
             result: Outcome::Interrupted,
+            going_on_in: None,
             explanation: "the event log of this run has no end".to_owned(),
             setting: None,
             operations: 0,
@@ -176,6 +180,24 @@ impl Report {
         let mut report = Report::from_events(events);
         if !events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {
             report.count_interrupted(events);
+        }
+        report
+    }
+
+    /// The report of the log of a run on which a process still works. What is planned and has no
+    /// outcome is not interrupted: it is yet to come.
+    pub fn of_growing_log(events: &[Event], process: i32) -> Self {
+        let mut report = Report::of_log(events);
+        if !events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {
+            report.going_on_in = Some(process);
+            report.explanation = format!(
+                "the run still goes on, in process {process}: this is what it has found until now"
+            );
+            for unknown in &mut report.unknown {
+                if unknown.reason == Reason::Interrupted {
+                    unknown.detail = "planned, and without an outcome until now".to_owned();
+                }
+            }
         }
         report
     }
@@ -382,6 +404,18 @@ mod tests {
         // Two points were not judged, and one strike met its end with the run.
         assert_eq!((unknown.reason, unknown.count), (Reason::Interrupted, 3));
         assert_eq!(report.result, Outcome::Interrupted);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_was_not_interrupted() {
+        let mut events = log();
+        let report = Report::of_growing_log(&events, 7);
+        assert_eq!(report.going_on_in, Some(7));
+        assert!(report.explanation.contains("still goes on, in process 7"), "{report:?}");
+        let [unknown] = report.unknown.as_slice() else { panic!("{:?}", report.unknown) };
+        assert_eq!((unknown.detail.contains("until now"), unknown.count), (true, 3));
+        events.push(Event::RunEnded { result: Outcome::Pass, explanation: String::new() });
+        assert_eq!(Report::of_growing_log(&events, 7), Report::from_events(&events));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use anyhow::anyhow;
+use killpoint_harness::recover::at_work;
 use killpoint_harness::store::{RunFolder, read_events};
 use killpoint_model::report::Report;
 use std::path::{Path, PathBuf};
@@ -34,9 +35,14 @@ pub fn find_numbered(text: &str, out: &Path) -> Result<(RunFolder, u32), Failure
 /// # Errors
 /// If its log cannot be read, or says nothing.
 pub fn report(folder: &RunFolder) -> Result<Report, Failure> {
+    // Asked first: a run that ends meanwhile has its end in the log.
+    let at_work = at_work(folder);
     let events = read_events(folder)?;
     if events.is_empty() {
         return Err(anyhow!("the event log of run {} has no events", folder.id()).into());
     }
-    Ok(Report::of_log(&events))
+    Ok(match at_work {
+        Some(process) => Report::of_growing_log(&events, process),
+        None => Report::of_log(&events),
+    })
 }

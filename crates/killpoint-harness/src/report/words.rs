@@ -343,7 +343,9 @@ pub fn verdict_counts(report: &Report) -> String {
         }
         // A run that did not get to its end may not say "nothing": it did not look everywhere.
         result => {
-            parts.push(meaning(result).to_owned());
+            let meaning =
+                if report.going_on_in.is_some() { "not yet over" } else { meaning(result) };
+            parts.push(meaning.to_owned());
             parts.extend((findings > 0).then(|| count(findings, "finding")));
             parts.extend((known > 0).then(|| count(known, "known finding")));
             parts.extend((unknown > 0).then(|| thousands(unknown) + " unknown"));

@@ -213,6 +213,29 @@ fn can_be_reported_on(site: &Site, at: &str) {
     assert!(run.join("report.html").exists(), "{at}");
 }
 
+#[test]
+fn the_report_of_a_run_that_goes_on_says_so() {
+    let site = Site::new(None);
+    let mut command = site.tool();
+    command.args(["explore", "--state", "state", "--out", "out", "--check", "sleep 0.3", "--"]);
+    let mut tool = command.args(["sh", "-c", "echo a >state/new"]).spawn().expect("it starts");
+    wait_until("something was told", || site.events() >= 1);
+    let mut command = site.tool();
+    command.arg("report").arg(site.run().expect("a run"));
+    let output = command.stdout(Stdio::piped()).output().expect("it starts");
+    let number = tool.id();
+    assert!(tool.wait().expect("our own child").success());
+    let text = stdout(&output);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("still goes on, in process {number}")), "{text}");
+    assert!(text.contains("interrupted: not yet over"), "{text}");
+    assert!(!text.contains("stopped from outside"), "{text}");
+    let mut command = site.tool();
+    command.arg("report").arg(site.run().expect("a run"));
+    let output = command.stdout(Stdio::piped()).output().expect("it starts");
+    assert!(stdout(&output).contains("  pass: "), "{}", stdout(&output));
+}
+
 /// What a run says of the real state's file, which was changed while it went on.
 fn said_of_the_changed_file(report: &[u8]) -> String {
     let report: killpoint_model::report::Report = serde_json::from_slice(report).expect("a report");
