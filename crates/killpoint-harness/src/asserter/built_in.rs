@@ -1,5 +1,6 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
+use super::journal::Journal;
 use super::oracle::{
     Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
 };
@@ -19,7 +20,29 @@ use std::path::{Path, PathBuf};
 /// What was learnt of each state directory.
 pub struct BuiltIn {
     oracles: Vec<Oracle>,
+    /// Operations at whose entry there were more acknowledgements than before that survive a loss of
+    /// power, ascending.
+    durable: Vec<u64>,
     digests: Digests,
+}
+
+/// What the program promised while it was recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Promises<'a> {
+    /// Its ack journal.
+    pub journal: &'a Journal,
+    /// Whether a plain acknowledgement survives a loss of power.
+    pub plain_acks_count: bool,
+}
+
+impl Promises<'_> {
+    /// How many acknowledgements count after a crash at which the journal was `upto` bytes long.
+    pub fn count(&self, upto: u64, power_loss: bool) -> u64 {
+        match power_loss && !self.plain_acks_count {
+            true => self.journal.durable(upto),
+            false => self.journal.acknowledged(upto),
+        }
+    }
 }
 
 /// Digests of contents by the engine's own, which cost nothing.
@@ -40,20 +63,28 @@ pub enum LearnError {
 }
 
 impl BuiltIn {
-    /// Learns a recording. `place` makes the image it is given real.
+    /// Learns a recording and what was promised in it. `place` makes the image it is given real.
     ///
     /// # Errors
     /// If the recording cannot be read or a state of it cannot be made real.
     pub fn learn(
         recording: &Path,
+        promises: Promises<'_>,
         initial: &Image,
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
         let digests = Digests::default();
-        let mut oracles = Vec::new();
+        let (mut oracles, mut durable) = (Vec::new(), Vec::new());
         for root in 0..initial.roots().len() {
-            let followed = follow(recording, initial, root)?;
+            let mut counted = Counted::default();
+            let followed = follow(recording, initial, root, |at, journal_length| {
+                counted.count(&promises, at, journal_length)
+            })?;
             let mut learner = followed.learner;
+            for (at, count) in counted.kill {
+                learner.acknowledgements(at, count);
+            }
+            durable = counted.power_loss.into_iter().map(|(at, _)| at).collect();
             offer_committed(
                 recording,
                 initial,
@@ -65,7 +96,7 @@ impl BuiltIn {
             )?;
             oracles.push(learner.finish());
         }
-        Ok(BuiltIn { oracles, digests })
+        Ok(BuiltIn { oracles, durable, digests })
     }
 
     /// The files that are judged and how: index of the state directory, path, kind.
@@ -86,12 +117,13 @@ impl BuiltIn {
     ) -> (Judgement, Vec<String>) {
         let mut worst = Judgement::held();
         let mut litter = Vec::new();
+        let durable = self.durable.iter().rev().find(|ordinal| **ordinal <= state.point);
         for (root, oracle) in self.oracles.iter().enumerate() {
             let seen = ImageState::new(image, root, &self.digests, place);
             let crash = Crash {
                 at: state.point,
                 power_loss: state.model.is_power_loss(),
-                durable_from: None,
+                durable_from: durable.map(|ordinal| ordinal.saturating_sub(1)),
                 recorded_beyond,
             };
             let judged = oracle.judge(&seen, &crash);
@@ -105,18 +137,55 @@ impl BuiltIn {
     }
 }
 
+/// When more was acknowledged than before, and how much then.
+#[derive(Default)]
+struct Counted {
+    kill: Vec<(u64, u64)>,
+    power_loss: Vec<(u64, u64)>,
+}
+
+impl Counted {
+    /// At the entry of operation `at`, or at the end behind the last one. Whether there is more.
+    fn count(&mut self, promises: &Promises<'_>, at: u64, journal_length: u64) -> bool {
+        let mut is_more = false;
+        for (counted, power_loss) in [(&mut self.kill, false), (&mut self.power_loss, true)] {
+            let count = promises.count(journal_length, power_loss);
+            if count > counted.last().map_or(0, |(_, count)| *count) {
+                counted.push((at, count));
+                is_more = true;
+            }
+        }
+        is_more
+    }
+}
+
+/// `entered` is told the journal's length at the entry of each operation, and at the end; it says whether
+/// more was acknowledged.
 fn follow(
     recording: &Path,
     initial: &Image,
     root: usize,
+    mut entered: impl FnMut(u64, u64) -> bool,
 ) -> Result<super::oracle::follower::Followed, RecordingError> {
     let root_id = initial.roots()[root];
     let mut follower = Follower::new(root_id);
     begin(&mut follower, initial, root_id, 0);
     let mut reader = Reader::open(recording)?;
+    let mut last = 0;
     while let Some(record) = reader.next_record()? {
-        if let Record::Operation(operation, data) = record {
-            follower.operation(&operation, &data);
+        match record {
+            Record::Operation(operation, data) => {
+                if entered(operation.ordinal, operation.journal_length) {
+                    follower.acknowledged(last);
+                }
+                last = operation.ordinal;
+                follower.operation(&operation, &data);
+            }
+            Record::Ending(ending) => {
+                if entered(last + 1, ending.journal_length) {
+                    follower.acknowledged(last);
+                }
+            }
         }
     }
     Ok(follower.finish())

@@ -15,7 +15,9 @@ pub use question::{Answer, LeftBy, Question, Subject};
 pub use trials::{RunningTrial, Trial, TrialResult};
 
 use super::home;
+use crate::asserter::built_in::Promises;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
+use crate::asserter::journal::Journal;
 use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
 use crate::store::RunFolder;
 use killpoint_engine::arena::{
@@ -69,6 +71,8 @@ pub struct Local {
     pub intents_start: u64,
     /// What is appended to the journal when the command exits with status 0.
     pub acknowledgements: Vec<u8>,
+    /// Whether a plain acknowledgement survives a loss of power, too.
+    pub acks_survive_power_loss: bool,
     /// For one run of the target.
     pub target_timeout: Duration,
     /// For one state.
@@ -159,6 +163,11 @@ impl Local {
             true => Err(LocalError::Interrupted),
             false => Ok(()),
         }
+    }
+
+    /// What a journal promises.
+    pub(crate) fn promises<'a>(&self, journal: &'a Journal) -> Promises<'a> {
+        Promises { journal, plain_acks_count: self.acks_survive_power_loss }
     }
 
     fn read_here(

@@ -4,6 +4,7 @@ use super::options::Options;
 use super::problem::ExploreError;
 use super::recordings::Recorded;
 use crate::asserter::checker::Expectation;
+use crate::asserter::journal::Pending;
 use crate::environment::local::{Local, snapshot_name};
 use crate::journalist::Journalist;
 use killpoint_engine::image::Image;
@@ -113,6 +114,7 @@ pub fn survey(options: &Options, local: &Local, recorded: &Recorded) -> Result<P
     let mut walk = Walk::start(&path, initial_image(local)?, models.clone())?;
     let mut plan = Plan::empty(models);
     let mut known: HashMap<blake3::Hash, usize> = HashMap::new();
+    let promises = local.promises(&recorded.journal);
     loop {
         if let Some(operation) = walk.operation() {
             plan.points += u64::from(is_point(operation));
@@ -123,7 +125,17 @@ pub fn survey(options: &Options, local: &Local, recorded: &Recorded) -> Result<P
         }
         if options.phases.contains(&plan.phase_at(walk.point())) {
             for name in walk.variants() {
-                plan.add(name, &walk, recorded, &mut known);
+                let journal_length = walk.journal_length();
+                let promised = match &recorded.expectation {
+                    Expectation::Journal(history) => {
+                        Promised::Pending(history.pending(journal_length))
+                    }
+                    Expectation::BuiltIn => {
+                        Promised::Count(promises.count(journal_length, name.model.is_power_loss()))
+                    }
+                    Expectation::Between { .. } => Promised::Nothing,
+                };
+                plan.add(name, &walk, &promised, &mut known);
             }
         }
         if !walk.step()? {
@@ -199,14 +211,14 @@ impl Plan {
         &mut self,
         name: StateName,
         walk: &Walk,
-        recorded: &Recorded,
+        promised: &Promised,
         known: &mut HashMap<blake3::Hash, usize>,
     ) {
         let count = self.counts.entry(name.model).or_default();
         count.states += 1;
         let journal_length = walk.journal_length();
         let image = walk.build(&name).digest();
-        let digest = digest(image, &name, recorded, journal_length);
+        let digest = digest(image, &name, promised);
         let index = *known.entry(digest).or_insert_with(|| {
             self.states.push(State {
                 name: name.clone(),
@@ -225,24 +237,28 @@ impl Plan {
     }
 }
 
-fn digest(
-    image: blake3::Hash,
-    name: &StateName,
-    recorded: &Recorded,
-    journal_length: u64,
-) -> blake3::Hash {
+/// What had to stay at a point: equal images differ by it.
+enum Promised {
+    /// By an ack journal that a checker's readings are held against.
+    Pending(Pending),
+    /// So many acknowledgements: the built-in oracle looks at what was complete by then.
+    Count(u64),
+    /// Nothing that changes.
+    Nothing,
+}
+
+fn digest(image: blake3::Hash, name: &StateName, promised: &Promised) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(image.as_bytes());
-    match &recorded.expectation {
-        Expectation::Journal(history) => {
-            hasher.update(&history.pending(journal_length).0);
-            hasher.update(&[u8::from(name.model.is_power_loss())]);
+    let power_loss = [u8::from(name.model.is_power_loss())];
+    match promised {
+        Promised::Pending(pending) => {
+            hasher.update(&pending.0).update(&power_loss);
         }
-        Expectation::BuiltIn => {
-            // The built-in oracle looks at what was already complete at the point.
-            hasher.update(&[u8::from(name.model.is_power_loss())]);
+        Promised::Count(count) => {
+            hasher.update(&count.to_le_bytes()).update(&power_loss);
         }
-        Expectation::Between { .. } => {}
+        Promised::Nothing => {}
     }
     hasher.finalize()
 }

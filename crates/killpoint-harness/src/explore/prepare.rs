@@ -342,6 +342,7 @@ pub(super) fn local(
         journal: journal.to_vec(),
         intents_start,
         acknowledgements: Vec::new(),
+        acks_survive_power_loss: options.acks_survive_power_loss,
         snapshot: INITIAL.to_owned(),
         target_timeout: options.timeout,
         checker_timeout: options.checker_timeout,

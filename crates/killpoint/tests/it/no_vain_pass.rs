@@ -202,6 +202,32 @@ fn a_run_without_invariants_and_a_checker_that_sees_nothing_say_so() {
     }
 }
 
+/// A log that is never synced, and a rename that is never made durable.
+#[test]
+fn what_is_acknowledged_counts_without_a_checker_too() {
+    let log = "for i in 1 2 3; do echo \"I k v$i\" >> $KILLPOINT_JOURNAL; echo line$i >> state/app.log; \
+               echo 'A! k' >> $KILLPOINT_JOURNAL; done";
+    let replace = "echo '{\"a\":2}' > state/t; sync state/t; mv state/t state/n.json";
+    let intent: &[&str] = &["--intent", "a 2", "--acks", "power-loss"];
+    for (script, flags, expected) in [
+        (log.to_owned(), &[][..], Some(3)),
+        (format!("{log}; sync state/app.log"), &[], Some(3)),
+        (log.replace("; echo 'A!", "; sync state/app.log; echo 'A!"), &[], None),
+        (replace.to_owned(), intent, Some(1)),
+        (replace.to_owned(), &intent[..2], None),
+        (format!("{replace}; sync state"), intent, None),
+    ] {
+        let world = World::new();
+        fs::write(world.state().join("app.log"), "begin\n").expect("written");
+        fs::write(world.state().join("n.json"), "{\"a\":1}").expect("written");
+        let mut command = world.explore_json();
+        command.args(["--model", "all"]).args(flags).args(["--", "sh", "-c", &script]);
+        let report = explored(&mut command).report;
+        let lost = report.findings.iter().find(|it| it.class == Class::AckedNotDurable);
+        assert_eq!(lost.map(|it| it.points), expected, "{script} {flags:?}: {report:#?}");
+    }
+}
+
 #[test]
 fn runs_that_came_to_no_verdict_are_cases_of_triage() {
     let world = World::new();

@@ -96,6 +96,16 @@ impl Format {
         may_be_json.then_some(Format::Json)
     }
 
+    /// Whether [`Format::recognise`] may find a document of one value here, by the first bytes alone.
+    pub fn may_be(path: &Path, head: &[u8]) -> bool {
+        if matches!(Format::recognise(path, head), Some(format) if format != Format::JsonLines) {
+            return true;
+        }
+        let is_named = path.extension().is_some_and(|it| !it.is_empty());
+        let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+        !is_named && matches!(first, Some(b'{' | b'['))
+    }
+
     /// The name that reports use.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,8 +2,10 @@
 //!
 //! A recording has no closes, so a save that was neither synced nor moved into place is known to
 //! be complete only because the next one begins: the file is emptied, replaced, removed or written
-//! anew from its start. Where the engine does know of a close, `closed` takes it.
+//! anew from its start; or because something was acknowledged. Where the engine does know of a close,
+//! `closed` takes it.
 
+use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::learner::{Learner, Moment, Version};
 use super::sqlite;
 use super::state::{HELD_BYTES_MAX, digest_of};
@@ -21,6 +23,9 @@ const DEPTH_MAX: usize = 4096;
 
 /// SQLite writes the head of a frame of its write-ahead log by itself; it commits nothing yet.
 const WAL_FRAME_HEAD_BYTES: u64 = 24;
+
+/// How much of a file is looked at to see whether it may be a document.
+const RECOGNISED_BYTES: u64 = 4_096;
 
 /// For each state in which databases hold whole transactions only: the operation after which it
 /// stands, and the databases of which this is known.
@@ -46,6 +51,8 @@ pub struct Follower {
     last: u64,
     /// While names are exchanged: the file that is pushed out of its place.
     displaced: Option<FileId>,
+    /// Files that were changed since the last acknowledgement.
+    changed: BTreeSet<FileId>,
 }
 
 #[derive(Default)]
@@ -72,6 +79,7 @@ impl Follower {
             all: Vec::new(),
             last: 0,
             displaced: None,
+            changed: BTreeSet::new(),
         }
     }
 
@@ -106,6 +114,26 @@ impl Follower {
             bytes = rest;
             self.note_commit(effect, at);
             self.effect(effect, at, own, length as u64);
+        }
+    }
+
+    /// More was acknowledged after operation `at` and before the next one. What only ever grew had to keep
+    /// its length from now on; a document was complete, if it can be read.
+    pub fn acknowledged(&mut self, at: u64) {
+        for file in std::mem::take(&mut self.changed) {
+            let Some(node) = self.nodes.get(&file) else { continue };
+            let (length, appended) = (node.contents.size(), node.appended);
+            let head = node.contents.read(0, RECOGNISED_BYTES);
+            let (documents, others): (Vec<PathBuf>, Vec<PathBuf>) = self
+                .paths(file)
+                .into_iter()
+                .partition(|path| length <= DOCUMENT_BYTES_MAX && Format::may_be(path, &head));
+            if !documents.is_empty() {
+                self.tell(file, documents, at, Moment::Acknowledged);
+            }
+            for path in others.into_iter().filter(|_| appended) {
+                self.learner.grown(path, at, length);
+            }
         }
     }
 
@@ -156,26 +184,26 @@ impl Follower {
                 if *offset == 0 {
                     self.supersede(*file, at);
                 }
-                self.write(*file, *offset, bytes, length);
+                self.write(*file, *offset, bytes, (at, length));
             }
             Effect::Resize { file, size } => {
                 if *size == 0 {
                     self.supersede(*file, at);
                 }
-                self.change(*file, |node| {
+                self.change(*file, at, |node| {
                     node.appended &= node.contents.size() == *size;
                     node.contents.resize(*size);
                 });
             }
             Effect::Zero { file, offset, length } => {
-                self.change(*file, |node| {
+                self.change(*file, at, |node| {
                     node.appended = false;
                     node.contents.zero(*offset, *length);
                 });
             }
             Effect::Replace { file, .. } => {
                 self.supersede(*file, at);
-                self.change(*file, |node| {
+                self.change(*file, at, |node| {
                     let kept = node.contents.size() <= bytes.len() as u64;
                     node.appended &= kept && bytes.starts_with(&node.contents.read(0, u64::MAX));
                     node.contents = Content::of_bytes(bytes);
@@ -231,16 +259,22 @@ impl Follower {
         }
     }
 
-    fn change(&mut self, file: FileId, change: impl FnOnce(&mut Node)) {
-        if let Some(node) = self.nodes.get_mut(&file) {
-            node.is_changed = true;
-            node.is_changed_here = true;
-            change(node);
+    fn change(&mut self, file: FileId, at: u64, change: impl FnOnce(&mut Node)) {
+        let Some(node) = self.nodes.get_mut(&file) else { return };
+        node.is_changed = true;
+        node.is_changed_here = true;
+        let was_appended = node.appended;
+        change(node);
+        if was_appended && !node.appended {
+            for path in self.paths(file) {
+                self.learner.grown(path, at, 0);
+            }
         }
+        self.changed.insert(file);
     }
 
-    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8], length: u64) {
-        self.change(file, |node| {
+    fn write(&mut self, file: FileId, offset: u64, bytes: &[u8], (at, length): (u64, u64)) {
+        self.change(file, at, |node| {
             node.appended &= offset == node.contents.size();
             let Some(end) = offset.checked_add(length) else { return };
             if node.contents.size() < end {

@@ -55,6 +55,9 @@ impl Case<'_> {
         }
         let same_bytes =
             |what: &What| matches!(what, What::File { digest, .. } if *digest == present.digest);
+        if present.length < self.acknowledged_bytes() {
+            return Ok(self.cut(present.length));
+        }
         if let Some(judgement) = self.version(same_bytes) {
             return Ok(judgement);
         }
@@ -75,7 +78,36 @@ impl Case<'_> {
         }
     }
 
+    /// How long it had to stay because it only ever grew, and something was acknowledged.
+    fn acknowledged_bytes(&self) -> u64 {
+        match self.subject.kind {
+            Kind::Document(_) | Kind::Database => 0,
+            Kind::AppendOnly | Kind::Opaque => self.subject.kept_bytes(self.through, self.crash.at),
+        }
+    }
+
+    /// Shorter than it was when something was acknowledged.
+    fn cut(&self, length: u64) -> Judgement {
+        let had = self.acknowledged_bytes();
+        let detail = format!(
+            "{} is {} long and had {} when something was acknowledged.",
+            self.name(),
+            bytes(length),
+            bytes(had)
+        );
+        Judgement { bytes_lost: had - length, ..Judgement::violated(self.loss(), detail) }
+    }
+
     fn missing(&self) -> Judgement {
+        let had = self.acknowledged_bytes();
+        if had > 0 {
+            let detail = format!(
+                "{} is missing; it had {} when something was acknowledged.",
+                self.name(),
+                bytes(had)
+            );
+            return Judgement { bytes_lost: had, ..Judgement::violated(self.loss(), detail) };
+        }
         let is_absent = |what: &What| *what == What::Absent;
         let is_data = matches!(self.subject.kind, Kind::Document(_) | Kind::Database);
         match self.subject.compare(self.floor, &self.oracle.acknowledged, is_absent) {
@@ -199,6 +231,8 @@ impl Case<'_> {
             }
             _ => (0, 0),
         };
+        let had = usize::try_from(self.acknowledged_bytes()).unwrap_or(usize::MAX);
+        let (kept, first) = if had > kept { (had, self.next_whole()) } else { (kept, first) };
         let wholes = self.subject.wholes.get(first..).unwrap_or_default();
         let mut worst = None;
         for (index, whole) in wholes.iter().enumerate() {
@@ -230,6 +264,16 @@ impl Case<'_> {
                 format!("{name} holds from byte {index} what was never appended to it."),
             ),
         })
+    }
+
+    /// Of what it is the beginning, from the version on that had to stay.
+    fn next_whole(&self) -> usize {
+        let entries = self.subject.entries[self.floor..].iter();
+        let mut wholes = entries.filter_map(|entry| match entry.what {
+            What::File { whole, .. } => Some(whole),
+            _ => None,
+        });
+        wholes.next().unwrap_or(0)
     }
 
     fn database(&self, present: Present) -> io::Result<Judgement> {

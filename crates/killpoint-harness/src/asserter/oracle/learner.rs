@@ -34,6 +34,8 @@ pub enum Moment {
     /// The program began to write it anew from its start, removed it or moved it away. Counts for
     /// documents that can be read, and for append-only files.
     Superseded,
+    /// Something was acknowledged. Counts for documents that can be read.
+    Acknowledged,
     /// After the last operation.
     End,
 }
@@ -77,6 +79,9 @@ struct History {
     /// Whether each version after the first has kept less than half of the one before; none while
     /// there was only one.
     is_given_up: Option<bool>,
+    /// How long it was at acknowledgements, while it only ever grew; 0 where it was changed otherwise,
+    /// removed or replaced.
+    grown: Vec<(u64, u64)>,
 }
 
 /// Gathers versions. Tell it everything in the order of the recording, then `finish`.
@@ -111,6 +116,9 @@ impl Learner {
         };
         let is_compared = appended || document.is_some_and(|(format, _)| !format.shows_its_end());
         let history = self.histories.entry(path).or_default();
+        if matches!(moment, Moment::Placed | Moment::Displaced) {
+            history.grow(at, 0);
+        }
         history.is_database |= is_database;
         if document.is_none() && !is_database && length > 0 {
             history.carry(&contents, appended);
@@ -148,7 +156,15 @@ impl Learner {
 
     /// After operation `at` nothing stood at `path` any more.
     pub fn removed(&mut self, path: impl Into<PathBuf>, at: u64) {
-        self.histories.entry(path.into()).or_default().seen.push((at, None));
+        let history = self.histories.entry(path.into()).or_default();
+        history.seen.push((at, None));
+        history.grow(at, 0);
+    }
+
+    /// When something was acknowledged after operation `at`, a file that had only ever grown was so long;
+    /// 0 if it did anything else with operation `at`.
+    pub fn grown(&mut self, path: PathBuf, at: u64, length: u64) {
+        self.histories.entry(path).or_default().grow(at, length);
     }
 
     /// At the entry of operation `at` the ack journal held `count` acknowledgements. The number of
@@ -239,6 +255,12 @@ impl History {
         self.seen.iter().filter_map(|(_, seen)| seen.as_ref())
     }
 
+    fn grow(&mut self, at: u64, length: u64) {
+        if self.grown.last().map_or(0, |(_, last)| *last) != length {
+            self.grown.push((at, length));
+        }
+    }
+
     /// Notes how much of the last version is in the next.
     fn carry(&mut self, contents: &[u8], appended: bool) {
         const COMPARED_BYTES_MAX: usize = 1 << 20;
@@ -307,7 +329,8 @@ impl History {
         }
         entries.extend(self.dumps);
         entries.sort_by_key(|entry| entry.at);
-        Subject { path, kind, entries, wholes, appended, placed, is_given_up }
+        let grown = self.grown;
+        Subject { path, kind, entries, wholes, appended, placed, is_given_up, grown }
     }
 
     fn kind(&self, path: &Path) -> Kind {
@@ -386,11 +409,14 @@ impl Seen {
             Kind::Document(format) => {
                 let is_whole =
                     self.document.is_some_and(|(its, value)| its == format && value.is_some());
-                let is_emptied = self.length == 0 && self.moment == Moment::Superseded;
+                let is_emptied = self.length == 0
+                    && matches!(self.moment, Moment::Superseded | Moment::Acknowledged);
                 is_edge || (is_whole && !is_emptied)
             }
             Kind::AppendOnly => true,
-            Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
+            Kind::Database | Kind::Opaque => {
+                is_edge || !matches!(self.moment, Moment::Superseded | Moment::Acknowledged)
+            }
         }
     }
 }

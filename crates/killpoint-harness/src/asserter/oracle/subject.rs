@@ -91,6 +91,9 @@ pub(super) struct Subject {
     /// Contents that were put in place whole: of a document those that cannot be read, of a database
     /// all.
     pub(super) placed: Vec<Digest>,
+    /// How long it was at acknowledgements, after which operations, while it only ever grew; 0 where it
+    /// was changed otherwise, removed or replaced.
+    pub(super) grown: Vec<(u64, u64)>,
 }
 
 /// How a crash state's file compares with the versions.
@@ -117,6 +120,15 @@ impl Subject {
     /// The version that had to stay if everything up to operation `through` had to: an index.
     pub(super) fn floor(&self, through: u64) -> usize {
         self.entries.partition_point(|entry| entry.at <= through).saturating_sub(1)
+    }
+
+    /// How long a file had to stay that only ever grew: as long as it was when everything up to operation
+    /// `through` had to, unless before the crash at `crash_at` it was changed otherwise, removed or replaced.
+    pub(super) fn kept_bytes(&self, through: u64, crash_at: u64) -> u64 {
+        let before = self.grown.partition_point(|(at, _)| *at < crash_at);
+        let grown = self.grown[..before].iter().rev().take_while(|(_, length)| *length > 0);
+        let kept = grown.filter(|(at, _)| *at <= through);
+        kept.map(|(_, length)| *length).max().unwrap_or(0)
     }
 
     /// Compares by `is`. `acknowledged` lists the operations at whose entry there were more

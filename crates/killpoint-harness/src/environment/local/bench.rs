@@ -4,6 +4,7 @@ use super::question::{Answer, LeftBy, Question, Subject};
 use super::{Local, Problem, TARGET_OUTPUT_MAX, chain, snapshot_name};
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
+use crate::asserter::journal::Journal;
 use killpoint_engine::arena::{self, Arena, process_ids};
 use killpoint_engine::image::{Image, Inode};
 use killpoint_engine::materialise::{CrashTime, Materialised};
@@ -233,7 +234,10 @@ impl<'a> Bench<'a> {
             }
             // Where bytes vary from run to run, or threads came in another order, the kill's own
             // recording knows the versions.
-            let own = BuiltIn::learn(&path, initial, &mut |image| self.place(arena, image))?;
+            let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
+            let (promised, local) = (Journal::parse(&journal)?, self.local);
+            let mut place = |image: &Image| self.place(arena, image);
+            let own = BuiltIn::learn(&path, local.promises(&promised), initial, &mut place)?;
             let state = question.state.clone().unwrap_or_else(before_all);
             let (judgement, litter) =
                 own.judge(&image, &state, false, &mut || self.place(arena, &image));

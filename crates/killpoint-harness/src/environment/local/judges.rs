@@ -7,6 +7,7 @@ use super::question::{Answer, Question, Subject};
 use super::{Local, LocalError, Problem, ready, receive};
 use crate::asserter::built_in::BuiltIn;
 use crate::asserter::checker::Checker;
+use crate::asserter::journal::Journal;
 use crate::interrupt::Interrupt;
 use killpoint_engine::arena::{self, Arena, ArenaError, Channel, Containment, Worker};
 use killpoint_engine::image::Image;
@@ -237,12 +238,14 @@ impl Local {
     ) -> Result<Studied, Problem> {
         let path = arena.in_run(&format!("recordings/{}.rec", subject.recording));
         let journal = fs::read(arena.in_run(&format!("recordings/{}.journal", subject.recording)))?;
-        bench.turn_to(journal, subject);
         if self.checker == Checker::BuiltIn {
-            let built_in = BuiltIn::learn(&path, initial, &mut |image| bench.place(arena, image))?;
+            let promised = Journal::parse(&journal)?;
+            let mut place = |image: &Image| bench.place(arena, image);
+            let built_in = BuiltIn::learn(&path, self.promises(&promised), initial, &mut place)?;
             bench.take_off_if_laid(arena)?;
             bench.built_in = Some(built_in);
         }
+        bench.turn_to(journal, subject);
         let walk = Walk::start(&path, initial.clone(), subject.models.clone())?;
         Ok(Studied { path, models: subject.models.clone(), walk })
     }

@@ -36,6 +36,47 @@ fn a_log_loses_nothing_that_was_there_or_acknowledged() {
 }
 
 #[test]
+fn what_only_grew_keeps_the_length_that_it_had_at_an_acknowledgement() {
+    let mut log = World::with(&[("app.log", "one\n")]);
+    log.append("app.log", "two\n").acknowledge().append("app.log", "three\n");
+    let mut new = World::with(&[]);
+    new.create("kv").append("kv", "one\n").append("kv", "two\n").acknowledge();
+    new.append("kv", "three\n");
+    for (world, name, at) in [(&log, "app.log", 1), (&new, "kv", 3)] {
+        let oracle = world.learn();
+        for (contents, letter_at_end) in [
+            (Some("one\ntwo\nthree\n"), '.'),
+            (Some("one\ntwo\n"), if name == "kv" { '?' } else { '.' }),
+            (Some("one\ntw"), 'L'),
+            (Some("one\n"), 'L'),
+            (Some(""), 'L'),
+            (None, 'L'),
+        ] {
+            let file = contents.map(|contents| (name, contents.as_bytes()));
+            let state = MemoryState::of(file.as_slice());
+            let judged = oracle.judge(&state, &Crash::kill(at + 1));
+            assert_eq!(letter(&judged), letter_at_end, "{name}: {contents:?}");
+        }
+        // At the entry of the write nothing was acknowledged.
+        assert!(!world.kills().contains('L'), "{name}: {}", world.kills());
+    }
+}
+
+#[test]
+fn what_was_acknowledged_in_a_file_that_is_then_begun_anew_is_not_missed_there() {
+    let mut rotated = World::with(&[("app.log", "one\n")]);
+    rotated.append("app.log", "two\n").acknowledge().rename("app.log", "app.log.1");
+    rotated.create("app.log").append("app.log", "three\n");
+    let mut emptied = World::with(&[("log", "")]);
+    emptied.append("log", "one\n").acknowledge().resize("log", 0).append("log", "two\n");
+    let mut replaced = World::with(&[("log", "one\n")]);
+    replaced.append("log", "two\n").acknowledge().replace("log", "2", "\n");
+    for world in [rotated, emptied, replaced] {
+        assert!(!world.kills().contains(['L', 'T', 'W']), "{}", world.kills());
+    }
+}
+
+#[test]
 fn json_lines_that_grow_are_a_log() {
     let mut world = World::with(&[("a.jsonl", "{\"a\":1}\n")]);
     world.append("a.jsonl", "{\"b\":").append("a.jsonl", "2}\n");

@@ -150,6 +150,20 @@ fn what_was_acknowledged_is_not_taken_back() {
 }
 
 #[test]
+fn a_document_that_was_neither_closed_nor_synced_is_whole_when_something_is_acknowledged() {
+    let mut world = World::with(&[("a.json", "[0]")]);
+    world.overwrite("a.json", "[1", "]").acknowledge().overwrite("a.json", "[2", "]");
+    let oracle = world.learn();
+    let judge = |contents: &str, at| {
+        let state = MemoryState::of(&[("a.json", contents.as_bytes())]);
+        letter(&oracle.judge(&state, &Crash::kill(at)))
+    };
+    assert_eq!(judge("[0]", world.end()), 'L', "older than what was acknowledged");
+    assert_eq!(judge("[1]", world.end()), '.');
+    assert_eq!(judge("[2]", world.end()), '.');
+}
+
+#[test]
 fn power_loss_keeps_what_was_there_or_declared() {
     let mut world = World::with(&[("a.json", "[0]")]);
     world.replace("a.json", "[1]", "").acknowledge();

@@ -165,10 +165,17 @@ impl World {
             let contents = self.begin.contents[file].clone();
             follower.begin_file(*file, World::name(name), Content::of_bytes(&contents));
         }
+        let is_acknowledged = |ordinal| self.acknowledged.iter().any(|(at, _)| *at == ordinal);
         for (operation, bytes) in &self.operations {
-            follower.operation(operation, bytes);
             let at = operation.ordinal;
+            if is_acknowledged(at) {
+                follower.acknowledged(at - 1);
+            }
+            follower.operation(operation, bytes);
             self.closed.iter().filter(|it| it.1 == at).for_each(|it| follower.closed(it.0, at));
+        }
+        if is_acknowledged(self.end()) {
+            follower.acknowledged(self.end() - 1);
         }
         let mut followed = follower.finish();
         let learner: &mut Learner = &mut followed.learner;
