@@ -102,6 +102,9 @@ pub fn fill(text: &str, states: &[PathBuf]) -> String {
 /// What is wrong, and what to do.
 pub fn check(own: &[PathBuf], copies: &Path) -> Result<(), String> {
     for path in own {
+        if is_of_the_kernel(path) {
+            return Err(format!("{} {OF_THE_KERNEL}", path.display()));
+        }
         let nested = own.iter().find(|other| *other != path && other.starts_with(path));
         if let Some(other) = nested {
             let (inner, outer) = (other.display(), path.display());
@@ -120,6 +123,33 @@ pub fn check(own: &[PathBuf], copies: &Path) -> Result<(), String> {
 /// What is wrong with a state directory in which the folders of runs are kept.
 pub fn holds_runs(out: &Path) -> String {
     format!("holds the folders of runs ({}): give another --out", out.display())
+}
+
+/// What is wrong with a directory in which the kernel shows what it knows.
+pub const OF_THE_KERNEL: &str =
+    "holds no files, but what the kernel shows of itself: name the directory that is written";
+
+/// Whether a directory is in a file system in which the kernel shows what it knows: reading one of its
+/// files may wait for ever.
+pub fn is_of_the_kernel(path: &Path) -> bool {
+    // procfs, sysfs, both versions of cgroups, debugfs, tracefs, securityfs, devpts, bpf, pstore,
+    // efivarfs: linux/magic.h.
+    const MAGICS: [u32; 11] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x1cd1,
+        0xcafe_4a11,
+        0x6165_676c,
+        0xde5e_81e4,
+    ];
+    rustix::fs::statfs(path).is_ok_and(|system| {
+        u32::try_from(system.f_type & 0xffff_ffff).is_ok_and(|it| MAGICS.contains(&it))
+    })
 }
 
 /// A path without links in it, as far as it is there.
@@ -162,6 +192,8 @@ mod tests {
         assert_eq!(check(&["/a", "/ab"], "/nowhere"), Ok(()));
         assert!(check(&["/a", "/a/b"], "/nowhere").is_err_and(|why| why.contains("lies in")));
         assert!(check(&["/a", "/a"], "/nowhere").is_err_and(|why| why.contains("twice")));
+        assert!(check(&["/proc/sys"], "/nowhere").is_err_and(|why| why.contains("kernel")));
+        assert!(check(&["/sys"], "/nowhere").is_err_and(|why| why.contains("kernel")));
         assert!(check(&["/"], "/tmp").is_err_and(|why| why.contains("--out")));
         assert!(check(&["/tmp"], "/tmp/not-there/yet").is_err_and(|why| why.contains("--out")));
     }

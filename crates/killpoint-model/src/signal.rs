@@ -52,6 +52,11 @@ impl Signal {
     pub fn number(self) -> i32 {
         self.0
     }
+
+    /// Whether it suspends whoever takes it by default: STOP, TSTP, TTIN, TTOU.
+    pub fn suspends(self) -> bool {
+        (19..=22).contains(&self.0)
+    }
 }
 
 impl TryFrom<i32> for Signal {

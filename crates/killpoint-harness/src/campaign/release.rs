@@ -1,6 +1,7 @@
 //! All runs of one version of a target: what the version is, and how often it crashed in them.
 //!
-//! The version is the commit that CI names; where none is known, the digest of the target's programs.
+//! The version is the commit that CI names; where none is known, the digest of the target's programs, and
+//! of the files that are named in their arguments: an interpreter is not what is tested.
 
 use super::options::Options;
 use killpoint_model::plan::Plan;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Earlier runs that are looked at, the newest first.
 const RUNS_MAX: usize = 1_000;
+/// Largest file that is read to know it.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Hexadecimal digits of a digest that are shown.
 const DIGITS: usize = 16;
 
@@ -33,16 +36,35 @@ pub(super) fn version(plan: &Plan, options: &Options, commit: Option<&str>) -> S
         return format!("commit {commit}");
     }
     let supervision = plan.scenario.target.supervision(plan.scenario.seed);
+    let commands = supervision.processes.values().map(|process| {
+        let place = process.directory.as_deref().unwrap_or("");
+        (options.directory.join(place), process.command.as_slice())
+    });
+    format!("programs {}", digest(commands))
+}
+
+/// The digest of programs, each by its working directory and command line.
+fn digest<'a>(commands: impl Iterator<Item = (PathBuf, &'a [String])>) -> String {
     let mut hasher = blake3::Hasher::new();
-    for process in supervision.processes.values() {
-        let Some(program) = process.command.first() else { continue };
-        let is_hashed = find(program, &options.directory)
-            .is_some_and(|path| File::open(path).is_ok_and(|file| hash(file, &mut hasher).is_ok()));
-        if !is_hashed {
-            hasher.update(program.as_bytes());
+    for (directory, command) in commands {
+        for (index, word) in command.iter().enumerate() {
+            let path = match index {
+                0 => find(word, &directory),
+                _ => Some(directory.join(word)),
+            };
+            let file = path.filter(|path| is_file(path)).and_then(|path| File::open(path).ok());
+            // What is no file is known by its name.
+            if file.is_none_or(|file| hash(file, &mut hasher).is_err()) {
+                hasher.update(word.as_bytes());
+            }
+            hasher.update(&[0]);
         }
     }
-    format!("programs {}", &hasher.finalize().to_hex()[..DIGITS])
+    hasher.finalize().to_hex()[..DIGITS].to_owned()
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= FILE_BYTES_MAX)
 }
 
 fn hash(file: File, hasher: &mut blake3::Hasher) -> io::Result<()> {
@@ -111,6 +133,20 @@ mod tests {
         fs::create_dir_all(&run).expect("made");
         fs::write(run.join("plan.json"), "{}").expect("written");
         fs::write(run.join("report.json"), report).expect("written");
+    }
+
+    #[test]
+    fn a_script_is_part_of_the_version_of_its_interpreter() {
+        let place = tempfile::tempdir().expect("a directory");
+        let of = |script: &str, contents: &str| {
+            fs::write(place.path().join(script), contents).expect("written");
+            let command = ["sh", script].map(str::to_owned);
+            digest(std::iter::once((place.path().to_owned(), command.as_slice())))
+        };
+        let first = of("a.sh", "true");
+        assert_eq!(first, of("a.sh", "true"));
+        assert_ne!(first, of("a.sh", "false"));
+        assert_ne!(first, of("b.sh", "exit 1"));
     }
 
     #[test]

@@ -89,6 +89,9 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         watch: Watch::default(),
     };
     let lived = trial.live(once);
+    // Before the supervisor stops everything: who stands still takes no signal. And no restart stays
+    // inhibited for the next trial.
+    let _ = trial.stage.injector.rollback();
     trial.roll_back()?;
     lived?;
     trial.tell_collected(once)?;
@@ -308,6 +311,9 @@ impl Trial<'_, '_> {
                 problem => format!("Strike {number} ({}) did nothing: {problem}.", planned.fault),
             };
             self.worsen(Judgement::unknown(Reason::NotFired, why));
+            if struck.is_held {
+                let _ = self.stage.injector.rollback();
+            }
             return Ok(true);
         }
         self.fired += 1;

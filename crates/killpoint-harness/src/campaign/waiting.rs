@@ -7,8 +7,9 @@ use super::supervisor::{END_GRACE, END_INTERVAL, Gone};
 use super::tell;
 use super::trial::Trial;
 use crate::interrupt::NOTICE_INTERVAL;
+use killpoint_engine::identity;
 use killpoint_model::Phase;
-use killpoint_model::lifecycle::{Lifecycle, Record};
+use killpoint_model::lifecycle::{Lifecycle, Record, StopCause};
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::trigger::Trigger;
 use std::time::{Duration, Instant};
@@ -98,10 +99,21 @@ impl Trial<'_, '_> {
                     _ => return Err(self.supervisor_is_gone()),
                 }
             }
+            // An interceptor that stands above it lives as long as anybody below.
+            Ok(None) if self.interception.is_some() && self.has_supervisor_died() => {
+                match self.supervisor.next(LAST_WORDS_GRACE) {
+                    Ok(Some(record)) => self.take(record)?,
+                    _ => return Err(self.supervisor_is_gone()),
+                }
+            }
             Ok(None) => {}
             Err(Gone) => return Err(self.supervisor_is_gone()),
         }
         Ok(None)
+    }
+
+    fn has_supervisor_died(&self) -> bool {
+        self.state.supervisor.is_some_and(|pid| identity::status(pid).map_or(true, |it| it.ended))
     }
 
     fn supervisor_is_gone(&self) -> CampaignError {
@@ -137,6 +149,9 @@ impl Trial<'_, '_> {
     }
 
     pub(super) fn take(&mut self, record: Record) -> Result<(), CampaignError> {
+        if let Lifecycle::SupervisorStopped { cause: StopCause::GuardianGone, .. } = record.event {
+            return Err(self.supervisor_is_gone());
+        }
         let deaths = self.state.deaths.len();
         self.state.take(&record);
         self.picture_crash(deaths);

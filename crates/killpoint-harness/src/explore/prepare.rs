@@ -9,7 +9,7 @@ use crate::asserter::checker::{Checker, Surroundings};
 use crate::asserter::journal::{Journal, OneShot};
 use crate::environment::local::{INITIAL, Local, snapshot_name};
 use crate::journalist::{Journalist, Progress, Watch};
-use crate::own_paths::{holds_runs, real};
+use crate::own_paths::{OF_THE_KERNEL, holds_runs, is_of_the_kernel, real};
 use crate::recover::{announce_with_scratch, clear_up};
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::arena::{self, Containment, process_ids};
@@ -235,6 +235,9 @@ fn state_paths(options: &Options) -> Result<Vec<PathBuf>, ExploreError> {
         })?;
         if !path.is_dir() {
             return Err(bad("is not a directory: name the directory that holds the file"));
+        }
+        if is_of_the_kernel(&path) {
+            return Err(bad(OF_THE_KERNEL));
         }
         if path.parent().is_none() {
             return Err(bad("is the root of the file system: name the directory that is written"));

@@ -18,7 +18,7 @@ use crate::environment::local::{
     Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
 };
 use crate::journalist::{Journalist, Progress, Watch};
-use blind::{NotJudged, what_is_not_judged};
+use blind::what_is_not_judged;
 use failure::workload_failure;
 use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;
@@ -173,16 +173,9 @@ pub fn record(
         },
     };
     if let Expectation::Between { kept } = &expectation
-        && let Some(vain) = what_is_not_judged(kept.as_ref(), &chosen)
+        && let Some(text) = what_is_not_judged(kept.as_ref(), &chosen)
     {
-        match vain {
-            NotJudged::Something(text) => {
-                journalist.tell(Event::Note { text: text.to_owned() })?;
-            }
-            NotJudged::All(why) => {
-                return Ok(Control::Unknown(Reason::NoOracle, why.to_owned()));
-            }
-        }
+        journalist.tell(Event::Note { text: text.to_owned() })?;
     }
     let common = common(&sets);
     let unstable: BTreeSet<Address> = addresses

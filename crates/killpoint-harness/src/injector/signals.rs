@@ -15,8 +15,6 @@ const TAKEN_MS_MAX: u64 = 1_000;
 /// How often it is looked whether it was.
 const LOOK_INTERVAL: Duration = Duration::from_micros(500);
 
-/// Signals that suspend.
-const SUSPENDING: [i32; 4] = [19, 20, 21, 22];
 /// Signals that do nothing to who does not ask for them: CHLD, CONT, URG, WINCH.
 const HARMLESS: [i32; 4] = [17, 18, 23, 28];
 
@@ -66,7 +64,7 @@ pub(super) fn send_all(
     grace: Option<Duration>,
     decided: Instant,
 ) -> Result<Vec<Result<Step, StrikeError>>, StrikeError> {
-    if SUSPENDING.contains(&signal.number()) {
+    if signal.suspends() {
         return Err(StrikeError::StopsWithoutInverse(signal));
     }
     let before: Vec<_> = processes.iter().map(|process| process.disposition(signal)).collect();

@@ -2,11 +2,12 @@
 
 use super::{FAULT_RULES_MAX, FaultRule, SCENARIO_VERSION, Scenario, TRIALS_PER_RULE_MAX};
 use crate::activity;
-use crate::fault::Fault;
+use crate::fault::{Fault, Means};
 use crate::invariant::Invariant;
 use crate::lifecycle;
 use crate::phase::Phase;
-use crate::selector::Who;
+use crate::selector::{Pick, Who};
+use crate::signal::Signal;
 use crate::span::Span;
 use crate::supervision::{Probe, SupervisionError};
 use crate::trigger::Trigger;
@@ -73,6 +74,10 @@ impl Scenario {
         if let Some(problem) = self.collect.problem() {
             return Err(part("collect.dump", problem));
         }
+        if self.objectives.crash_budget.and_then(|it| it.per_hour).is_some_and(|it| it < 0.0) {
+            let problem = "fewer than none cannot be: write 0 or more";
+            return Err(part("objectives.crash-budget.per-hour", problem));
+        }
         let zeros = [
             ("timeouts.start", self.timeouts.start),
             ("timeouts.recovery", self.timeouts.recovery),
@@ -134,6 +139,23 @@ impl Scenario {
         {
             return Err(part(at("do"), "it must last longer than 0"));
         }
+        if let Some(signal) = suspending(&rule.r#do) {
+            let problem = format!(
+                "{signal} suspends a process, and nothing would undo it: write `suspend: 5s`"
+            );
+            return Err(part(at("do"), problem));
+        }
+        if matches!(&rule.when, Trigger::At(times) if times.all().is_empty()) {
+            return Err(part(at("when.at"), "it is empty: write a time, as `500ms`"));
+        }
+        let nobody = match rule.who.pick {
+            Pick::Fixed(number) => number == 0,
+            Pick::FixedPercent(percent) | Pick::RandomMaxPercent(percent) => u8::from(percent) == 0,
+            Pick::One | Pick::All => false,
+        };
+        if nobody {
+            return Err(part(at("who.pick"), "it picks nobody: write a number greater than 0"));
+        }
         if rule.duration.is_some() && !matches!(rule.when, Trigger::Interval(_)) {
             return Err(part(at("duration"), "only an interval strikes again and again"));
         }
@@ -152,6 +174,17 @@ impl Scenario {
         {
             let problem = format!("there is no lifecycle event `{}`", event.name);
             return Err(part(at("when.event.name"), problem));
+        }
+        let process = match &rule.when {
+            Trigger::Event(event) => event.process.as_ref(),
+            Trigger::LogLine(line) => line.process.as_ref(),
+            _ => None,
+        };
+        let processes = self.target.supervision(self.seed).processes;
+        if let Some(unknown) = process.filter(|name| !processes.contains_key(*name)) {
+            let names: Vec<String> = processes.into_keys().collect();
+            let problem = format!("there is no process `{unknown}`: there is {}", list(&names));
+            return Err(part(at("when"), problem));
         }
         let nth = match &rule.when {
             Trigger::Event(event) => event.nth,
@@ -234,6 +267,20 @@ impl Scenario {
     }
 }
 
+/// A signal that a fault sends and that suspends.
+fn suspending(fault: &Fault) -> Option<Signal> {
+    let rungs = match fault {
+        Fault::Signal(signal) => return Some(*signal).filter(|it| it.suspends()),
+        Fault::Ladder(rungs) => rungs,
+        _ => return None,
+    };
+    let signals = rungs.iter().filter_map(|rung| match rung.by {
+        Means::Signal(signal) => Some(signal),
+        _ => None,
+    });
+    signals.into_iter().find(|it| it.suspends())
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
@@ -280,6 +327,16 @@ mod tests {
         refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"event": {"name": "x"}}"#), "lifecycle event `x`");
         refuse((r#""do": "terminate""#, r#""do": {"activities": {"method": []}}"#), "is empty");
         refuse((r#""do": "terminate""#, r#""do": {"suspend": "0s"}"#), "longer than 0");
+        refuse((r#""do": "terminate""#, r#""do": {"signal": "STOP"}"#), "write `suspend: 5s`");
+        let ladder =
+            r#""do": {"ladder": ["terminate", {"by": {"signal": "TTIN"}, "grace": "1s"}]}"#;
+        refuse((r#""do": "terminate""#, ladder), "SIGTTIN suspends");
+        refuse((r#"{"at": ["1s", "2s"]}"#, r#"{"at": []}"#), "when.at: it is empty");
+        refuse((r#""pick": "one""#, r#""pick": {"fixed": 0}"#), "picks nobody");
+        let event = r#"{"event": {"name": "process.ready", "process": "wroker"}}"#;
+        refuse((r#"{"at": ["1s", "2s"]}"#, event), "there is no process `wroker`");
+        let budget = r#""objectives": {"crash-budget": {"per-hour": -1.0}}"#;
+        refuse((r#""objectives": {"data-loss": 0}"#, budget), "crash-budget.per-hour");
         refuse((r#""faults": ["worker"]"#, r#""faults": ["w"]"#), "tiers.local.faults");
         refuse((r#"[{"acked-is-durable": {}}]"#, r#"[{"command": {"run": []}}]"#), "`run`");
     }

@@ -134,6 +134,15 @@ impl Begun {
         near.into_iter().chain(below).find(is_one).expect("an interceptor")
     }
 
+    /// The guardian below an interceptor.
+    fn guardian(&self) -> u32 {
+        let is_one = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|it| it.contains("\0supervise\0"))
+        };
+        children(self.interceptor()).into_iter().find(is_one).expect("a guardian")
+    }
+
     /// Everybody of the target and the workload.
     fn processes(&self) -> Vec<String> {
         let entries = fs::read_dir("/proc").expect("/proc").flatten();
@@ -297,6 +306,82 @@ fn nothing_is_left_of_a_run_that_is_killed_while_a_call_is_held() {
         begun.expect_nothing_left(&folder, &at);
         assert!(!begun.world.join("data/note").exists(), "{at}: the state is its own copy");
     }
+}
+
+/// The interceptor stands above both and lives on for a while.
+#[test]
+fn a_supervisor_that_is_killed_below_an_interceptor_is_missed() {
+    for (index, fault) in ["kill", "{ suspend: 20s }"].into_iter().enumerate() {
+        let scenario = "version: 1
+target:
+  command: [sh, -c, 'sleep 0.1; echo x >> $KILLPOINT_STATE/note; exec sleep MARK']
+  supervisor: { restart: always, backoff: 10ms }
+  state: [data]
+faults: [ { when: { points: any }, do: FAULT } ]
+timeouts: { trigger: 1s }
+invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
+";
+        let number = 920 + u32::try_from(index).expect("small");
+        let mut begun = begin_with(&scenario.replace("FAULT", fault), number);
+        let folder = begun.folder();
+        until(&format!("{fault}: nothing was struck"), || {
+            let text = fs::read_to_string(folder.join("events.jsonl")).ok()?;
+            text.contains(r#""trial_event":"struck""#).then_some(())
+        });
+        let guardian = begun.guardian();
+        let both: Vec<u32> = children(guardian).into_iter().chain([guardian]).collect();
+        kill(if index == 0 { &both[both.len() - 1..] } else { &both });
+        let status = until(&format!("{fault}: the run goes on for ever"), || {
+            begun.child.try_wait().expect("our own child")
+        });
+        assert_eq!(status.code(), Some(70), "{fault}: it says that its supervisor is gone");
+        begun.expect_nothing_left(&folder, fault);
+    }
+}
+
+#[test]
+fn who_stands_still_goes_on_and_takes_its_stop_when_the_run_is_asked_to_stop() {
+    let scenario = "version: 1
+target:
+  command: [sh, -c, 'trap \"echo x > FOLDER/stopped; exit 0\" TERM; while :; do sleep 0.01; done; : MARK']
+  state: [data]
+faults: [ { when: { at: 100ms }, do: { suspend: 1h } } ]
+timeouts: { trigger: 300ms, trial: 2h }
+";
+    let folder = tempfile::tempdir().expect("a directory");
+    let shown = folder.path().display().to_string();
+    let mut begun = begin_with(&scenario.replace("FOLDER", &shown), 930);
+    let run = begun.folder();
+    until("nothing was struck", || {
+        let text = fs::read_to_string(run.join("events.jsonl")).ok()?;
+        text.contains(r#""trial_event":"struck""#).then_some(())
+    });
+    // The control's own stop.
+    let _ = fs::remove_file(folder.path().join("stopped"));
+    let pid = begun.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("it starts").success());
+    let status = until("the run goes on for ever", || begun.child.try_wait().expect("ours"));
+    assert_eq!(status.code(), Some(130));
+    assert!(folder.path().join("stopped").exists(), "it took its stop");
+    begun.expect_nothing_left(&run, "stopped");
+}
+
+/// Nobody is there to be killed during the shutdown; the restarts after it are not inhibited.
+#[test]
+fn a_strike_that_meets_nobody_leaves_nothing_for_the_next_trial() {
+    let scenario = "version: 1
+target: { command: [sleep, MARK], supervisor: { backoff: 10ms } }
+faults:
+  - { name: shutdown, when: { phase: shutdown }, do: kill, trials: 3 }
+  - { name: kill, when: { at: 50ms }, do: kill }
+timeouts: { trigger: 100ms, start: 5s }
+";
+    let mut begun = begin_with(scenario, 940);
+    let folder = begun.folder();
+    begun.child.wait().expect("our own child");
+    let log = fs::read_to_string(folder.join("events.jsonl")).expect("a log");
+    assert!(!log.contains("never-steady"), "{log}");
+    begun.expect_nothing_left(&folder, "shutdown");
 }
 
 #[test]
