@@ -36,6 +36,14 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no room for runs where they are to be kept.
+    #[error("cannot make the directory {path}; --out DIR names another place for runs")]
+    Out {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A record of the log does not follow from the one before it.
     #[error("{path}:{line}: {problem}")]
     Broken {
@@ -50,6 +58,10 @@ pub enum StoreError {
 
 fn fail<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { action, path: path.to_owned(), source }
+}
+
+fn no_place(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    move |source| StoreError::Out { path: path.to_owned(), source }
 }
 
 /// The folder of one run.
@@ -67,7 +79,7 @@ impl RunFolder {
     pub fn create(runs: &Path) -> Result<Self, StoreError> {
         const TRIES: u32 = 1_000;
         make_out(runs.parent().unwrap_or(runs))?;
-        fs::create_dir_all(runs).map_err(fail("make the directory", runs))?;
+        fs::create_dir_all(runs).map_err(no_place(runs))?;
         let now = jiff::Timestamp::now().as_nanosecond().to_le_bytes();
         for attempt in 0..TRIES {
             let mut hasher = blake3::Hasher::new();
@@ -85,7 +97,7 @@ impl RunFolder {
                     return Ok(folder);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(fail("make the directory", &path)(error)),
+                Err(error) => return Err(no_place(&path)(error)),
             }
         }
         Err(fail("make a new directory in", runs)(io::ErrorKind::AlreadyExists.into()))
@@ -272,7 +284,7 @@ pub fn make_out(out: &Path) -> Result<(), StoreError> {
     if out.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(out).map_err(fail("make the directory", out))?;
+    fs::create_dir_all(out).map_err(no_place(out))?;
     let ignore = out.join(".gitignore");
     fs::write(&ignore, "*\n").map_err(fail("write", &ignore))
 }

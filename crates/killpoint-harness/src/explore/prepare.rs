@@ -60,6 +60,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let text = "the working directory is gone or cannot be read; change to one that is there";
         return Err(ExploreError::Usage(text.to_owned()));
     }
+    check_words(options)?;
     launch(options)?;
     let journal = starting_journal(options)?;
     let steps = read_steps(options)?;
@@ -95,6 +96,41 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
         let _ = fs::remove_dir_all(folder.path());
     }
     prepared
+}
+
+/// Says no to commands that are empty, and to variables that are none.
+fn check_words(options: &Options) -> Result<(), ExploreError> {
+    let is_empty = |command: &str| command.trim().is_empty();
+    let problem = match (&options.checker, &options.driver) {
+        (Checker::Command(command), _) if is_empty(command) => {
+            "--check: the command is empty: name one that prints what the store holds, or leave the \
+             flag out for the built-in oracle"
+                .to_owned()
+        }
+        (Checker::Stream(command), _) if is_empty(command) => {
+            "--check-stream: the command is empty: name a checker that stays alive, or leave the flag \
+             out for the built-in oracle"
+                .to_owned()
+        }
+        (_, Some(command)) if is_empty(command) => {
+            "--driver: the command is empty: name one that drives the program, or leave the flag out \
+             where the program ends by itself"
+                .to_owned()
+        }
+        _ => match options.keep_environment.iter().find(|name| !is_variable(name)) {
+            Some(text) => format!(
+                "--env takes the name of a variable, and `{text}` is none: set the variable where \
+                 killpoint is started, and give its name"
+            ),
+            None => return Ok(()),
+        },
+    };
+    Err(ExploreError::Usage(problem))
+}
+
+/// Whether a variable of the environment can have this name.
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
 }
 
 /// Says no to what does not go with a driver.

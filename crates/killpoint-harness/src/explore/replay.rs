@@ -42,8 +42,11 @@ pub fn replay(
     times: u32,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<Replayed, ExploreError> {
-    let mut file: FindingFile =
-        read_json(&folder.join(&format!("findings/{number}/finding.json")))?;
+    let path = folder.join(&format!("findings/{number}/finding.json"));
+    if !path.exists() {
+        return Err(ExploreError::Usage(no_such_finding(folder, number)));
+    }
+    let mut file: FindingFile = read_json(&path)?;
     let run = match file.run.take() {
         Some(run) => run,
         None => read_json(&folder.join("run.json"))?,
@@ -89,6 +92,20 @@ pub fn replay(
     }
     clear_up(folder);
     Ok(replayed)
+}
+
+/// What to say of a number that no finding has.
+fn no_such_finding(folder: &RunFolder, number: u32) -> String {
+    let id = folder.id();
+    let entries = fs::read_dir(folder.join("findings")).into_iter().flatten().flatten();
+    let has = match entries.filter(|entry| entry.path().join("finding.json").exists()).count() {
+        0 => return format!("the run {id} has no findings: there is nothing to replay"),
+        1 => "1 finding".to_owned(),
+        count => format!("{count} findings"),
+    };
+    format!(
+        "the run {id} has {has}, and none has the number {number}: `killpoint report {id}` shows them"
+    )
 }
 
 fn judges_of(local: &Local, run: &RunFile, recording: &str) -> Result<Judges, ExploreError> {

@@ -302,3 +302,47 @@ fn a_missing_checker_fails_the_control() {
     let said = baseline_failed(&command.output().expect("the binary starts"));
     assert!(said.contains("no-such-checker-anywhere"), "{said}");
 }
+
+#[test]
+fn an_empty_command_is_refused() {
+    let world = World::new();
+    for flag in ["--check", "--check-stream", "--driver"] {
+        for command in ["", "   "] {
+            let mut explore = world.explore();
+            let words = [flag, "the command is empty", "leave the flag out"];
+            refused(&world, with_true(explore.args([flag, command])), &words);
+        }
+    }
+}
+
+#[test]
+fn a_variable_is_given_by_its_name() {
+    let world = World::new();
+    for text in ["A=B", ""] {
+        let mut explore = world.explore();
+        let words = ["--env", "the name of a variable", text];
+        refused(&world, with_true(explore.args(["--env", text])), &words);
+    }
+}
+
+#[test]
+fn a_directory_where_no_run_can_be_kept_leads_to_out() {
+    let world = World::new();
+    fs::write(world.join("plain"), "").expect("written");
+    let mut explore = world.killpoint();
+    let flags = ["explore", "--state", "state", "--out", "plain/here"];
+    refused(&world, with_true(explore.args(flags)), &["plain/here", "--out DIR"]);
+}
+
+#[test]
+fn a_replay_of_a_finding_that_is_not_there_says_how_many_are() {
+    let world = World::new();
+    fs::write(world.state().join("notes.json"), "{}").expect("written");
+    let script = r#"cd "$KILLPOINT_STATE" && echo '{"a": 1}' >notes.json"#;
+    let mut explore = world.explore();
+    let output = explore.args(["--", "sh", "-c", script]).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let run = world.only_run();
+    let words = ["has 1 finding,", "none has the number 9", "killpoint report"];
+    refused(&world, world.killpoint().arg("replay").arg(run.join("9")), &words);
+}
