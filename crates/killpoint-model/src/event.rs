@@ -95,6 +95,9 @@ pub enum Event {
         points: u64,
         /// Addresses that not every recording had.
         unstable: u64,
+        /// Whether the order of the addresses varied between recordings.
+        #[serde(default)]
+        order_varies: bool,
         /// Counts by model.
         models: Vec<(CrashModel, PlannedCount)>,
         /// What is enumerated and what is left out, in words.

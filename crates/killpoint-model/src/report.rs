@@ -80,6 +80,9 @@ pub struct Report {
     pub drafts: Drafts,
     /// Addresses that not every recording had: never promised.
     pub unstable: u64,
+    /// Whether the order of the addresses varied between recordings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub order_varies: bool,
     /// Crash points: entries of in-state calls.
     pub points: u64,
     /// Distinct crash states judged.
@@ -146,6 +149,7 @@ impl Report {
             acknowledged: 0,
             drafts: Drafts::default(),
             unstable: 0,
+            order_varies: false,
             points: 0,
             states: 0,
             live: Confirmation::default(),
@@ -264,8 +268,9 @@ impl Report {
                         .map(|row| TimelinePoint { row: row.clone(), verdicts: BTreeMap::new() }),
                 );
             }
-            Event::Planned { points, unstable, models, bounds } => {
+            Event::Planned { points, unstable, order_varies, models, bounds } => {
                 self.points = *points;
+                self.order_varies = *order_varies;
                 self.unstable = *unstable;
                 for (model, count) in models {
                     self.models.insert(
@@ -373,6 +378,7 @@ mod tests {
             Event::Planned {
                 points: 5,
                 unstable: 0,
+                order_varies: false,
                 models: vec![(CrashModel::Kill, counts)],
                 bounds: Vec::new(),
             },

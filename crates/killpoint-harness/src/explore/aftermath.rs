@@ -45,10 +45,15 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// In a sentence.
-    pub fn sentence(&self) -> String {
+    /// In a sentence behind what else is told of the finding.
+    pub fn sentence_after(&self, detail: &str) -> String {
         let Copy { of, path, size } = self;
-        format!("{path} still holds the {size} bytes that {of} held: a person can copy them back.")
+        let detail = detail.trim_end();
+        let stop = if detail.is_empty() || detail.ends_with(['.', '!', '?']) { "" } else { "." };
+        let sentence = format!(
+            "{path} still holds the {size} bytes that {of} held: a person can copy them back."
+        );
+        format!("{detail}{stop} {sentence}").trim_start().to_owned()
     }
 }
 
@@ -186,5 +191,18 @@ mod tests {
         let after = files(&[("1.json", ""), ("1.json.bak", "old")]);
         let copy = copy_of(&place, &Content::of_bytes(b"old"), &first, &after);
         assert_eq!(copy.map(|(_, path)| path.as_slice()), Some(&b"1.json.bak"[..]));
+    }
+
+    #[test]
+    fn what_is_told_of_a_copy_is_a_sentence_of_its_own() {
+        let copy = Copy { of: "k".to_owned(), path: "k.tmp".to_owned(), size: 3 };
+        let sentence = "k.tmp still holds the 3 bytes that k held: a person can copy them back.";
+        for (detail, expected) in [
+            ("key k, there before, is gone", "key k, there before, is gone. "),
+            ("Key k is gone.", "Key k is gone. "),
+            ("", ""),
+        ] {
+            assert_eq!(copy.sentence_after(detail), format!("{expected}{sentence}"));
+        }
     }
 }

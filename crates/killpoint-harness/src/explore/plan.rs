@@ -93,6 +93,7 @@ pub fn plan(
     journalist.tell(Event::Planned {
         points: plan.points,
         unstable: recorded.unstable.len() as u64,
+        order_varies: !recorded.same_order,
         models: plan.counts.iter().map(|(model, count)| (*model, *count)).collect(),
         bounds: bounds(options, recorded, &plan),
     })?;

@@ -102,7 +102,7 @@ pub fn confirm(
         finding.files = files;
         if let Some(copy) = copy.filter(|_| !finding.rerun) {
             finding.class = Class::RecoverableByHand;
-            finding.detail = format!("{} {}", finding.detail, copy.sentence());
+            finding.detail = copy.sentence_after(&finding.detail);
         }
         let shrunk = match options.shrink && number <= shrink::FINDINGS_MAX {
             true => stage.shrink(&mut finding)?,

@@ -121,7 +121,8 @@ fn result_case(report: &Report) -> Option<TestCase> {
 /// A model fails by what is not in the baseline, as the run does.
 fn model_case(report: &Report, model: CrashModel, count: &ModelCount) -> TestCase {
     let is_found = report.findings.iter().any(|finding| finding.models.contains(&model));
-    let points = words::count(count.points, "crash point");
+    let points =
+        words::count(count.points, if model.is_power_loss() { "cut" } else { "crash point" });
     let status = if is_found {
         let message = format!("{} of {points} violated", words::thousands(count.violated));
         status(NonSuccessKind::Failure, "violated", &message)

@@ -147,6 +147,7 @@ fn planned() -> Event {
     Event::Planned {
         points: 22,
         unstable: 0,
+        order_varies: false,
         models: vec![
             (CrashModel::Kill, PlannedCount { points: 22, states: 22 }),
             (CrashModel::TornWrite, PlannedCount { points: 5, states: 12 }),

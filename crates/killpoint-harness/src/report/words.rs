@@ -109,9 +109,11 @@ pub fn class(finding: &Finding) -> String {
     finding.class.to_string().to_uppercase()
 }
 
-/// How much of a model a finding takes up: `5 of 10 points`.
+/// How much of a model a finding takes up: `5 of 10 points`, or `5 of 11 cuts` of the power, one of which
+/// is at the end.
 pub fn extent(finding: &Finding) -> String {
-    format!("{} of {}", thousands(finding.points), count(finding.points_of, "point"))
+    let noun = if finding.model.is_power_loss() { "cut" } else { "point" };
+    format!("{} of {}", thousands(finding.points), count(finding.points_of, noun))
 }
 
 /// In which parts of the target's life a finding shows, ` during shutdown`; nothing where that is its
@@ -242,6 +244,12 @@ pub fn interleavings(report: &Report) -> String {
     match (report.recordings, report.unstable) {
         (0, _) => "nothing recorded".to_owned(),
         (1, 0) => "recorded once".to_owned(),
+        (recordings, 0) if report.order_varies => {
+            format!(
+                "{} with the same addresses in varying order",
+                count(recordings.into(), "recording")
+            )
+        }
         (2, 0) => "twice alike".to_owned(),
         (recordings, 0) => format!("{} times alike", ratio(recordings)),
         (recordings, unstable) => format!(
@@ -434,6 +442,15 @@ mod tests {
         assert_eq!(thousands(88_895_123), "88,895,123");
         assert_eq!(count(1, "point"), "1 point");
         assert_eq!(count(0, "point"), "0 points");
+    }
+
+    #[test]
+    fn recordings_in_another_order_are_not_called_alike() {
+        let mut report = Report { recordings: 2, ..Report::empty() };
+        assert_eq!(interleavings(&report), "twice alike");
+        report.order_varies = true;
+        let expected = "2 recordings with the same addresses in varying order";
+        assert_eq!(interleavings(&report), expected);
     }
 
     #[test]

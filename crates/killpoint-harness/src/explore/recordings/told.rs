@@ -124,17 +124,24 @@ pub(super) fn note_gaps(
     }
     let (asked, left_over) = (result.ending.turns.asked, result.ending.left_over);
     if asked > 0 && local.driver.is_none() {
+        let (processes, they) = match asked {
+            1 => ("1 process was".to_owned(), "it was"),
+            _ => (format!("{asked} processes were"), "they were"),
+        };
         let text = format!(
-            "{asked} processes were left when the command had ended and nothing moved any more: they \
-             were asked to end (SIGTERM)"
+            "{processes} left when the command had ended and nothing moved any more: {they} asked to \
+             end (SIGTERM)"
         );
         journalist.tell(Event::Note { text })?;
     }
     if left_over > 0 {
         let seconds = local.stop.as_secs();
-        let text = format!(
-            "{left_over} processes did not end within {seconds} s when asked, and were killed"
-        );
+        let (processes, were) = match left_over {
+            1 => ("1 process".to_owned(), "was"),
+            _ => (format!("{left_over} processes"), "were"),
+        };
+        let text =
+            format!("{processes} did not end within {seconds} s when asked, and {were} killed");
         journalist.tell(Event::Note { text })?;
     }
     Ok(())

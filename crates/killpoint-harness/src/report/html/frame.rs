@@ -133,6 +133,9 @@ fn interleavings(report: &Report) -> Markup {
         @match (report.recordings, report.unstable) {
             (0, _) => { "Nothing was recorded." }
             (1, 0) => { "One recording: one interleaving of its threads and processes." }
+            (_, 0) if report.order_varies => {
+                (recordings) " with the same addresses in varying order."
+            }
             (_, 0) => { (recordings) " with the same addresses." }
             (_, _) => {
                 (recordings) ": " (words::unstable_addresses(report.unstable))
