@@ -153,7 +153,9 @@ pub struct Diagnosis {
 pub fn diagnose(history: &History, failure: &Failure<'_>) -> Diagnosis {
     let scene = Scene::new(history, failure);
     let known = match failure.model.is_power_loss() {
-        true => power_loss::diagnose(&scene).or_else(|| kill::acknowledged_early(&scene)),
+        true => {
+            power_loss::diagnose(&scene).or_else(|| kill::acknowledged_early(&scene, failure.point))
+        }
         false => kill::diagnose(&scene),
     };
     known.unwrap_or_else(|| between_operations(&scene))

@@ -123,6 +123,17 @@ pub(super) fn sync_directory(history: &History, path: &str) -> String {
     }
 }
 
+/// For a name that is durable before anything is promised, and after what relies on it.
+pub(super) fn sync_directory_at_once(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::Git => GIT.to_owned(),
+        _ => format!(
+            "fsync {} right after this, before the next change that relies on it",
+            history.directory_name(path)
+        ),
+    }
+}
+
 /// For a journal that comes back.
 pub(super) fn end_of_journal(history: &History, path: &str) -> String {
     let directory = history.directory_name(path);

@@ -44,7 +44,7 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         return Some(found);
     }
     overwritten(scene, scene.failure.point)
-        .or_else(|| acknowledged_early(scene))
+        .or_else(|| acknowledged_early(scene, scene.failure.point))
         .or_else(|| files_apart(scene))
 }
 
@@ -369,8 +369,8 @@ fn last_change_before(scene: &Scene<'_>, point: u64) -> Option<u64> {
 }
 
 /// The journal had grown before the change was made under a lasting name.
-pub(super) fn acknowledged_early(scene: &Scene<'_>) -> Option<Diagnosis> {
-    let (history, point) = (scene.history, scene.failure.point);
+pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
     if !matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable) {
         return None;
     }

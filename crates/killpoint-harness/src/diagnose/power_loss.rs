@@ -480,6 +480,13 @@ fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     }
     let directory = history.directory_of(path);
     let synced = directory.and_then(|directory| history.last_sync(directory, point));
+    // A sync that comes before anything is promised is not missing: it comes after what relies on it.
+    let in_time = directory
+        .is_some_and(|directory| is_synced_in_round(history, directory, position, point))
+        && promised_since(history, position, point).is_empty();
+    if in_time && let Some(found) = kill::acknowledged_early(scene, position) {
+        return Some(found);
+    }
     let sentence = match synced.is_some_and(|synced| synced > position) {
         true => format!("{operation} may still be undone by a power cut at {until}."),
         false => {
@@ -487,9 +494,16 @@ fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
                 "" => "the state directory".to_owned(),
                 parent => parent.to_owned(),
             };
-            format!("{operation} is followed by no fsync of {name} until {until}.")
+            let relied_on = match in_time {
+                true => ", so that what was changed after it may be on disk without it",
+                false => "",
+            };
+            format!("{operation} is followed by no fsync of {name} until {until}{relied_on}.")
         }
     };
-    let fix = advice::sync_directory(history, path);
+    let fix = match in_time {
+        true => advice::sync_directory_at_once(history, path),
+        false => advice::sync_directory(history, path),
+    };
     Some(scene.diagnosis(Cause::DirectoryNotSynced, Some(path.to_owned()), sentence, fix))
 }

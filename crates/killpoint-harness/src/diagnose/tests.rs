@@ -357,8 +357,11 @@ fn what_is_acknowledged_before_it_is_written_is_lost() {
 fn what_is_acknowledged_before_the_rename_is_lost_until_the_rename() {
     let log = || {
         let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
-        log.acknowledge().rename("k.tmp", "k")
+        log.acknowledge().rename("k.tmp", "k").fsync(".")
     };
+    let undone =
+        log().with_variant(5, CrashModel::DirLost, &Variant::From(4), Class::AckedNotDurable);
+    assert_eq!(undone, log().at(4, CrashModel::Data, Class::AckedNotDurable));
     for (model, class) in [
         (CrashModel::Kill, Class::Lost),
         (CrashModel::Prefix, Class::AckedNotDurable),
@@ -529,6 +532,26 @@ fn a_removal_before_the_rename_is_at_fault_where_the_directory_is_synced_in_time
     let log = log().acknowledge().intend().create("other");
     let found = log.with_variant(6, CrashModel::DirLost, &Variant::From(5), Class::AckedNotDurable);
     assert_eq!(found.cause, Cause::DirectoryNotSynced, "{found:#?}");
+}
+
+#[test]
+fn a_directory_that_is_synced_before_the_promise_is_to_be_synced_before_what_relies_on_it() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
+        log.rename("k.tmp", "k").write("done", 0, 3).fsync("done")
+    };
+    let found =
+        |log: Log| log.with_variant(7, CrashModel::DirLost, &Variant::Without(4), Class::Wrong);
+    check(
+        &found(log().fsync(".").acknowledge()),
+        Cause::DirectoryNotSynced,
+        "k",
+        "rename(k.tmp, k)#1 is followed by no fsync of the state directory until fsync(.)#1, so \
+         that what was changed after it may be on disk without it.",
+        "fsync data/ right after this, before the next change that relies on it",
+    );
+    let never = found(log().acknowledge().intend().create("other"));
+    assert_eq!(never.fix, "fsync data/ after this and before acknowledging", "{never:#?}");
 }
 
 #[test]
