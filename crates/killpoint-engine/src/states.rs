@@ -12,8 +12,8 @@ use crate::image::{BLOCK, Image};
 use crate::recording::{Ending, Reader, Record, RecordingError, effects_with_data};
 use killpoint_model::operation::{Effect, Operation};
 use killpoint_model::{CrashModel, Profile};
+pub use power_loss::{BETWEEN_MAX, DIRECTORY_OPERATIONS_MAX, WRITES_MAX};
 use power_loss::{Cut, Durability};
-pub use power_loss::{DIRECTORY_OPERATIONS_MAX, WRITES_MAX};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

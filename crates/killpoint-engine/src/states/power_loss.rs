@@ -23,6 +23,9 @@ use std::ops::Range;
 pub const WRITES_MAX: usize = 64;
 /// Most directory operations undone at one point; the latest are taken.
 pub const DIRECTORY_OPERATIONS_MAX: usize = 64;
+/// Files that lose their data, and directory operations that are undone, at a cut where nothing was
+/// promised and no barrier is near; the latest.
+pub const BETWEEN_MAX: usize = 4;
 
 /// A unit in which ext4 and xfs may tear an overwrite in place.
 const SECTOR: u64 = 512;
@@ -261,8 +264,9 @@ impl Durability {
         files.collect()
     }
 
-    /// Names the states at a cut. For all models but `prefix` and `data` only cuts count at which
-    /// something was promised or a barrier is about to come, and the end.
+    /// Names the states at a cut. `prefix` and `data` have all of them at every cut. Where nothing was
+    /// promised and no barrier is near, `file-lost` and `dir-lost` have the latest only, and the other
+    /// models none: what was written of one file may be there while another has lost its own.
     pub(super) fn variants(
         &self,
         image: &Image,
@@ -276,6 +280,7 @@ impl Durability {
             }
         }
         if cut == Cut::Inner {
+            self.variants_between(image, models, add);
             return;
         }
         if models.has(CrashModel::Size) {
@@ -287,7 +292,7 @@ impl Durability {
             }
         }
         if models.has(CrashModel::DirLost) {
-            self.directory_variants(add);
+            self.directory_variants(DIRECTORY_OPERATIONS_MAX, add);
         }
         for write in self.writes.iter().rev().take(WRITES_MAX) {
             if self.is_inline(image, write.file) {
@@ -301,6 +306,32 @@ impl Durability {
                     add(CrashModel::TornBlock, Variant::WriteBytes(write.ordinal, bytes));
                 }
             }
+        }
+    }
+
+    fn variants_between(
+        &self,
+        image: &Image,
+        models: &Models,
+        add: &mut impl FnMut(CrashModel, Variant),
+    ) {
+        // With one file, `data` has the state.
+        if models.has(CrashModel::FileLost) && self.dirty.len() > 1 {
+            let mut files: Vec<FileId> = Vec::new();
+            for write in self.writes.iter().rev().take(WRITES_MAX) {
+                if files.len() < BETWEEN_MAX && !files.contains(&write.file) {
+                    files.push(write.file);
+                }
+            }
+            for file in files {
+                let loses = |content| self.left(file, content, Loss::OneFile).is_some();
+                if image.inode(file).is_some_and(|inode| loses(&inode.content)) {
+                    add(CrashModel::FileLost, Variant::File(file.0));
+                }
+            }
+        }
+        if models.has(CrashModel::DirLost) {
+            self.directory_variants(BETWEEN_MAX, add);
         }
     }
 
@@ -322,16 +353,16 @@ impl Durability {
         }
     }
 
-    fn directory_variants(&self, add: &mut impl FnMut(CrashModel, Variant)) {
+    fn directory_variants(&self, most: usize, add: &mut impl FnMut(CrashModel, Variant)) {
         match self.profile {
             Profile::Ext4 | Profile::Xfs | Profile::Btrfs => {
-                for ordinal in self.metadata.starts().into_iter().take(DIRECTORY_OPERATIONS_MAX) {
+                for ordinal in self.metadata.starts().into_iter().take(most) {
                     add(CrashModel::DirLost, Variant::From(ordinal));
                 }
             }
             Profile::Strict => {
                 let independent = self.metadata.independent();
-                for ordinal in independent.into_iter().take(DIRECTORY_OPERATIONS_MAX) {
+                for ordinal in independent.into_iter().take(most) {
                     add(CrashModel::DirLost, Variant::Without(ordinal));
                 }
             }

@@ -9,7 +9,7 @@ use crate::environment::local::{Local, snapshot_name};
 use crate::journalist::Journalist;
 use killpoint_engine::image::Image;
 use killpoint_engine::states::{
-    DIRECTORY_OPERATIONS_MAX, Models, StateName, WRITES_MAX, Walk, is_point,
+    BETWEEN_MAX, DIRECTORY_OPERATIONS_MAX, Models, StateName, WRITES_MAX, Walk, is_point,
 };
 use killpoint_model::event::{Event, PlannedCount};
 use killpoint_model::{CrashModel, Operation, Phase};
@@ -302,7 +302,8 @@ fn bounds(options: &Options, recorded: &Recorded, plan: &Plan) -> Vec<String> {
         bounds.push(format!(
             "power loss: profile {}; prefix and data at every cut, the other models before barriers, \
              after acknowledgements and at the end; at most {WRITES_MAX} writes and \
-             {DIRECTORY_OPERATIONS_MAX} directory operations at a cut, the latest; no pairs of faults",
+             {DIRECTORY_OPERATIONS_MAX} directory operations at a cut, the latest; in between \
+             file-lost and dir-lost alone, the latest {BETWEEN_MAX} of each; no pairs of faults",
             options.profile
         ));
     }

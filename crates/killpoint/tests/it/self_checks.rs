@@ -385,3 +385,50 @@ fn without_namespaces_the_built_in_oracle_reads_every_live_kill() {
     assert!(explored.report.live.tries > 1, "{}", explored.summary());
     assert_eq!(explored.report.live.hits, explored.report.live.tries, "{}", explored.summary());
 }
+
+/// Both parts of the file are there at the barrier: only between them the undo journal is missed.
+#[test]
+fn a_journal_that_is_lost_while_its_file_is_half_written_is_found() {
+    let save = r#"
+import os, sys, zlib
+state = os.environ["KILLPOINT_STATE"]
+journal = os.open(os.environ["KILLPOINT_JOURNAL"], os.O_WRONLY | os.O_APPEND)
+os.write(journal, b"I k B\n")
+old = open(state + "/k", "rb").read()
+undo = os.open(state + "/undo", os.O_WRONLY)
+os.pwrite(undo, zlib.crc32(old).to_bytes(4, "big") + old, 0)
+if "sync" in sys.argv: os.fsync(undo)
+k = os.open(state + "/k", os.O_WRONLY)
+os.pwrite(k, b"B" * 4096, 0)
+os.pwrite(k, b"B" * 4096, 4096)
+os.fsync(k)
+os.pwrite(undo, b"\0\0\0\0", 0)
+os.fsync(undo)
+os.write(journal, b"A! k\n")
+"#;
+    let check = r#"
+import json, os, zlib
+state = os.environ["KILLPOINT_STATE"]
+undo = open(state + "/undo", "rb").read()
+if zlib.crc32(undo[4:]).to_bytes(4, "big") == undo[:4]:
+    k = os.open(state + "/k", os.O_WRONLY)
+    os.pwrite(k, undo[4:], 0)
+print(json.dumps({"k": "".join(sorted(set(open(state + "/k").read())))}))
+"#;
+    for profile in ["strict", "ext4", "xfs", "btrfs"] {
+        for (argument, expected) in [("none", Outcome::Violated), ("sync", Outcome::Pass)] {
+            let world = World::new();
+            std::fs::write(world.state().join("k"), "A".repeat(8_192)).expect("written");
+            std::fs::write(world.state().join("undo"), vec![0; 8_196]).expect("written");
+            std::fs::write(world.join("check.py"), check).expect("written");
+            let mut command = world.explore_json();
+            command.args(["--model", "all", "--profile", profile]);
+            command.args(["--check", "python3 check.py", "--", "python3", "-c", save, argument]);
+            let explored = explored(&mut command);
+            explored.expect(expected);
+            let torn = explored.report.findings.iter().find(|it| it.class == Class::Torn);
+            let is_found = torn.is_some_and(|it| it.model == CrashModel::FileLost);
+            assert_eq!(is_found, argument == "none", "{profile}: {}", explored.summary());
+        }
+    }
+}

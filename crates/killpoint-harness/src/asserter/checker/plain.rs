@@ -3,7 +3,13 @@
 
 use killpoint_engine::spawn::{Launch, find_program};
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Variables to which a shell gives a value of its own when it starts.
+const SET_BY_THE_SHELL: [&str; 6] = ["PWD", "OLDPWD", "PPID", "OPTIND", "SHLVL", "IFS"];
 
 /// The program that the command names, as `shell`, the launch of the same command by a shell, would
 /// start it. None if the command needs the shell: if it is anything but words of letters, digits,
@@ -23,9 +29,18 @@ pub(super) fn launch(command: &str, shell: &Launch) -> Option<Launch> {
     }
     let program = find_program(name, None, &shell.directory).ok()?;
     let mut environment = shell.environment.clone();
-    environment.retain(|(name, _)| name != "PWD");
-    environment.push(("PWD".into(), shell.directory.clone().into()));
+    // A shell keeps the working directory's name if it is one of it, and else finds its own.
+    if !value("PWD").is_some_and(|shown| is_same_file(shown, &shell.directory)) {
+        environment.retain(|(name, _)| name != "PWD");
+        environment.push(("PWD".into(), shell.directory.clone().into()));
+    }
     Some(Launch { program, arguments, environment, directory: shell.directory.clone() })
+}
+
+fn is_same_file(shown: &OsStr, directory: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
+    let (shown, directory) = (identity(Path::new(shown)), identity(directory));
+    shown.is_ok_and(|shown| directory.is_ok_and(|directory| shown == directory))
 }
 
 /// A word with its variables replaced, none of whose characters means anything to a shell.
@@ -40,6 +55,7 @@ fn expand<'a>(word: &str, value: impl Fn(&str) -> Option<&'a OsString>) -> Optio
         };
         if !name.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_')
             || !name.chars().all(is_name)
+            || SET_BY_THE_SHELL.contains(&name)
         {
             return None;
         }
@@ -86,6 +102,14 @@ mod tests {
     }
 
     #[test]
+    fn another_name_of_the_working_directory_is_kept() {
+        let mut shell = shell();
+        shell.environment.push(("PWD".into(), "/proc/self/root".into()));
+        let launch = launch("/bin/cat", &shell).expect("plain");
+        assert!(launch.environment.contains(&("PWD".into(), "/proc/self/root".into())));
+    }
+
+    #[test]
     fn whatever_may_mean_more_goes_to_the_shell() {
         for command in [
             "",
@@ -106,6 +130,7 @@ mod tests {
             "/bin/cat $(ls)",
             "/bin/cat $1",
             "/bin/cat $",
+            "$PWD/bin/cat",
             "/bin/no-such-program a",
             "/etc/passwd",
         ] {
