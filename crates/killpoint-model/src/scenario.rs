@@ -137,8 +137,8 @@ impl FaultRule {
 pub struct Timeouts {
     /// Until the target is ready at first.
     pub start: Span,
-    /// From a strike until the target is ready again. One that takes longer is `hung`, one that is
-    /// given up is `bricked`.
+    /// From a strike, or from the end of a suspension or of `keep-down`, until the target is ready again. One
+    /// that takes longer is `hung`, one that is given up is `bricked`.
     pub recovery: Span,
     /// How long a trigger is waited for after the workload has ended.
     pub trigger: Span,

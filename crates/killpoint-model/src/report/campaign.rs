@@ -188,6 +188,12 @@ pub fn key(rule: &str, class: Class) -> String {
 }
 
 impl CampaignReport {
+    /// Whether what happens now is part of what is measured: a failed trial that is run again is counted by
+    /// itself.
+    fn counts_now(&self) -> bool {
+        self.trials.last().is_none_or(|trial| trial.rerun_of.is_none())
+    }
+
     /// Adds one event.
     pub fn apply(&mut self, event: &TrialEvent) {
         if let Some(trial) = self.trials.last_mut() {
@@ -237,19 +243,21 @@ impl CampaignReport {
                 use crate::lifecycle::Lifecycle;
                 let is_restart = matches!(record.event, Lifecycle::Started { .. })
                     && record.life.is_some_and(|life| life > 1);
-                self.restarts += u64::from(is_restart);
-                if let Some(trial) = self.trials.last_mut() {
-                    trial.restarts += u64::from(is_restart);
+                if is_restart && self.counts_now() {
+                    self.restarts += 1;
+                    if let Some(trial) = self.trials.last_mut() {
+                        trial.restarts += 1;
+                    }
                 }
             }
-            TrialEvent::StrikePlanned { fault, position, pids, .. } => {
+            TrialEvent::StrikePlanned { fault, position, pids, processes, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
-                    let is_at_a_call = position.address.is_some();
                     let whom = match &position.role {
-                        Some(role) => role,
-                        None if fault == ACTIVITIES => "nobody is struck",
-                        None if is_at_a_call && pids.len() == 1 => "the process that makes it",
-                        None => "every process",
+                        Some(role) => role.clone(),
+                        None if fault == ACTIVITIES => "nobody is struck".to_owned(),
+                        None if pids.len() == processes.len() => processes.join(", "),
+                        None if pids.len() == 1 => "1 process".to_owned(),
+                        None => format!("{} processes", pids.len()),
                     };
                     let at = position.address.as_ref().map(|address| format!(" at {address}"));
                     let at = at.unwrap_or_default();
@@ -265,7 +273,7 @@ impl CampaignReport {
                 }
             }
             TrialEvent::Recovered { last_bad_us, first_good_us, .. } => {
-                if self.recoveries_us.len() < RECOVERIES_KEPT_MAX {
+                if self.recoveries_us.len() < RECOVERIES_KEPT_MAX && self.counts_now() {
                     self.recoveries_us.push((*last_bad_us, *first_good_us));
                     if let Some(trial) = self.trials.last_mut() {
                         trial.recoveries += 1;

@@ -129,7 +129,8 @@ pub struct Roulette {
     /// The shortest and the longest time from readiness to the next kill.
     #[arg(long, value_name = "SPAN..SPAN", default_value = "2s..8s")]
     pub every: Range,
-    /// For how long.
+    /// How long the drawn times take together; how long the target takes to be ready again, with the
+    /// supervisor's back-off, comes on top.
     #[arg(long, value_name = "SPAN", default_value = "60s")]
     pub duration: Span,
     /// What is done: kill, terminate, signal:NAME or suspend:SPAN.
