@@ -1,6 +1,7 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
-use super::journal::Journal;
+pub mod promises;
+
 use super::oracle::{
     Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
 };
@@ -10,6 +11,7 @@ use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::Profile;
 use killpoint_model::operation::{FileId, FileKind, Name};
 use killpoint_model::verdict::Judgement;
+use promises::Promises;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -24,25 +26,6 @@ pub struct BuiltIn {
     /// power, ascending.
     durable: Vec<u64>,
     digests: Digests,
-}
-
-/// What the program promised while it was recorded.
-#[derive(Clone, Copy, Debug)]
-pub struct Promises<'a> {
-    /// Its ack journal.
-    pub journal: &'a Journal,
-    /// Whether a plain acknowledgement survives a loss of power.
-    pub plain_acks_count: bool,
-}
-
-impl Promises<'_> {
-    /// How many acknowledgements count after a crash at which the journal was `upto` bytes long.
-    pub fn count(&self, upto: u64, power_loss: bool) -> u64 {
-        match power_loss && !self.plain_acks_count {
-            true => self.journal.durable(upto),
-            false => self.journal.acknowledged(upto),
-        }
-    }
 }
 
 /// Digests of contents by the engine's own, which cost nothing.
@@ -69,7 +52,7 @@ impl BuiltIn {
     /// If the recording cannot be read or a state of it cannot be made real.
     pub fn learn(
         recording: &Path,
-        promises: Promises<'_>,
+        promises: &Promises,
         initial: &Image,
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
@@ -78,7 +61,7 @@ impl BuiltIn {
         for root in 0..initial.roots().len() {
             let mut counted = Counted::default();
             let followed = follow(recording, initial, root, |at, journal_length| {
-                counted.count(&promises, at, journal_length)
+                counted.count(promises, at, journal_length)
             })?;
             let mut learner = followed.learner;
             for (at, count) in counted.kill {
@@ -146,7 +129,7 @@ struct Counted {
 
 impl Counted {
     /// At the entry of operation `at`, or at the end behind the last one. Whether there is more.
-    fn count(&mut self, promises: &Promises<'_>, at: u64, journal_length: u64) -> bool {
+    fn count(&mut self, promises: &Promises, at: u64, journal_length: u64) -> bool {
         let mut is_more = false;
         for (counted, power_loss) in [(&mut self.kill, false), (&mut self.power_loss, true)] {
             let count = promises.count(journal_length, power_loss);

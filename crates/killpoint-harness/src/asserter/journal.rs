@@ -90,8 +90,6 @@ pub struct Journal {
     operations: Vec<Operation>,
     /// After each line that acknowledges something: its end and how many were by then.
     acknowledgements: Vec<(u64, u64)>,
-    /// The same of those that survive a loss of power.
-    durable: Vec<(u64, u64)>,
     /// After each line that matters to a judge: its end and the digest of all such lines.
     pending: Vec<(u64, Pending)>,
 }
@@ -143,11 +141,6 @@ impl Journal {
     /// acknowledgement of an operation does not count again.
     pub fn acknowledged(&self, upto: u64) -> u64 {
         at_length(&self.acknowledgements, upto).unwrap_or(0)
-    }
-
-    /// How many of them were acknowledged by `A!`, which survives a loss of power.
-    pub fn durable(&self, upto: u64) -> u64 {
-        at_length(&self.durable, upto).unwrap_or(0)
     }
 
     /// The lengths of the journal at which something had just been acknowledged, ascending.
@@ -205,7 +198,6 @@ impl Default for Reader {
                 lines: Vec::new(),
                 operations: Vec::new(),
                 acknowledgements: Vec::new(),
-                durable: Vec::new(),
                 pending: Vec::new(),
             },
             latest_by_key: HashMap::new(),
@@ -297,9 +289,7 @@ impl Reader {
 
     /// Whether it says anything new.
     fn acknowledge(&mut self, names: &[Name], is_durable: bool, end: u64) -> Result<bool, Fault> {
-        let last = |counts: &[(u64, u64)]| counts.last().map_or(0, |(_, count)| *count);
-        let mut count = last(&self.journal.acknowledgements);
-        let mut durable = last(&self.journal.durable);
+        let mut count = self.journal.acknowledgements.last().map_or(0, |(_, count)| *count);
         let mut is_new = false;
         for name in names {
             let index = match name {
@@ -318,12 +308,10 @@ impl Reader {
             }
             if is_durable && operation.durable.is_none() {
                 operation.durable = Some(end);
-                durable += 1;
                 is_new = true;
             }
         }
         self.journal.acknowledgements.push((end, count));
-        self.journal.durable.push((end, durable));
         Ok(is_new)
     }
 

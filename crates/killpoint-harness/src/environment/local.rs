@@ -15,7 +15,7 @@ pub use question::{Answer, LeftBy, Question, Subject};
 pub use trials::{RunningTrial, Trial, TrialResult};
 
 use super::home;
-use crate::asserter::built_in::Promises;
+use crate::asserter::built_in::promises::Promises;
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use crate::asserter::journal::Journal;
 use crate::interrupt::{Interrupt, NOTICE_INTERVAL};
@@ -166,8 +166,8 @@ impl Local {
     }
 
     /// What a journal promises.
-    pub(crate) fn promises<'a>(&self, journal: &'a Journal) -> Promises<'a> {
-        Promises { journal, plain_acks_count: self.acks_survive_power_loss }
+    pub(crate) fn promises(&self, journal: &Journal) -> Promises {
+        Promises::of(journal, self.acks_survive_power_loss)
     }
 
     fn read_here(

@@ -141,8 +141,6 @@ fn acknowledgements_are_counted_once_each_up_to_a_length() {
     let ends: Vec<u64> = journal.lines().iter().map(|line| line.end).collect();
     let counts: Vec<u64> = ends.iter().map(|end| journal.acknowledged(*end)).collect();
     assert_eq!(counts, [0, 0, 1, 1, 1, 1, 3]);
-    let durable: Vec<u64> = ends.iter().map(|end| journal.durable(*end)).collect();
-    assert_eq!(durable, [0, 0, 0, 1, 1, 1, 1]);
     assert_eq!(journal.acknowledged(0), 0);
     assert_eq!(journal.acknowledged(ends[2] - 1), 0);
     assert_eq!(journal.operations()[0].acknowledged, None, "only the latest intent is meant");

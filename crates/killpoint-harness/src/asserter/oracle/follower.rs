@@ -27,6 +27,9 @@ const WAL_FRAME_HEAD_BYTES: u64 = 24;
 /// How much of a file is looked at to see whether it may be a document.
 const RECOGNISED_BYTES: u64 = 4_096;
 
+/// Files of unknown formats that are larger are no versions at acknowledgements: each would be read whole.
+const PROMISED_BYTES_MAX: u64 = 1 << 20;
+
 /// For each state in which databases hold whole transactions only: the operation after which it
 /// stands, and the databases of which this is known.
 pub type CommittedStates = BTreeMap<u64, BTreeSet<PathBuf>>;
@@ -117,21 +120,25 @@ impl Follower {
         }
     }
 
-    /// More was acknowledged after operation `at` and before the next one. What only ever grew had to keep
-    /// its length from now on; a document was complete, if it can be read.
+    /// Everything that was written up to operation `at` was promised before the next one. What has only grown
+    /// since its last other change had to keep its length from now on; what was not only appended to, and a
+    /// document, was complete.
     pub fn acknowledged(&mut self, at: u64) {
         for file in std::mem::take(&mut self.changed) {
             let Some(node) = self.nodes.get(&file) else { continue };
             let (length, appended) = (node.contents.size(), node.appended);
             let head = node.contents.read(0, RECOGNISED_BYTES);
-            let (documents, others): (Vec<PathBuf>, Vec<PathBuf>) = self
-                .paths(file)
-                .into_iter()
-                .partition(|path| length <= DOCUMENT_BYTES_MAX && Format::may_be(path, &head));
-            if !documents.is_empty() {
-                self.tell(file, documents, at, Moment::Acknowledged);
+            let paths = self.paths(file);
+            let is_version = |path: &PathBuf| match Format::may_be(path, &head) {
+                true => length <= DOCUMENT_BYTES_MAX,
+                false => !appended && length <= PROMISED_BYTES_MAX,
+            };
+            let versions: Vec<PathBuf> =
+                paths.iter().filter(|it| is_version(it)).cloned().collect();
+            if !versions.is_empty() {
+                self.tell(file, versions, at, Moment::Acknowledged);
             }
-            for path in others.into_iter().filter(|_| appended) {
+            for path in paths {
                 self.learner.grown(path, at, length);
             }
         }
@@ -191,23 +198,25 @@ impl Follower {
                     self.supersede(*file, at);
                 }
                 self.change(*file, at, |node| {
-                    node.appended &= node.contents.size() == *size;
+                    let is_as_long = node.contents.size() == *size;
                     node.contents.resize(*size);
+                    is_as_long
                 });
             }
             Effect::Zero { file, offset, length } => {
                 self.change(*file, at, |node| {
-                    node.appended = false;
                     node.contents.zero(*offset, *length);
+                    false
                 });
             }
             Effect::Replace { file, .. } => {
                 self.supersede(*file, at);
                 self.change(*file, at, |node| {
-                    let kept = node.contents.size() <= bytes.len() as u64;
-                    node.appended &= kept && bytes.starts_with(&node.contents.read(0, u64::MAX));
+                    let kept = node.contents.size() <= bytes.len() as u64
+                        && bytes.starts_with(&node.contents.read(0, u64::MAX));
                     node.contents = Content::of_bytes(bytes);
                     node.contents.resize(length);
+                    kept
                 });
             }
             Effect::Link { file, name } => {
@@ -259,13 +268,14 @@ impl Follower {
         }
     }
 
-    fn change(&mut self, file: FileId, at: u64, change: impl FnOnce(&mut Node)) {
+    /// `change` says whether it only appended.
+    fn change(&mut self, file: FileId, at: u64, change: impl FnOnce(&mut Node) -> bool) {
         let Some(node) = self.nodes.get_mut(&file) else { return };
         node.is_changed = true;
         node.is_changed_here = true;
-        let was_appended = node.appended;
-        change(node);
-        if was_appended && !node.appended {
+        let only_appended = change(node);
+        node.appended &= only_appended;
+        if !only_appended {
             for path in self.paths(file) {
                 self.learner.grown(path, at, 0);
             }
@@ -275,12 +285,13 @@ impl Follower {
 
     fn write(&mut self, file: FileId, offset: u64, bytes: &[u8], (at, length): (u64, u64)) {
         self.change(file, at, |node| {
-            node.appended &= offset == node.contents.size();
-            let Some(end) = offset.checked_add(length) else { return };
+            let is_at_end = offset == node.contents.size();
+            let Some(end) = offset.checked_add(length) else { return is_at_end };
             if node.contents.size() < end {
                 node.contents.resize(end);
             }
             node.contents.write(offset, bytes);
+            is_at_end
         });
     }
 

@@ -34,7 +34,8 @@ pub enum Moment {
     /// The program began to write it anew from its start, removed it or moved it away. Counts for
     /// documents that can be read, and for append-only files.
     Superseded,
-    /// Something was acknowledged. Counts for documents that can be read.
+    /// Everything that was written by then was promised. Counts where a document can be read, and for files
+    /// of unknown formats.
     Acknowledged,
     /// After the last operation.
     End,
@@ -161,8 +162,8 @@ impl Learner {
         history.grow(at, 0);
     }
 
-    /// When something was acknowledged after operation `at`, a file that had only ever grown was so long;
-    /// 0 if it did anything else with operation `at`.
+    /// When everything up to operation `at` was promised, a file was so long that had only grown since its
+    /// last other change; 0 if it did anything else with operation `at`.
     pub fn grown(&mut self, path: PathBuf, at: u64, length: u64) {
         self.histories.entry(path).or_default().grow(at, length);
     }
@@ -320,6 +321,7 @@ impl History {
             if kind == Kind::Database || !seen.counts(kind) {
                 continue;
             }
+            is_begun &= seen.moment != Moment::Placed;
             keep_whole(kind, &seen, is_begun, &mut wholes);
             is_begun = true;
             let value = seen.document.and_then(|(_, value)| value);
@@ -381,6 +383,10 @@ impl History {
             let Some(contents) = seen.contents.as_ref().filter(|_| seen.appended) else {
                 return false;
             };
+            // Another file came to stand here: a log that was written anew.
+            if seen.moment == Moment::Placed {
+                last = None;
+            }
             if let Some(last) = last {
                 if !last.contents.as_ref().is_some_and(|last| contents.starts_with(last)) {
                     return false;
@@ -414,9 +420,7 @@ impl Seen {
                 is_edge || (is_whole && !is_emptied)
             }
             Kind::AppendOnly => true,
-            Kind::Database | Kind::Opaque => {
-                is_edge || !matches!(self.moment, Moment::Superseded | Moment::Acknowledged)
-            }
+            Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
         }
     }
 }

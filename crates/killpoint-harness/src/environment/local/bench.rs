@@ -237,7 +237,7 @@ impl<'a> Bench<'a> {
             let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
             let (promised, local) = (Journal::parse(&journal)?, self.local);
             let mut place = |image: &Image| self.place(arena, image);
-            let own = BuiltIn::learn(&path, local.promises(&promised), initial, &mut place)?;
+            let own = BuiltIn::learn(&path, &local.promises(&promised), initial, &mut place)?;
             let state = question.state.clone().unwrap_or_else(before_all);
             let (judgement, litter) =
                 own.judge(&image, &state, false, &mut || self.place(arena, &image));

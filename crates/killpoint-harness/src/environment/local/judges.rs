@@ -241,7 +241,7 @@ impl Local {
         if self.checker == Checker::BuiltIn {
             let promised = Journal::parse(&journal)?;
             let mut place = |image: &Image| bench.place(arena, image);
-            let built_in = BuiltIn::learn(&path, self.promises(&promised), initial, &mut place)?;
+            let built_in = BuiltIn::learn(&path, &self.promises(&promised), initial, &mut place)?;
             bench.take_off_if_laid(arena)?;
             bench.built_in = Some(built_in);
         }

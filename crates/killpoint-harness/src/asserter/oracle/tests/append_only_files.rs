@@ -77,6 +77,29 @@ fn what_was_acknowledged_in_a_file_that_is_then_begun_anew_is_not_missed_there()
 }
 
 #[test]
+fn a_log_that_is_written_anew_and_renamed_into_place_is_a_log() {
+    for (name, one, two) in [("a.jsonl", "{\"a\":1}\n", "{\"b\":"), ("a.log", "one\n", "tw")] {
+        let mut world = World::with(&[(name, one)]);
+        world.append(name, one).append(name, one).replace(name, one, "");
+        world.append(name, two).append(name, "2}\n");
+        assert!(!world.kills().contains(['L', 'T', 'W', '?']), "{name}: {}", world.kills());
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_once_keeps_what_it_grew_since() {
+    for name in ["a.log", "events.json", "data.bin"] {
+        let mut world = World::with(&[(name, "{\"k\":0}\n{\"k")]);
+        world.resize(name, 8).append(name, "{\"k\":1}\n").acknowledge();
+        world.append(name, "{\"k\":2}\n");
+        let oracle = world.learn();
+        let state = MemoryState::of(&[(name, b"{\"k\":0}\n".as_slice())]);
+        let judged = oracle.judge(&state, &Crash::kill(world.end()));
+        assert_eq!(letter(&judged), 'L', "{name}: {judged:?}");
+    }
+}
+
+#[test]
 fn json_lines_that_grow_are_a_log() {
     let mut world = World::with(&[("a.jsonl", "{\"a\":1}\n")]);
     world.append("a.jsonl", "{\"b\":").append("a.jsonl", "2}\n");

@@ -1,0 +1,100 @@
+//! When everything that was written so far was promised: the built-in oracle does not know in which file a key is
+//! kept, so what it holds a state against are the moments at which no operation was open.
+
+use crate::asserter::journal::{Journal, Operation};
+use std::collections::HashMap;
+
+/// What an ack journal promises of the whole state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Promises {
+    kill: Vec<u64>,
+    power_loss: Vec<u64>,
+}
+
+impl Promises {
+    /// Those of a journal; `plain_acks_count` says whether a plain acknowledgement survives a loss of power.
+    pub fn of(journal: &Journal, plain_acks_count: bool) -> Self {
+        let durable = |operation: &Operation| match plain_acks_count {
+            true => operation.acknowledged,
+            false => operation.durable,
+        };
+        Promises {
+            kill: settled(journal, |operation| operation.acknowledged),
+            power_loss: settled(journal, durable),
+        }
+    }
+
+    /// How often everything had been promised when the journal was `upto` bytes long.
+    pub fn count(&self, upto: u64, power_loss: bool) -> u64 {
+        let moments = if power_loss { &self.power_loss } else { &self.kill };
+        moments.partition_point(|end| *end <= upto) as u64
+    }
+}
+
+/// The lengths of the journal at which something had just been promised and nothing else was open, ascending.
+fn settled(journal: &Journal, promised: impl Fn(&Operation) -> Option<u64>) -> Vec<u64> {
+    let mut closed_by_key: HashMap<&str, u64> = HashMap::new();
+    // The end of a line, whether it opens or closes, and whether it promises.
+    let mut events: Vec<(u64, bool, bool)> = Vec::new();
+    for operation in journal.operations().iter().rev() {
+        let promise = promised(operation);
+        let own = [promise, operation.failed].into_iter().flatten().min();
+        // A later intent of a key takes the place of one before it.
+        let closed = match (&operation.id, operation.intents.first()) {
+            (None, Some(intent)) => {
+                let later = closed_by_key.get(intent.key.as_str()).copied();
+                let closed = [own, later].into_iter().flatten().min();
+                if let Some(closed) = closed {
+                    closed_by_key.insert(&intent.key, closed);
+                }
+                closed
+            }
+            _ => own,
+        };
+        let opened = operation.intents.iter().map(|intent| intent.end).min().unwrap_or(0);
+        events.push((opened, true, false));
+        if let Some(closed) = closed {
+            events.push((closed, false, promise == Some(closed)));
+        }
+    }
+    events.sort_unstable();
+    let mut open = 0_i64;
+    let mut moments = Vec::new();
+    for line in events.chunk_by(|one, next| one.0 == next.0) {
+        open += line.iter().map(|(_, opens, _)| if *opens { 1 } else { -1 }).sum::<i64>();
+        if open == 0 && line.iter().any(|(.., promises)| *promises) {
+            moments.push(line[0].0);
+        }
+    }
+    moments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, kill: &[usize], power_loss: &[usize], plain: &[usize]) {
+        let journal = Journal::parse(text.as_bytes()).expect("a journal");
+        let ends: Vec<u64> = journal.lines().iter().map(|line| line.end).collect();
+        let lines = |moments: &[u64]| -> Vec<usize> {
+            moments.iter().filter_map(|it| ends.iter().position(|end| end == it)).collect()
+        };
+        let promises = Promises::of(&journal, false);
+        assert_eq!(lines(&promises.kill), kill, "{text}");
+        assert_eq!(lines(&promises.power_loss), power_loss, "{text}");
+        assert_eq!(lines(&Promises::of(&journal, true).power_loss), plain, "{text}");
+        assert_eq!(promises.count(u64::MAX, false), kill.len() as u64);
+        assert_eq!(promises.count(0, false), 0);
+    }
+
+    #[test]
+    fn everything_is_promised_where_nothing_is_open() {
+        check("I a 1\nA a\nI b 2\nA! b\n", &[1, 3], &[], &[1, 3]);
+        check("I a 1\nA! a\nI b 2\nA b\n", &[1, 3], &[1], &[1, 3]);
+        check("I a 1\nI b 2\nA! a\nA! b\n", &[3], &[3], &[3]);
+        check("I a 1\nI a 2\nA! a\n", &[2], &[2], &[2]);
+        check("I #1 a = 1\nI #1 b = 1\nI #2 c = 1\nA! #1\nF #2\n", &[], &[], &[]);
+        check("I #1 a = 1\nI #2 c = 1\nF #2\nA! #1\n", &[3], &[3], &[3]);
+        check("I a 1\n", &[], &[], &[]);
+    }
+}
