@@ -54,7 +54,7 @@ pub use problem::CampaignError;
 use crate::baseline::{self, BaselineError};
 use crate::injector::Injector;
 use crate::journalist::{Journalist, Watch};
-use crate::recover::clear_up;
+use crate::recover::{clear_up, recover};
 use crate::store::RunFolder;
 use course::Rounds;
 use killpoint_model::Outcome;
@@ -67,7 +67,13 @@ use killpoint_model::trial::TrialEvent;
 use log::Earlier;
 use stage::Stage;
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Instant;
+
+/// How the directories are called in which crash points are recorded.
+const RECORDING_PREFIX: &str = "killpoint-recording-";
 
 /// A finished run.
 #[derive(Debug)]
@@ -190,9 +196,23 @@ fn carry_out(
         stage.journalist.tell(Event::NotCovered(gap))?;
     }
     let measured = objectives::judge(plan, stage.options, stage.folder, stage.journalist)?;
+    let unplanned = match stage.options.only {
+        Some(_) => Vec::new(),
+        None => plan.unplanned(),
+    };
+    for rule in &unplanned {
+        let reason = "no call was recorded that it could strike at: it had no trial".to_owned();
+        let gap = NotCovered { file: rule.clone(), reason, needed: false };
+        stage.journalist.tell(Event::NotCovered(gap))?;
+    }
     let campaign = stage.journalist.report().campaign.as_ref();
     let total = campaign.map(CampaignReport::total).unwrap_or_default();
-    Ok(conclude(&total, &measured))
+    Ok(match conclude(&total, &measured) {
+        (Outcome::Pass, _) if !unplanned.is_empty() => {
+            (Outcome::Unknown, format!("rules that had no trial: {}", unplanned.join(", ")))
+        }
+        concluded => concluded,
+    })
 }
 
 /// Where every strike came before anything was acknowledged, that nothing was lost shows nothing.
@@ -218,7 +238,9 @@ fn nothing_at_risk(plan: &Plan, report: &Report) -> Option<NotCovered> {
 /// If it cannot be carried out here, or its control does not hold.
 pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
     let temporary = std::env::temp_dir();
-    let out = tempfile::tempdir().map_err(problem::fail("make a directory in", &temporary))?;
+    clear_recordings(&temporary);
+    let out = tempfile::Builder::new().prefix(RECORDING_PREFIX).tempdir_in(&temporary);
+    let out = out.map_err(problem::fail("make a directory in", &temporary))?;
     let options = Options { out: out.path().to_owned(), only: None, ..options.clone() };
     prepare::check(plan, &options)?;
     let folder = prepare::make_folder(plan, &options, None)?;
@@ -238,8 +260,31 @@ pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
         names: None,
         recorded: None,
     };
-    let points = stage.record()?;
+    let points = stage.record().map_err(CampaignError::of_recording)?;
     Ok(Plan::make(plan.scenario.clone(), points)?)
+}
+
+/// Clears away what recordings have left whose tool was killed.
+fn clear_recordings(temporary: &Path) {
+    let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
+    // What is undone is told by files in it: they have to be our own.
+    let is_own = |entry: &fs::DirEntry| {
+        let own = rustix::process::geteuid().as_raw();
+        let private =
+            |data: fs::Metadata| data.is_dir() && data.uid() == own && data.mode() & 0o77 == 0;
+        entry.path().symlink_metadata().is_ok_and(private)
+            && entry.file_name().to_string_lossy().starts_with(RECORDING_PREFIX)
+    };
+    for entry in entries.filter(is_own) {
+        let runs = fs::read_dir(entry.path().join("runs")).into_iter().flatten().flatten();
+        // None of one that goes on.
+        let is_over = |run: fs::DirEntry| {
+            RunFolder::open(&run.path()).is_ok_and(|folder| recover(&folder).is_ok())
+        };
+        if runs.map(is_over).reduce(|one, other| one && other) == Some(true) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn conclude(total: &Tally, measured: &[Measurement]) -> (Outcome, String) {

@@ -93,6 +93,12 @@ pub enum CampaignError {
     /// The supervisor did not do what it has to.
     #[error("the supervisor {0}; its words are in {1}; `killpoint resume` goes on with the run")]
     Supervisor(String, PathBuf),
+    /// The supervisor did not do what it has to, or somebody asked for it to be stopped, while crash points
+    /// were recorded.
+    #[error(
+        "{0} while crash points were recorded: nothing was struck yet, and nothing is kept; start it anew"
+    )]
+    Recording(String, Outcome),
     /// Somebody asked for it to be stopped.
     #[error("interrupted; `killpoint resume {0}` goes on from there")]
     Interrupted(PathBuf),
@@ -106,12 +112,30 @@ pub(super) fn fail<'a>(
 }
 
 impl CampaignError {
+    /// The same of a recording, whose folder is thrown away.
+    pub(super) fn of_recording(self) -> Self {
+        let outcome = self.outcome();
+        match self {
+            CampaignError::Interrupted(_) => {
+                CampaignError::Recording("interrupted".to_owned(), outcome)
+            }
+            CampaignError::Supervisor(what, words) => {
+                let words = std::fs::read_to_string(words).unwrap_or_default();
+                let words = words.trim().lines().last().map(|it| format!(" ({it})"));
+                let what = format!("the supervisor {what}{}", words.unwrap_or_default());
+                CampaignError::Recording(what, outcome)
+            }
+            other => other,
+        }
+    }
+
     /// What to exit with.
     pub fn outcome(&self) -> Outcome {
         match self {
             CampaignError::Interrupted(_) => Outcome::Interrupted,
             CampaignError::Control(_) => Outcome::BaselineFailed,
             CampaignError::Supervisor(..) => Outcome::InternalError,
+            CampaignError::Recording(_, outcome) => *outcome,
             _ => Outcome::Usage,
         }
     }

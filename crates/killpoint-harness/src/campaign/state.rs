@@ -19,6 +19,8 @@ const ENDS_MAX: usize = 10_000;
 pub(super) struct State {
     /// The supervisor's own number.
     pub(super) supervisor: Option<i32>,
+    /// Whether it has said that it stopped.
+    pub(super) has_stopped: bool,
     /// The processes, by name.
     pub(super) processes: BTreeMap<String, Process>,
     /// All events so far.
@@ -194,6 +196,7 @@ impl State {
         if let Lifecycle::SupervisorStarted { pid, .. } = &record.event {
             self.supervisor = Some(*pid);
         }
+        self.has_stopped |= matches!(record.event, Lifecycle::SupervisorStopped { .. });
         if let Lifecycle::CheckpointSaved { sequence } = record.event {
             self.checkpoint = Some(sequence);
             self.checkpoints.push(sequence);

@@ -142,7 +142,11 @@ impl Trial<'_, '_> {
                 while let Ok(Some(record)) = self.supervisor.next(END_GRACE) {
                     self.take(record)?;
                 }
-                return Ok(true);
+                // One that was killed has stopped nobody and says nothing.
+                return match self.state.has_stopped {
+                    true => Ok(true),
+                    false => Err(self.supervisor_is_gone()),
+                };
             }
         }
         Ok(false)

@@ -190,7 +190,7 @@ pub fn key(rule: &str, class: Class) -> String {
 impl CampaignReport {
     /// Whether what happens now is part of what is measured: a failed trial that is run again is counted by
     /// itself.
-    fn counts_now(&self) -> bool {
+    pub(super) fn counts_now(&self) -> bool {
         self.trials.last().is_none_or(|trial| trial.rerun_of.is_none())
     }
 
@@ -302,7 +302,9 @@ impl CampaignReport {
                     reason = "a trial lasts some seconds"
                 )]
                 let ms = (seconds * 1e3).round() as u64;
-                self.trials_ms += ms;
+                if self.counts_now() {
+                    self.trials_ms += ms;
+                }
                 self.thin_timelines();
                 self.count_last();
             }

@@ -202,6 +202,26 @@ fn a_run_without_invariants_and_a_checker_that_sees_nothing_say_so() {
     }
 }
 
+#[test]
+fn a_rule_that_had_no_trial_makes_a_run_unknown() {
+    let world = World::new();
+    let text = "version: 1
+target:
+  command: [sh, -c, 'echo x >> $KILLPOINT_STATE/note; exec sleep 1000']
+  supervisor: { backoff: 10ms }
+  roles: { worker: { cmdline: '--no-such-worker' } }
+  state: [state]
+faults:
+  - { name: at-every-call, when: { points: all }, do: kill, who: { role: worker } }
+  - { name: main, when: { at: 20ms }, do: kill }
+timeouts: { trigger: 50ms }
+";
+    let output = output(&world, text);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{said} {}", stderr(&output));
+    assert!(said.contains("at-every-call"), "{said}");
+}
+
 /// A log that is never synced, and a rename that is never made durable.
 #[test]
 fn what_is_acknowledged_counts_without_a_checker_too() {

@@ -339,6 +339,39 @@ invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
     }
 }
 
+/// With an interceptor and without; while the target takes its time to stop.
+#[test]
+fn a_supervisor_that_is_killed_while_it_stops_its_target_is_missed() {
+    for (index, when) in ["{ points: any }", "{ at: 50ms }"].into_iter().enumerate() {
+        let scenario = "version: 1
+target:
+  command: [sh, -c, 'trap \"sleep 0.7; exit 0\" TERM; sleep 0.1; echo x >> $KILLPOINT_STATE/note; while :; do sleep 0.01; done; : MARK']
+  supervisor: { restart: always, backoff: 10ms }
+  state: [data]
+faults: [ { when: WHEN, do: kill } ]
+timeouts: { trigger: 400ms }
+invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
+";
+        let number = 950 + u32::try_from(index).expect("small");
+        let mut begun = begin_with(&scenario.replace("WHEN", when), number);
+        let folder = begun.folder();
+        until(&format!("{when}: it does not stop"), || {
+            let path = folder.join("trials/1/lifecycle.jsonl");
+            fs::read_to_string(path).ok()?.contains("supervisor.stopping").then_some(())
+        });
+        let guardian = match index {
+            0 => begun.guardian(),
+            _ => begun.supervisors()[0],
+        };
+        kill(&children(guardian).into_iter().chain([guardian]).collect::<Vec<_>>());
+        let status = until(&format!("{when}: the run goes on for ever"), || {
+            begun.child.try_wait().expect("our own child")
+        });
+        assert_eq!(status.code(), Some(70), "{when}: it says that its supervisor is gone");
+        begun.expect_nothing_left(&folder, when);
+    }
+}
+
 #[test]
 fn who_stands_still_goes_on_and_takes_its_stop_when_the_run_is_asked_to_stop() {
     let scenario = "version: 1

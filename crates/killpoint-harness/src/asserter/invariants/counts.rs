@@ -126,10 +126,15 @@ pub(super) fn judge_lists(
             return Judgement { keys_lost: missing.len() as u64, ..lost };
         }
     }
+    // What was not known to have been done may have been done once more.
+    let (most, words) = match semantics {
+        Semantics::AtLeastOnce => (2, "more than twice"),
+        _ => (1, "more than once"),
+    };
     let doubles: Vec<&str> =
-        listed.iter().filter(|(_, count)| **count > 1).map(|(name, _)| *name).collect();
-    if !doubles.is_empty() && semantics != Semantics::AtLeastOnce {
-        let detail = format!("There more than once: {}.", named(&doubles));
+        listed.iter().filter(|(_, count)| **count > most).map(|(name, _)| *name).collect();
+    if !doubles.is_empty() {
+        let detail = format!("There {words}: {}.", named(&doubles));
         return Judgement::violated(Class::Duplicated, detail);
     }
     if let Some(expected) = &expected {

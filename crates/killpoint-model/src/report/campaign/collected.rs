@@ -117,6 +117,9 @@ impl CampaignReport {
     }
 
     fn count_crashes(&mut self, more: CrashCount) {
+        if !self.counts_now() {
+            return;
+        }
         let of_trial = self.trials.last_mut().map(|trial| &mut trial.crash_count);
         for count in of_trial.into_iter().chain([&mut self.crash_count]) {
             count.struck += more.struck;
