@@ -121,6 +121,10 @@ impl Oracle {
         let through = self.through(crash);
         let mut files = Vec::new();
         for subject in &self.subjects {
+            // Nobody is promised a lock or a process id.
+            let is_promised = !judging::is_scratch(&subject.path)
+                || matches!(subject.kind, Kind::Document(_) | Kind::Database);
+            let through = if is_promised { through } else { 0 };
             let floor = subject.floor(through);
             let case = Case { oracle: self, subject, state, crash, through, floor };
             let judgement = case.judge();

@@ -286,18 +286,37 @@ fn list(names: &[String]) -> String {
 }
 
 fn validate_invariant(invariant: &Invariant) -> Result<(), String> {
+    let is_empty = |text: &Option<String>| text.as_ref().is_some_and(|it| it.trim().is_empty());
+    let empty = match invariant {
+        Invariant::AckedIsDurable(it) if is_empty(&it.check) => Some("check"),
+        Invariant::CommandEnds(it) if it.run.is_empty() => Some("run"),
+        Invariant::Sqlite(it) if it.file.is_empty() => Some("file"),
+        Invariant::File(it) if it.path.is_empty() => Some("path"),
+        Invariant::ExactlyOnce(it) if it.list.trim().is_empty() => Some("list"),
+        Invariant::ExactlyOnce(it) if is_empty(&it.expected) => Some("expected"),
+        _ => None,
+    };
+    if let Some(field) = empty {
+        let what = if matches!(field, "file" | "path") { "file" } else { "program" };
+        return Err(format!("`{field}` is empty: name a {what}"));
+    }
     match invariant {
-        Invariant::CommandEnds(it) if it.run.is_empty() => {
-            Err("`run` is empty: name a program".to_owned())
-        }
         Invariant::Sqlite(it) if it.query.is_none() != it.equals.is_none() => {
             Err("`query` and `equals` need each other".to_owned())
         }
         Invariant::File(it) if it.pointer.is_none() != it.equals.is_none() => {
             Err("`pointer` and `equals` need each other".to_owned())
         }
+        Invariant::File(it) if it.pointer.as_ref().is_some_and(|it| !is_pointer(it)) => {
+            Err("`pointer` is no JSON pointer: write it as `/notes/0`".to_owned())
+        }
         _ => Ok(()),
     }
+}
+
+/// Empty, which stands for the whole document, or places that each begin with a slash.
+fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
 }
 
 #[cfg(test)]
@@ -338,6 +357,15 @@ mod tests {
         let budget = r#""objectives": {"crash-budget": {"per-hour": -1.0}}"#;
         refuse((r#""objectives": {"data-loss": 0}"#, budget), "crash-budget.per-hour");
         refuse((r#""faults": ["worker"]"#, r#""faults": ["w"]"#), "tiers.local.faults");
-        refuse((r#"[{"acked-is-durable": {}}]"#, r#"[{"command": {"run": []}}]"#), "`run`");
+        for (invariant, expected) in [
+            (r#"{"command": {"run": []}}"#, "`run`"),
+            (r#"{"acked-is-durable": {"check": " "}}"#, "`check` is empty: name a program"),
+            (r#"{"sqlite": {"file": ""}}"#, "`file` is empty: name a file"),
+            (r#"{"file": {"path": ""}}"#, "`path` is empty"),
+            (r#"{"file": {"path": "a", "pointer": "b", "equals": 1}}"#, "no JSON pointer"),
+            (r#"{"exactly-once": {"list": ""}}"#, "`list` is empty"),
+        ] {
+            refuse((r#"[{"acked-is-durable": {}}]"#, &format!("[{invariant}]")), expected);
+        }
     }
 }

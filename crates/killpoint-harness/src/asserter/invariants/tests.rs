@@ -274,6 +274,7 @@ fn what_is_listed_is_there_as_often_as_it_may_be() {
         (r"1\n1\n", None, "exactly-once", &twice),
         (r"1\n1\n2\n", Some(r"1\n2\n"), "at-most-once", &twice),
         (r"1\n1\n2\n", Some(r"1\n2\n"), "at-least-once", &HELD),
+        (r"1\n1\n1\n2\n", Some(r"1\n2\n"), "at-least-once", &twice),
         (r"1\n", Some(r"1\n2\n"), "exactly-once", &lost),
         (r"1\n", Some(r"1\n2\n"), "at-least-once", &lost),
         (r"1\n", Some(r"1\n2\n"), "at-most-once", &HELD),

@@ -344,7 +344,11 @@ impl Case<'_> {
             What::File { length, .. } => *length > 0,
             What::Absent | What::Database(_) => true,
         });
-        if present.length == 0 && never_empty && !self.floor_is_blank() && !self.is_scratch() {
+        if present.length == 0
+            && never_empty
+            && !self.floor_is_blank()
+            && !is_scratch(&self.subject.path)
+        {
             if self.subject.is_given_up {
                 let detail = format!(
                     "{} is empty; undisturbed the program, too, keeps little of what stood there, and \
@@ -363,15 +367,6 @@ impl Case<'_> {
             bytes(present.length)
         );
         Judgement::unknown(Reason::NoOracle, detail)
-    }
-
-    /// Whether its name says that it holds no data: locks, process ids, temporary files, caches.
-    fn is_scratch(&self) -> bool {
-        let name = self.subject.path.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.to_lowercase();
-        let marks = ["lock", "pid", "tmp", "temp", "cache", "swp"];
-        let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
-        parts.into_iter().any(|part| marks.contains(&part)) || name.ends_with('~')
     }
 
     /// A gap in which the program itself had left the file, perhaps meaning it.
@@ -474,6 +469,15 @@ fn bytes(count: u64) -> String {
     }
     grouped.push_str(if count == 1 { " byte" } else { " bytes" });
     grouped
+}
+
+/// Whether a file's name says that it holds no data: locks, process ids, temporary files, caches.
+pub(super) fn is_scratch(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_lowercase();
+    let marks = ["lock", "pid", "tmp", "temp", "cache", "swp"];
+    let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
+    parts.into_iter().any(|part| marks.contains(&part)) || name.ends_with('~')
 }
 
 #[cfg(test)]

@@ -87,6 +87,19 @@ fn a_log_that_is_written_anew_and_renamed_into_place_is_a_log() {
 }
 
 #[test]
+fn nobody_is_promised_a_process_id() {
+    let mut world = World::with(&[]);
+    world.create("app.pid").append("app.pid", "4711\n").acknowledge();
+    world.create("data").append("data", "1").acknowledge();
+    let oracle = world.learn();
+    let judge = |files: &[(&str, &[u8])]| {
+        letter(&oracle.judge(&MemoryState::of(files), &Crash::kill(world.end())))
+    };
+    assert_eq!(judge(&[("data", b"1")]), '.', "without the process id");
+    assert_eq!(judge(&[("app.pid", b"4711\n")]), 'L', "without the data");
+}
+
+#[test]
 fn a_log_that_was_cut_once_keeps_what_it_grew_since() {
     for name in ["a.log", "events.json", "data.bin"] {
         let mut world = World::with(&[(name, "{\"k\":0}\n{\"k")]);

@@ -24,7 +24,9 @@ pub(super) fn section(campaign: &CampaignReport) -> Markup {
     }
     let mut shown: Vec<&Crash> = campaign.crashes.iter().collect();
     shown.sort_by_key(|crash| !crash.is_own());
-    let rest = number.all() - shown.len().min(CRASHES_MAX) as u64;
+    let rest = number.all().saturating_sub(shown.len().min(CRASHES_MAX) as u64);
+    // Those of trials that were run again are shown and not counted.
+    let again = (shown.len() as u64).saturating_sub(number.all());
     html! {
         section aria-labelledby="crashes" {
             h2 #crashes { "Crashes" }
@@ -35,6 +37,9 @@ pub(super) fn section(campaign: &CampaignReport) -> Markup {
             }
             @for (index, crash) in shown.into_iter().take(CRASHES_MAX).enumerate() {
                 (article(crash, campaign, crash.is_own() && index < OPEN_MAX))
+            }
+            @if again > 0 {
+                p.quiet { (thousands(again)) " of those shown are of trials that were run again." }
             }
             @if rest > 0 { p.quiet { (thousands(rest)) " more in the folders of their trials." } }
         }
