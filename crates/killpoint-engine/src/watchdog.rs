@@ -1,6 +1,6 @@
 //! The watchdog of a run that injects faults: a process of its own that holds one end of a pipe. The
-//! moment the harness dies, however it dies, the kernel closes the other end, and the watchdog lifts
-//! ends what the harness itself had started, and lifts every fault that stands in the undo log.
+//! moment the harness dies, however it dies, the kernel closes the other end, and the watchdog ends what
+//! the harness itself had started, and lifts every fault that stands in the undo log.
 
 use crate::{descendants, undo};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};

@@ -277,9 +277,10 @@ fn clear_recordings(temporary: &Path) {
     };
     for entry in entries.filter(is_own) {
         let runs = fs::read_dir(entry.path().join("runs")).into_iter().flatten().flatten();
-        // None of one that goes on.
+        // None of one that goes on, or of which something could not be undone.
         let is_over = |run: fs::DirEntry| {
-            RunFolder::open(&run.path()).is_ok_and(|folder| recover(&folder).is_ok())
+            let recovered = RunFolder::open(&run.path()).map(|folder| recover(&folder));
+            matches!(recovered, Ok(Ok(recovered)) if recovered.left.is_empty())
         };
         if runs.map(is_over).reduce(|one, other| one && other) == Some(true) {
             let _ = fs::remove_dir_all(entry.path());

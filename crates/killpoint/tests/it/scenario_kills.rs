@@ -97,6 +97,12 @@ fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
+/// Whether a process is this command of Killpoint's.
+fn executes(pid: u32, command: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|it| it.contains(&format!("\0{command}\0")))
+}
+
 impl Begun {
     /// The folder of the run, once its log has begun.
     fn folder(&self) -> PathBuf {
@@ -111,10 +117,7 @@ impl Begun {
 
     /// The guardian and the supervisor of the trial that goes on, if one does.
     fn supervisors(&self) -> Vec<u32> {
-        let is_one = |pid: &u32| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|it| it.contains("\0supervise\0"))
-        };
+        let is_one = |pid: &u32| executes(*pid, "supervise");
         let guardians: Vec<u32> = children(self.child.id()).into_iter().filter(is_one).collect();
         let below = guardians.iter().flat_map(|pid| children(*pid)).filter(is_one);
         let below: Vec<u32> = below.collect();
@@ -123,10 +126,7 @@ impl Begun {
 
     /// Who stands above the supervisor of the trial that goes on.
     fn interceptor(&self) -> u32 {
-        let is_one = |pid: &u32| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|it| it.contains("\0intercept\0"))
-        };
+        let is_one = |pid: &u32| executes(*pid, "intercept");
         let own = std::iter::once(self.child.id());
         let both = |pid| children(pid).into_iter();
         let near: Vec<u32> = own.flat_map(both).collect();
@@ -136,10 +136,7 @@ impl Begun {
 
     /// The guardian below an interceptor.
     fn guardian(&self) -> u32 {
-        let is_one = |pid: &u32| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|it| it.contains("\0supervise\0"))
-        };
+        let is_one = |pid: &u32| executes(*pid, "supervise");
         children(self.interceptor()).into_iter().find(is_one).expect("a guardian")
     }
 
@@ -149,6 +146,15 @@ impl Begun {
         let commands = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
         let commands = commands.map(|it| String::from_utf8_lossy(&it).replace('\0', " "));
         commands.filter(|it| it.contains(&self.mark)).collect()
+    }
+
+    /// The run says by itself that its supervisor is gone, and nothing is left.
+    fn expect_supervisor_missed(&mut self, folder: &Path, at: &str) {
+        let status = until(&format!("{at}: the run goes on for ever"), || {
+            self.child.try_wait().expect("our own child")
+        });
+        assert_eq!(status.code(), Some(70), "{at}: it says that its supervisor is gone");
+        self.expect_nothing_left(folder, at);
     }
 
     /// Nobody, no control group and no mount is left.
@@ -331,11 +337,7 @@ invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
         let guardian = begun.guardian();
         let both: Vec<u32> = children(guardian).into_iter().chain([guardian]).collect();
         kill(if index == 0 { &both[both.len() - 1..] } else { &both });
-        let status = until(&format!("{fault}: the run goes on for ever"), || {
-            begun.child.try_wait().expect("our own child")
-        });
-        assert_eq!(status.code(), Some(70), "{fault}: it says that its supervisor is gone");
-        begun.expect_nothing_left(&folder, fault);
+        begun.expect_supervisor_missed(&folder, fault);
     }
 }
 
@@ -364,11 +366,7 @@ invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
             _ => begun.supervisors()[0],
         };
         kill(&children(guardian).into_iter().chain([guardian]).collect::<Vec<_>>());
-        let status = until(&format!("{when}: the run goes on for ever"), || {
-            begun.child.try_wait().expect("our own child")
-        });
-        assert_eq!(status.code(), Some(70), "{when}: it says that its supervisor is gone");
-        begun.expect_nothing_left(&folder, when);
+        begun.expect_supervisor_missed(&folder, when);
     }
 }
 
