@@ -68,7 +68,7 @@ use log::Earlier;
 use stage::Stage;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Instant;
 
@@ -239,7 +239,12 @@ fn nothing_at_risk(plan: &Plan, report: &Report) -> Option<NotCovered> {
 pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
     let temporary = std::env::temp_dir();
     clear_recordings(&temporary);
-    let out = tempfile::Builder::new().prefix(RECORDING_PREFIX).tempdir_in(&temporary);
+    // It holds copies of the state.
+    let private = fs::Permissions::from_mode(0o700);
+    let out = tempfile::Builder::new()
+        .prefix(RECORDING_PREFIX)
+        .permissions(private)
+        .tempdir_in(&temporary);
     let out = out.map_err(problem::fail("make a directory in", &temporary))?;
     let options = Options { out: out.path().to_owned(), only: None, ..options.clone() };
     prepare::check(plan, &options)?;

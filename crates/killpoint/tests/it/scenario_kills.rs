@@ -370,6 +370,41 @@ invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
     }
 }
 
+/// In a temporary directory of its own, so that no other run's is looked at.
+#[test]
+fn what_a_killed_recording_leaves_is_cleared_away_by_the_next() {
+    let world = World::new();
+    let scenario = "version: 1
+target:
+  command: [sh, -c, 'echo x > $KILLPOINT_STATE/note; exec sleep 1000']
+  state: [data]
+faults: [ { when: { points: any }, do: kill } ]
+timeouts: { trigger: 300ms }
+";
+    let temporary = world.join("temporary");
+    fs::create_dir(&temporary).expect("made");
+    fs::create_dir(world.join("data")).expect("made");
+    fs::write(world.join("kills.yaml"), scenario).expect("written");
+    let run = || {
+        let mut command = world.killpoint();
+        command.args(["run", "kills.yaml", "--out"]).arg(world.out());
+        command.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let left = || fs::read_dir(&temporary).expect("there").count();
+    let mut killed = run().spawn().expect("it starts");
+    until("nothing is recorded", || {
+        let entry = fs::read_dir(&temporary).ok()?.flatten().next()?;
+        let run = fs::read_dir(entry.path().join("runs")).ok()?.flatten().next()?;
+        run.path().join("events.jsonl").exists().then_some(())
+    });
+    killed.kill().expect("our own child");
+    killed.wait().expect("our own child");
+    assert_eq!(left(), 1, "a whole run");
+    assert_eq!(run().status().expect("it starts").code(), Some(0));
+    assert_eq!(left(), 0);
+}
+
 #[test]
 fn who_stands_still_goes_on_and_takes_its_stop_when_the_run_is_asked_to_stop() {
     let scenario = "version: 1
