@@ -20,7 +20,7 @@ pub use counts::Names;
 pub use database::Database;
 pub use expression::check as check_expression;
 pub use file::File;
-pub use probe::{Answered, is_answered};
+pub use probe::{Answered, Written, is_answered, written};
 pub use reader::{Reader, Told};
 pub use request::ask;
 pub use vain::why_vain;

@@ -87,7 +87,12 @@ impl Watcher {
             thread::spawn(move || {
                 let is_stopped = || stop.load(Ordering::Relaxed);
                 let values = serde_json::Value::Null;
-                let told = Told { checkpoints: &[], values: &values, has_line: &|_| false };
+                let told = Told {
+                    checkpoints: &[],
+                    values: &values,
+                    has_line: &|_| false,
+                    is_written: &|| false,
+                };
                 while !is_stopped() {
                     for invariant in &asked {
                         let reading = read(&reader, invariant, &told, &is_stopped);

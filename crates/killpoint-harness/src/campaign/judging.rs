@@ -6,16 +6,19 @@ use super::state::State;
 use super::world::{World, copy};
 use crate::asserter::checker::{Expectation, control_store};
 use crate::asserter::history::{History, Promise, Store};
-use crate::asserter::invariants::{Evidence, Reader, Reading, Told, judge, why_vain};
+use crate::asserter::invariants::{
+    Evidence, Reader, Reading, Told, Written, judge, why_vain, written,
+};
 use crate::asserter::journal::Journal;
 use crate::recover::RUN_MARK;
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::selector::Pattern;
+use killpoint_model::supervision::Probe;
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The values that an expression may name.
 pub(super) const VALUES: [&str; 3] = ["acknowledged", "restarts", "checkpoint"];
@@ -23,8 +26,41 @@ pub(super) const VALUES: [&str; 3] = ["acknowledged", "restarts", "checkpoint"];
 /// Readings by the index of their invariant.
 pub(super) type Readings = BTreeMap<usize, Reading>;
 
-/// The lengths of the output files at some moment.
-pub(super) type Marks = BTreeMap<PathBuf, u64>;
+/// What the target had said and written at some moment.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// The lengths of its output files.
+    pub(super) output: BTreeMap<PathBuf, u64>,
+    /// The files that are to show that it recovered.
+    files: BTreeMap<PathBuf, Option<Written>>,
+}
+
+impl Marks {
+    /// As it is now. Each life has output files of its own, and nobody counts them for nothing.
+    pub(super) fn now(scenario: &Scenario, world: &World) -> Self {
+        let output = if scenario.reads_lines() { world.output_lengths() } else { BTreeMap::new() };
+        let files = scenario.invariants.iter().filter_map(|invariant| shown_by(invariant, world));
+        let files = files.map(|path| (path.clone(), written(&path))).collect();
+        Marks { output, files }
+    }
+
+    /// Whether a file was written since.
+    fn is_written(&self, path: &Path) -> bool {
+        let now = written(path);
+        now.is_some() && self.files.get(path).is_none_or(|then| *then != now)
+    }
+}
+
+/// The file by which a target is to show that it recovered: that of the target, and no copy of it.
+fn shown_by(invariant: &Invariant, world: &World) -> Option<PathBuf> {
+    match invariant {
+        Invariant::RecoveryShown(it) => match live(world).real_probe(&it.by) {
+            Probe::File(path) => Some(path.into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
 
 /// What is read before the target is started: what must not change, and the store to begin with.
 pub(super) fn before(scenario: &Scenario, world: &World) -> Result<Readings, CampaignError> {
@@ -39,7 +75,7 @@ pub(super) fn before(scenario: &Scenario, world: &World) -> Result<Readings, Cam
         let state = State::default();
         for (index, invariant) in scenario.invariants.iter().enumerate() {
             if is_needed(&invariant) {
-                readings.insert(index, read(&reader, invariant, world, &state, &Marks::new()));
+                readings.insert(index, read(&reader, invariant, world, &state, &Marks::default()));
             }
         }
         let _ = fs::remove_dir_all(&reader.state);
@@ -223,6 +259,13 @@ fn read(
     });
     let has_line =
         |pattern: &Pattern| world.lines(None, marks).iter().any(|line| pattern.is_found_in(line));
-    let told = Told { checkpoints: &state.checkpoints, values: &values, has_line: &has_line };
+    let file = shown_by(invariant, world);
+    let is_written = || file.as_ref().is_some_and(|path| marks.is_written(path));
+    let told = Told {
+        checkpoints: &state.checkpoints,
+        values: &values,
+        has_line: &has_line,
+        is_written: &is_written,
+    };
     reader.read(invariant, &told)
 }

@@ -1,5 +1,6 @@
 //! A probe whose change a strike waits for: it is asked by a thread, so that nobody waits for answers.
 
+use super::judging;
 use super::world::World;
 use crate::asserter::invariants::is_answered;
 use killpoint_model::trigger::{ProbeState, ProbeTrigger};
@@ -23,7 +24,7 @@ impl Prober {
     pub(super) fn start(trigger: &ProbeTrigger, world: &World) -> Self {
         let prober = Prober { has_changed: Arc::default(), is_over: Arc::default() };
         let (has_changed, is_over) = (Arc::clone(&prober.has_changed), Arc::clone(&prober.is_over));
-        let probe = world.fill_probe(&trigger.by);
+        let probe = judging::live(world).real_probe(&trigger.by);
         let wanted = trigger.becomes == ProbeState::Up;
         let directory = world.directory.clone();
         thread::spawn(move || {

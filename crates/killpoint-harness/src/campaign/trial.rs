@@ -73,7 +73,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         fired: 0,
         judgement: Judgement::held(),
         before,
-        marks: Marks::new(),
+        marks: Marks::default(),
         journal_seen: JournalSeen::default(),
         positions: Vec::new(),
         collecting,
@@ -133,7 +133,7 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) judgement: Judgement,
     /// What was read before the target was started.
     pub(super) before: Readings,
-    /// Where the target's output stood at the last strike.
+    /// Where the target's output and files stood at the last strike.
     pub(super) marks: Marks,
     /// The ack journal as it was read last.
     pub(super) journal_seen: JournalSeen,
@@ -267,17 +267,15 @@ impl Trial<'_, '_> {
         let position = Position { address, ..self.position(planned) };
         self.positions.push(position.clone());
         if let Fault::Activities(activities) = &planned.fault {
+            self.marks = Marks::now(&self.stage.plan.scenario, &self.world);
             return self.perform(number, activities, position);
         }
         // A replay waits for the position and then does all this, too: the delay is the same.
         self.collecting.snapshots.before(number, &self.world.states);
         self.collecting.pictures.take(Moment::Before { strike: number }, self.now_us());
         self.note_strike(number);
+        self.marks = Marks::now(&self.stage.plan.scenario, &self.world);
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
-        // Each life has files of its own, and nobody counts them for nothing.
-        if self.stage.plan.scenario.reads_lines() {
-            self.marks = self.world.marks();
-        }
         let invariants = &self.stage.plan.scenario.invariants;
         let hold = invariants.iter().any(|it| it.is_judged_at(JudgeAt::AtStrike));
         let dumps = self.collecting.dumps_before_kill.then_some(self.collecting.dumps.as_path());

@@ -12,6 +12,7 @@ use killpoint_engine::own_mounts::Bind;
 use killpoint_model::Scenario;
 use killpoint_model::supervision::{Probe, Supervision};
 use rustix::process::{WaitId, WaitIdOptions};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -161,7 +162,7 @@ impl World {
     }
 
     /// The lengths of the output files now.
-    pub(super) fn marks(&self) -> Marks {
+    pub(super) fn output_lengths(&self) -> BTreeMap<PathBuf, u64> {
         let files = self.output_files(None).into_iter();
         files.filter_map(|path| Some((path.clone(), fs::metadata(&path).ok()?.len()))).collect()
     }
@@ -171,7 +172,7 @@ impl World {
         let mut lines = Vec::new();
         for path in self.output_files(process) {
             let Ok(mut file) = File::open(&path) else { continue };
-            let start = since.get(&path).copied().unwrap_or(0);
+            let start = since.output.get(&path).copied().unwrap_or(0);
             let mut bytes = Vec::new();
             let read = file
                 .seek(SeekFrom::Start(start))

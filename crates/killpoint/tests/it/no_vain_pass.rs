@@ -104,12 +104,44 @@ fn what_never_holds_is_no_bug_of_the_target() {
     for more in [
         "invariants: [ { probe: { by: { file: '{state}/log' } } } ]",
         "invariants: [ { recovery-shown: { by: { file: '{state}/log' } } } ]",
+        // As it is written beside the target's own `state`.
+        "invariants: [ { recovery-shown: { by: { file: state/log } } } ]",
         "invariants: [ { file: { path: '{state}/log' } } ]",
     ] {
         let command = "[sh, -c, 'touch \"$KILLPOINT_STATE/log\"; exec sleep 1000']";
         let report = run(&scenario(command, more));
         assert_eq!(report.result, Outcome::Pass, "{more}: {report:#?}");
     }
+}
+
+#[test]
+fn a_recovery_is_shown_by_a_file_that_is_written_after_the_strike() {
+    let shown =
+        "invariants: [ { recovery-shown: { by: { file: '{state}/up' }, timeout: 300ms } } ]";
+    for (script, expected) in [
+        // Once, at its first start: it is left from before the strike.
+        ("test -e $KILLPOINT_STATE/up || touch $KILLPOINT_STATE/up", Outcome::Violated),
+        ("touch $KILLPOINT_STATE/up", Outcome::Pass),
+        (
+            "echo up > $KILLPOINT_STATE/new; mv $KILLPOINT_STATE/new $KILLPOINT_STATE/up",
+            Outcome::Pass,
+        ),
+    ] {
+        for moment in ["after-strike", "end"] {
+            let more = shown.replace("timeout", &format!("judge: [{moment}], timeout"));
+            let text = scenario(&format!("[sh, -c, '{script}; exec sleep 1000']"), &more);
+            let report = run(&text);
+            assert_eq!(report.result, expected, "{script} {moment}: {report:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_of_a_file_in_the_state_is_asked_where_the_file_really_is() {
+    let text = scenario("[sh, -c, 'sleep 0.3; touch $KILLPOINT_STATE/up; exec sleep 1000']", "")
+        .replace("at: 50ms", "probe: { by: { file: '{state}/up' } }")
+        .replace("trigger: 300ms", "trigger: 5s");
+    assert_eq!(run(&text).result, Outcome::Pass);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use killpoint_model::span::Span;
 use killpoint_model::supervision::Probe;
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -29,8 +31,15 @@ pub enum Answered {
 }
 
 impl Answered {
-    /// Asks until there is an answer or the time is over.
-    pub(super) fn wait(probe: &Probe, limit: Span, told: &Told<'_>, directory: &Path) -> Self {
+    /// Asks until there is an answer or the time is over. What a file has to be like is asked of
+    /// somebody else.
+    pub(super) fn wait(
+        probe: &Probe,
+        limit: Span,
+        told: &Told<'_>,
+        directory: &Path,
+        ask_file: &dyn Fn(&Path) -> Result<(), String>,
+    ) -> Self {
         let since = Instant::now();
         loop {
             let left = limit.duration().saturating_sub(since.elapsed());
@@ -40,10 +49,7 @@ impl Answered {
                     let problem = "readiness by sd_notify is told to the supervisor only";
                     return Answered::NotAsked(problem.to_owned());
                 }
-                Probe::File(path) => match directory.join(path).exists() {
-                    true => Ok(()),
-                    false => Err(format!("{path} is not there")),
-                },
+                Probe::File(path) => ask_file(&directory.join(path)),
                 Probe::Socket(address) => connect(address, directory, question),
                 Probe::Http(url) => get(url, question),
                 Probe::LogLine(pattern) => match (told.has_line)(pattern) {
@@ -73,6 +79,28 @@ impl Answered {
                 Judgement::unknown(Reason::JudgeFailed, super::sentence(problem))
             }
         }
+    }
+}
+
+/// What changes when a file is written to, or another one takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// When a file was written last; none where there is none.
+pub fn written(path: &Path) -> Option<Written> {
+    let data = fs::metadata(path).ok()?;
+    Some(Written { inode: data.ino(), seconds: data.ctime(), nanoseconds: data.ctime_nsec() })
+}
+
+/// Whether a file is there.
+pub(super) fn is_there(path: &Path) -> Result<(), String> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(format!("{} is not there", path.display())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Takes readings of a target.
 
+use super::probe::is_there;
 use super::{Answered, Database, Ended, File, Names, Reading, command, request};
 use crate::asserter::checker;
 use crate::own_paths::{self, OwnPaths};
@@ -43,6 +44,8 @@ pub struct Told<'a> {
     pub values: &'a serde_json::Value,
     /// Whether a line of its output matches; only lines since the last strike count.
     pub has_line: &'a dyn Fn(&Pattern) -> bool,
+    /// Whether the file that is to show a recovery was written since the last strike.
+    pub is_written: &'a dyn Fn() -> bool,
 }
 
 impl Reader {
@@ -72,10 +75,16 @@ impl Reader {
                 Err(error) => Reading::Failed(format!("cannot read {}: {error}", asked.path)),
             },
             Invariant::ProbeAnswers(asked) => {
-                Reading::Probe(Answered::wait(&asked.by, asked.timeout, told, &self.directory))
+                let (by, limit) = (&asked.by, asked.timeout);
+                Reading::Probe(Answered::wait(by, limit, told, &self.directory, &is_there))
             }
             Invariant::RecoveryShown(asked) => {
-                Reading::Probe(Answered::wait(&asked.by, asked.timeout, told, &self.directory))
+                let (by, limit) = (&asked.by, asked.timeout);
+                let ask_file = |path: &Path| match (told.is_written)() {
+                    true => Ok(()),
+                    false => Err(format!("{} was not written after it", path.display())),
+                };
+                Reading::Probe(Answered::wait(by, limit, told, &self.directory, &ask_file))
             }
             Invariant::CommandEnds(asked) => match self.filled(&asked.run) {
                 Ok(command) => {
@@ -109,16 +118,7 @@ impl Reader {
     /// An invariant with `{state}` filled in, its probes' places where they really are.
     pub fn filled_in(&self, invariant: &Invariant) -> Invariant {
         let fill = |text: &mut String| *text = own_paths::fill(text, &self.shown);
-        let fill_probe = |probe: &mut Probe| match probe {
-            Probe::File(path) | Probe::Socket(path) => {
-                fill(path);
-                if Path::new(path).is_absolute() {
-                    *path = self.own_paths.real(Path::new(path)).display().to_string();
-                }
-            }
-            Probe::Http(address) => fill(address),
-            Probe::Notify | Probe::LogLine(_) => {}
-        };
+        let fill_probe = |probe: &mut Probe| *probe = self.real_probe(probe);
         let mut invariant = invariant.clone();
         match &mut invariant {
             Invariant::AckedIsDurable(asked) => asked.check.iter_mut().for_each(fill),
@@ -137,6 +137,22 @@ impl Reader {
             | Invariant::NoLitter(_) => {}
         }
         invariant
+    }
+
+    /// A probe with `{state}` filled in, its place where it really is.
+    pub fn real_probe(&self, probe: &Probe) -> Probe {
+        let fill = |text: &str| own_paths::fill(text, &self.shown);
+        let real = |path: &str| {
+            let shown = self.directory.join(fill(path));
+            self.own_paths.real(&shown).display().to_string()
+        };
+        match probe {
+            Probe::File(path) => Probe::File(real(path)),
+            Probe::Socket(path) if path.contains('/') => Probe::Socket(real(path)),
+            Probe::Socket(address) => Probe::Socket(fill(address)),
+            Probe::Http(address) => Probe::Http(fill(address)),
+            Probe::Notify | Probe::LogLine(_) => probe.clone(),
+        }
     }
 
     /// Where a file really is that an invariant names: from the state on, or by its whole path.

@@ -20,6 +20,7 @@ struct World {
     checkpoints: Vec<u64>,
     values: Json,
     log: Vec<&'static str>,
+    is_written: bool,
     is_live: bool,
 }
 
@@ -30,6 +31,7 @@ impl World {
             checkpoints: Vec::new(),
             values: json!({}),
             log: Vec::new(),
+            is_written: false,
             is_live: false,
         }
     }
@@ -54,8 +56,12 @@ impl World {
             is_live: self.is_live,
         };
         let has_line = |pattern: &Pattern| self.log.iter().any(|line| pattern.is_found_in(line));
-        let told =
-            Told { checkpoints: &self.checkpoints, values: &self.values, has_line: &has_line };
+        let told = Told {
+            checkpoints: &self.checkpoints,
+            values: &self.values,
+            has_line: &has_line,
+            is_written: &|| self.is_written,
+        };
         let reading = reader.read(&invariant, &told);
         let text = serde_json::to_string(&reading).expect("plain data");
         assert_eq!(serde_json::from_str::<Reading>(&text).expect("the same"), reading);
@@ -229,6 +235,10 @@ fn probes_answer_or_their_time_is_over() {
     world.log = vec!["starting", "recovered 3 notes"];
     world.check(probe(json!({"file": "up"})), &HELD, "");
     world.check(shown(json!({"log-line": "^recovered"})), &HELD, "");
+    let old = violated(Class::RecoveryNotShown);
+    world.check(shown(json!({"file": "up"})), &old, "up was not written after it");
+    world.is_written = true;
+    world.check(shown(json!({"file": "up"})), &HELD, "");
     world.check(probe(json!("notify")), &FAILED, "sd_notify");
 
     let _unix = UnixListener::bind(world.path("socket")).expect("a socket");
