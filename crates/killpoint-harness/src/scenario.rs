@@ -11,8 +11,9 @@ mod variables;
 
 pub use chaos_toolkit::Imported;
 
-use killpoint_model::Scenario;
-use killpoint_model::scenario::ScenarioError;
+use killpoint_model::fault::Fault;
+use killpoint_model::scenario::FaultRule;
+use killpoint_model::{Nonsense, Scenario, Who};
 use serde_saphyr::{Budget, Options};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -78,14 +79,6 @@ pub enum FileError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// A variable has no value, or is not declared.
-    #[error("{path}: {problem}")]
-    Variable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
 }
 
 /// Reads and checks a scenario, its variables filled in. An experiment of the Chaos Toolkit is read as
@@ -133,7 +126,7 @@ fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> 
     let declared: variables::Declared =
         serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
     let values = variables::resolve(&declared, given)
-        .map_err(|problem| FileError::Variable { path: path.to_owned(), problem })?;
+        .map_err(|error| FileError::Shown(show::nonsense(&error, text, &name)))?;
     let text = &variables::fill(text, &values)
         .map_err(|unknown| FileError::Shown(show::undeclared(&unknown, text, &name)))?;
     let shown =
@@ -141,8 +134,27 @@ fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> 
     let mut scenario: Scenario =
         serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
     scenario.variables.clear();
-    scenario.validate().map_err(|error| FileError::Shown(show::nonsense(&error, text, &name)))?;
+    scenario
+        .validate()
+        .and_then(|()| refuse_nobody(&scenario, text))
+        .map_err(|error| FileError::Shown(show::nonsense(&error, text, &name)))?;
     Ok(scenario)
+}
+
+/// Refuses `who: {}`. It means whom nothing at all means, so that what was read does not show it any more.
+/// Beside activities, which strike nobody, it may stand, as in what `import` prints.
+fn refuse_nobody(scenario: &Scenario, text: &str) -> Result<(), Nonsense> {
+    let is_everybody = |(_, rule): &(usize, &FaultRule)| {
+        rule.who == Who::default() && !matches!(rule.r#do, Fault::Activities(_))
+    };
+    let mut said = scenario.faults.iter().enumerate().filter(is_everybody);
+    match said.find(|(index, _)| place::is_there(text, &format!("faults[{index}].who"))) {
+        Some((index, _)) => {
+            let why = "it names nobody: write a `role`, or leave it out to strike every process";
+            Err(Nonsense::new(format!("faults[{index}].who"), why))
+        }
+        None => Ok(()),
+    }
 }
 
 fn options() -> Options {
@@ -152,15 +164,6 @@ fn options() -> Options {
     options.budget = Some(budget);
     options.strict_booleans = true;
     options
-}
-
-/// Where in a scenario's text the part lies that an error is about: a path as `faults[0].when`.
-fn part(error: &ScenarioError) -> String {
-    match error {
-        ScenarioError::Version(_) => "version".to_owned(),
-        ScenarioError::Part { at, .. } => at.clone(),
-        _ => "target".to_owned(),
-    }
 }
 
 /// The JSON Schema of the file, for editors.

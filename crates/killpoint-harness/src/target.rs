@@ -22,9 +22,10 @@ use killpoint_engine::children::Children;
 use killpoint_engine::guardian::{self, Side};
 use killpoint_engine::identity::Identity;
 use killpoint_engine::undo::{self, Made};
+use killpoint_model::Nonsense;
 use killpoint_model::Outcome;
 use killpoint_model::lifecycle::{Exit, Stream};
-use killpoint_model::supervision::{Supervision, SupervisionError};
+use killpoint_model::supervision::Supervision;
 use std::error::Error as _;
 use std::fs;
 use std::io::{self, Read};
@@ -92,7 +93,7 @@ pub fn read_supervision(path: &Path) -> Result<Supervision, SuperviseError> {
 pub enum SuperviseError {
     /// The processes.
     #[error(transparent)]
-    Supervision(#[from] SupervisionError),
+    Supervision(#[from] Nonsense),
     /// A file that describes no processes.
     #[error("{path}: {problem}")]
     File {
@@ -212,7 +213,7 @@ pub fn supervise(
     setup: &Setup,
     listen: impl FnOnce(Sink) -> io::Result<()>,
 ) -> Result<Outcome, SuperviseError> {
-    supervision.validate()?;
+    supervision.check()?;
     check_directories(supervision)?;
     if let Some(bytes) = setup.core_bytes_max {
         allow_cores(bytes)?;

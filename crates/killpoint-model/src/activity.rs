@@ -1,6 +1,8 @@
 //! Activities: what a scenario does by itself, a command that it runs or a request that it makes, and
 //! how that has to end. They strike nobody of ours: whatever they do, their file says it.
 
+use crate::endpoint::{Url, VARIABLE};
+use crate::nonsense::{Nonsense, refuse, refuse_no_program};
 use crate::span::Span;
 use crate::supervision::Command;
 use crate::tolerance::Tolerance;
@@ -9,8 +11,6 @@ use std::collections::BTreeMap;
 
 /// Most activities of one list.
 pub const ACTIVITIES_MAX: usize = 1_000;
-/// What stands for a variable of the environment at the moment at which something is carried out.
-const PLACE: &str = "{environment:";
 
 /// Activities one after the other, and those that undo them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -76,7 +76,7 @@ pub enum ActivityKind {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Request {
     /// Where.
-    pub url: String,
+    pub url: Url,
     /// `GET`, `POST`, ...
     #[serde(default = "Request::usual_method")]
     pub method: String,
@@ -102,9 +102,10 @@ impl Request {
         &self,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Request, MissingVariable> {
+        let url = filled(&self.url, lookup)?;
         let headers = self.headers.iter();
         Ok(Request {
-            url: filled(&self.url, lookup)?,
+            url: self.url.map(|_| url),
             method: self.method.clone(),
             headers: headers
                 .map(|(name, value)| Ok((name.clone(), filled(value, lookup)?)))
@@ -128,7 +129,7 @@ pub struct MissingVariable(pub String);
 
 /// What stands for a variable of the environment.
 pub fn place_of(variable: &str) -> String {
-    format!("{PLACE}{variable}}}")
+    format!("{VARIABLE}{variable}}}")
 }
 
 /// A text with the variables of the environment filled in.
@@ -141,8 +142,8 @@ pub fn filled(
 ) -> Result<String, MissingVariable> {
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find(PLACE) {
-        let inside = &rest[start + PLACE.len()..];
+    while let Some(start) = rest.find(VARIABLE) {
+        let inside = &rest[start + VARIABLE.len()..];
         let Some(end) = inside.find('}') else { break };
         let name = &inside[..end];
         whole.push_str(&rest[..start]);
@@ -153,17 +154,76 @@ pub fn filled(
     Ok(whole)
 }
 
-/// What makes no sense in a list of activities; none if it makes sense.
-pub fn problem(activities: &Activities) -> Option<String> {
-    if activities.method.is_empty() {
-        return Some("`method` is empty: nothing would be done".to_owned());
+impl Activities {
+    /// Whether they can be carried out.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let is_action = |it: &Activity| it.kind == ActivityKind::Action;
+        let too_many = self.method.len() + self.rollbacks.len() > ACTIVITIES_MAX;
+        refuse(&[
+            (self.method.is_empty(), "method", "it is empty: nothing would be done"),
+            (
+                !self.method.iter().any(is_action),
+                "method",
+                "it only asks, so that no strike would happen: add an activity of kind `action`",
+            ),
+            (too_many, "", "more activities than the 1000 that a rule may have"),
+        ])?;
+        for (list, activities) in [("method", &self.method), ("rollbacks", &self.rollbacks)] {
+            for (index, activity) in activities.iter().enumerate() {
+                activity.check().map_err(|it| it.within(&format!("{list}[{index}]")))?;
+            }
+        }
+        Ok(())
     }
-    let all = || activities.method.iter().chain(&activities.rollbacks);
-    if all().count() > ACTIVITIES_MAX {
-        return Some(format!("more than {ACTIVITIES_MAX} activities"));
+}
+
+impl Activity {
+    fn check(&self) -> Result<(), Nonsense> {
+        refuse(&[
+            (self.name.trim().is_empty(), "name", "it is empty: say what it does"),
+            (
+                self.run.is_empty() == self.request.is_none(),
+                "",
+                "it has to have either `run` or `request`",
+            ),
+            (self.timeout == Span::default(), "timeout", "it must be greater than 0"),
+        ])?;
+        match &self.request {
+            Some(request) => request.check().map_err(|it| it.within("request"))?,
+            None => refuse_no_program("run", &self.run)?,
+        }
+        let Some(tolerance) = &self.tolerance else { return Ok(()) };
+        tolerance.check(self.request.is_some()).map_err(|it| it.within("tolerance"))
     }
-    let wrong = all().find(|it| it.run.is_empty() == it.request.is_none())?;
-    Some(format!("`{}` has to have either `run` or `request`", wrong.name))
+}
+
+impl Request {
+    /// Whether it can be made.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let method = "it is no method of HTTP: write GET, POST, PUT, ...";
+        refuse(&[(!is_token(&self.method), "method", method)])?;
+        for (name, value) in &self.headers {
+            let at = format!("headers.{name}");
+            let is_broken = value.chars().any(|c| c.is_control() && c != '\t');
+            refuse(&[
+                (!is_token(name), &at, "it is no name of a header: take letters, digits and -"),
+                (is_broken, &at, "a header has no line breaks and no control characters"),
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text can be a method or the name of a header, as RFC 9110 has it.
+fn is_token(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_part)
 }
 
 #[cfg(test)]
@@ -184,13 +244,33 @@ mod tests {
         let read = |text: &str| -> Activities { serde_json::from_str(text).expect(text) };
         let right = r#"{"method":[{"name":"a","run":["true"]},
             {"name":"b","kind":"probe","request":{"url":"http://127.0.0.1/"}}]}"#;
-        assert_eq!(problem(&read(right)), None);
-        for wrong in [
-            r#"{"method":[]}"#,
-            r#"{"method":[{"name":"a"}]}"#,
-            r#"{"method":[{"name":"a","run":["true"],"request":{"url":"x"}}]}"#,
+        assert_eq!(read(right).check(), Ok(()));
+        for (wrong, at) in [
+            (r#"{"method":[]}"#, "method"),
+            (r#"{"method":[{"name":"a"}]}"#, "method[0]"),
+            (
+                r#"{"method":[{"name":"a","run":["true"],"request":{"url":"http://x"}}]}"#,
+                "method[0]",
+            ),
+            (r#"{"method":[{"name":"","run":["true"]}]}"#, "method[0].name"),
+            (r#"{"method":[{"name":"a","run":[""]}]}"#, "method[0].run"),
+            (r#"{"method":[{"name":"a","kind":"probe","run":["true"]}]}"#, "method"),
+            (r#"{"method":[{"name":"a","run":["true"],"timeout":"0s"}]}"#, "method[0].timeout"),
+            (
+                r#"{"method":[{"name":"a","request":{"url":"http://x","method":"a b"}}]}"#,
+                "method[0].request.method",
+            ),
+            (
+                r#"{"method":[{"name":"a","run":["true"]}],
+                    "rollbacks":[{"name":"b","request":{"url":"http://x","headers":{"a:":"b"}}}]}"#,
+                "rollbacks[0].request.headers.a:",
+            ),
+            (
+                r#"{"method":[{"name":"a","run":["true"],"tolerance":{"exit":[]}}]}"#,
+                "method[0].tolerance.exit",
+            ),
         ] {
-            assert!(problem(&read(wrong)).is_some(), "{wrong}");
+            assert_eq!(read(wrong).check().expect_err(wrong).at, at, "{wrong}");
         }
     }
 }

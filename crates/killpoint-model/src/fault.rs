@@ -1,6 +1,8 @@
 //! Faults: what is done to a process, or to the call that it is about to make.
 
 use crate::activity::Activities;
+use crate::endpoint::Url;
+use crate::nonsense::{Nonsense, refuse, refuse_no_program};
 use crate::operation_kind::OperationKind;
 use crate::signal::Signal;
 use crate::span::Span;
@@ -53,7 +55,10 @@ pub struct Rung {
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a rung is terminate, kill, { signal: NAME }, { command: [PROGRAM] }, { http: http://HOST:PORT/PATH }, or { by: one of these, grace: 5s }"
+)]
 enum RungForm {
     Whole(RungFields),
     Means(Means),
@@ -93,7 +98,7 @@ pub enum Means {
     /// A command of the application's own, which finds the process in KILLPOINT_PID.
     Command(Command),
     /// A POST request to the application.
-    Http(String),
+    Http(Url),
 }
 
 /// Errors with which a call may fail.
@@ -169,10 +174,69 @@ impl Fault {
         }
     }
 
+    /// Whether it can be done to somebody.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        match self {
+            Fault::Suspend(span) => {
+                refuse(&[(span.as_ms() == 0, "suspend", "it must last longer than 0")])
+            }
+            Fault::KeepDown(span) => {
+                refuse(&[(span.as_ms() == 0, "keep-down", "it must last longer than 0")])
+            }
+            Fault::Signal(signal) if signal.suspends() => {
+                Err(Nonsense::new("signal", suspends(*signal)))
+            }
+            Fault::Ladder(rungs) => check_ladder(rungs).map_err(|it| it.within("ladder")),
+            Fault::ShortWrite(bytes) => {
+                refuse(&[(*bytes == 0, "short-write", "write a number of bytes greater than 0")])
+            }
+            Fault::TornWrite(bytes) => {
+                refuse(&[(*bytes == 0, "torn-write", "write a number of bytes greater than 0")])
+            }
+            Fault::Activities(activities) => {
+                activities.check().map_err(|it| it.within("activities"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it can be done to a call of this kind.
+    pub fn can_be_done_to(&self, kind: OperationKind) -> bool {
+        match self {
+            Fault::Fail(error) => error.may_come_from(kind),
+            Fault::ShortWrite(_) | Fault::TornWrite(_) => kind == OperationKind::Write,
+            _ => true,
+        }
+    }
+
     /// Whether it is done to a call, and so needs a crash point.
     pub fn is_at_a_call(&self) -> bool {
         matches!(self, Fault::Fail(_) | Fault::ShortWrite(_) | Fault::TornWrite(_))
     }
+}
+
+fn suspends(signal: Signal) -> String {
+    format!("{signal} suspends a process, and nothing would undo it: write `suspend: 5s`")
+}
+
+fn check_ladder(rungs: &[Rung]) -> Result<(), Nonsense> {
+    refuse(&[(rungs.is_empty(), "", "it has no rungs: write one, as [terminate, kill]")])?;
+    for (index, rung) in rungs.iter().enumerate() {
+        let at = format!("[{index}]");
+        let is_after_a_kill = index > 0 && rungs[index - 1].by.signal() == Some(Signal::KILL);
+        refuse(&[(is_after_a_kill, &at, "nobody is left after a kill: take it out")])?;
+        match &rung.by {
+            Means::Signal(signal) if signal.suspends() => {
+                return Err(Nonsense::new(at, suspends(*signal)));
+            }
+            Means::Command(command) => refuse_no_program(&at, command)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Means {

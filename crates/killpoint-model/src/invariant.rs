@@ -1,6 +1,9 @@
 //! Invariants: what must be true of a target, whatever is done to it, and when that is asked.
 
+mod check;
+
 use crate::activity::Request;
+use crate::selector::Glob;
 use crate::span::Span;
 use crate::supervision::Probe;
 pub use crate::tolerance::{AnyStatus, Said, Statuses, Tolerance};
@@ -87,8 +90,8 @@ macro_rules! invariants {
 invariants! {
     /// What the ack journal promises is there: a checker prints what the store holds.
     AckedIsDurable "acked-is-durable" {
-        /// A shell command that opens the store (`KILLPOINT_STATE`) and prints one JSON object; none:
-        /// the built-in oracle.
+        /// A shell command that opens the store (`KILLPOINT_STATE`) and prints one JSON object. It has to
+        /// be given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<String>,
         /// A reading that takes longer hangs.
@@ -192,9 +195,11 @@ invariants! {
     }
     /// No files are left over that the control did not leave.
     NoLitter "no-litter" {
-        /// Names that may be left over; `*` stands for anything within a name.
+        /// Names that may be left over, or paths: `*` stands for anything within a name, `?` for one
+        /// character, `[ab]` for one of these.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        allow: Vec<String>,
+        #[schemars(with = "Vec<String>")]
+        allow: Vec<Glob>,
     }
     /// After a strike the target shows that it recovered.
     RecoveryShown "recovery-shown" {

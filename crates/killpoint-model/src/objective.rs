@@ -4,6 +4,7 @@ mod measurement;
 
 pub use measurement::{Distribution, Measurement, NOT_READ_BACK};
 
+use crate::nonsense::{Nonsense, refuse};
 use crate::selector::Percent;
 use crate::span::Span;
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,68 @@ pub struct CrashBudget {
     pub per_hour: Option<f64>,
 }
 
+impl Objectives {
+    /// Whether they ask for something that can be.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        if let Some(TimeLimits { mean, p50, p95, max }) = self.recovery_time {
+            let zero = Some(Span::default());
+            let instantly = "no target recovers in no time: write a time, as 5s";
+            let rows = [("mean", mean), ("p50", p50), ("p95", p95), ("max", max)];
+            let zeros = rows.map(|(name, limit)| (limit == zero, name, instantly));
+            refuse(&zeros)
+                .and_then(|()| check_order(p50, p95, max))
+                .and_then(|()| {
+                    let is_above = is_above(mean, max);
+                    refuse(&[(is_above, "mean", "it is greater than `max`, which no mean is")])
+                })
+                .and_then(|()| refuse(&[(rows.iter().all(|row| row.1.is_none()), "", NO_LIMIT)]))
+                .map_err(|it| it.within("recovery-time"))?;
+        }
+        if let Some(limits) = self.unsaved_restored {
+            let is_empty = limits == RestartLimits::default();
+            refuse(&[(is_empty, "", "it asks for nothing: write p50, p95 or max")])
+                .and_then(|()| check_order(limits.p50, limits.p95, limits.max))
+                .map_err(|it| it.within("unsaved-restored"))?;
+        }
+        if let Some(budget) = self.crash_budget {
+            let is_no_number = budget.per_hour.is_some_and(|it| !it.is_finite() || it < 0.0);
+            let is_empty = budget == CrashBudget::default();
+            refuse(&[
+                (is_empty, "crash-budget", "it asks for nothing: write per-release or per-hour"),
+                (
+                    is_no_number,
+                    "crash-budget.per-hour",
+                    "fewer than none cannot be: write a number from 0 on",
+                ),
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+/// What is said of limits of times that are none.
+const NO_LIMIT: &str = "it asks for nothing: write mean, p50, p95 or max";
+
+fn is_above<T: PartialOrd>(one: Option<T>, other: Option<T>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one > other)
+}
+
+/// A part of a distribution is at most what a larger part is.
+fn check_order<T: PartialOrd + Copy>(
+    p50: Option<T>,
+    p95: Option<T>,
+    max: Option<T>,
+) -> Result<(), Nonsense> {
+    refuse(&[
+        (is_above(p50, p95), "p50", "it is greater than `p95`, which no median is"),
+        (is_above(p50, max), "p50", "it is greater than `max`, which no median is"),
+        (is_above(p95, max), "p95", "it is greater than `max`, which it never is"),
+    ])
+}
+
 /// A number of restarts: `1 restart`, `3 restarts`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
@@ -92,7 +155,7 @@ pub struct Restarts(pub u32);
 
 /// Why a text is no number of restarts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no number of restarts: write `1 restart` or `3 restarts`")]
+#[error("`{0}` is no number of restarts: write `1 restart` or `3 restarts`; 1 is the least")]
 pub struct RestartsError(String);
 
 impl FromStr for Restarts {
@@ -104,7 +167,8 @@ impl FromStr for Restarts {
         if !matches!(word, "restart" | "restarts") {
             return Err(error());
         }
-        number.parse().map(Restarts).map_err(|_| error())
+        let number = number.parse().ok().filter(|number| *number > 0);
+        number.map(Restarts).ok_or_else(error)
     }
 }
 
@@ -142,9 +206,34 @@ mod tests {
             r#"{"dataloss":0}"#,
             r#"{"recovery-time":{"p99":"1s"}}"#,
             r#"{"unsaved-restored":{"p95":"1"}}"#,
+            r#"{"unsaved-restored":{"max":"0 restarts"}}"#,
             r#"{"observability":101}"#,
         ] {
             assert!(serde_json::from_str::<Objectives>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn limits_that_ask_nothing_or_cannot_be_met_are_refused() {
+        for (text, at) in [
+            (r#"{"recovery-time":{}}"#, "recovery-time"),
+            (r#"{"recovery-time":{"max":"0s"}}"#, "recovery-time.max"),
+            (r#"{"recovery-time":{"p50":"6s","p95":"5s"}}"#, "recovery-time.p50"),
+            (r#"{"recovery-time":{"p95":"6s","max":"5s"}}"#, "recovery-time.p95"),
+            (r#"{"recovery-time":{"mean":"6s","max":"5s"}}"#, "recovery-time.mean"),
+            (r#"{"unsaved-restored":{}}"#, "unsaved-restored"),
+            (
+                r#"{"unsaved-restored":{"p50":"3 restarts","max":"2 restarts"}}"#,
+                "unsaved-restored.p50",
+            ),
+            (r#"{"crash-budget":{}}"#, "crash-budget"),
+            (r#"{"crash-budget":{"per-hour":-0.5}}"#, "crash-budget.per-hour"),
+        ] {
+            let objectives: Objectives = serde_json::from_str(text).expect(text);
+            assert_eq!(objectives.check().expect_err(text).at, at, "{text}");
+        }
+        let equal = r#"{"recovery-time":{"mean":"5s","p50":"5s","p95":"5s","max":"5s"}}"#;
+        let objectives: Objectives = serde_json::from_str(equal).expect(equal);
+        assert_eq!(objectives.check(), Ok(()));
     }
 }

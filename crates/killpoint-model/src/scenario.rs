@@ -9,8 +9,7 @@ mod target;
 mod validate;
 
 pub use collect::{Collect, Dump, Dumps, Screen, Screenshots};
-pub use target::{Supervisor, Target};
-pub use validate::ScenarioError;
+pub use target::{ONLY_PROCESS, Supervisor, Target};
 
 use crate::fault::Fault;
 use crate::invariant::Invariant;
@@ -250,9 +249,10 @@ impl Scenario {
         self.faults.iter().any(|rule| rule.when.is_at_a_call())
     }
 
-    /// The scenario as a tier changes it.
+    /// The scenario as a tier changes it. The others are gone then: they are about rules that may be gone.
     pub fn at_tier(mut self, tier: Tier) -> Self {
-        let Some(change) = self.tiers.get(&tier).cloned() else { return self };
+        let Some(change) = self.tiers.remove(&tier) else { return self };
+        self.tiers.clear();
         let names: Vec<String> =
             (0..self.faults.len()).map(|index| self.rule_name(index)).collect();
         let mut named: Vec<(String, FaultRule)> =
@@ -289,7 +289,7 @@ pub(crate) mod tests {
                     "who": {"role": "worker", "pick": "one"}, "trials": 3},
                    {"when": {"interval": "1s..2s"}, "do": {"suspend": "1s"}, "duration": "10s"},
                    {"when": {"at": ["1s", "2s"]}, "do": "terminate"}],
-        "invariants": [{"acked-is-durable": {}}],
+        "invariants": [{"acked-is-durable": {"check": "./check"}}],
         "objectives": {"data-loss": 0},
         "tiers": {"local": {"faults": ["worker"], "trials": 1}, "nightly": {"duration": "1h"}}}"#;
 
@@ -307,13 +307,17 @@ pub(crate) mod tests {
         let line = r#"{"log-line": {"pattern": "^saved"}}"#;
         assert!(read(&NOTES.replace(r#"{"at": ["1s", "2s"]}"#, line)).reads_lines());
         let shown = r#"{"recovery-shown": {"by": {"log-line": "recovered"}}}"#;
-        assert!(read(&NOTES.replace(r#"{"acked-is-durable": {}}"#, shown)).reads_lines());
+        assert!(
+            read(&NOTES.replace(r#"{"acked-is-durable": {"check": "./check"}}"#, shown))
+                .reads_lines()
+        );
     }
 
     #[test]
     fn a_tier_chooses_rules_and_changes_their_numbers() {
         let local = read(NOTES).at_tier(Tier::Local);
         assert_eq!((local.faults.len(), local.faults[0].trials), (1, 1));
+        assert_eq!(local.validate(), Ok(()), "no tier is left that wants what is gone");
         let nightly = read(NOTES).at_tier(Tier::Nightly);
         assert_eq!(nightly.faults[1].duration, Some(Span::from_secs(3_600)));
         assert_eq!(nightly.faults[0].duration, None, "it strikes once");

@@ -5,16 +5,19 @@
 //! written with the same words (`text`). Further ones are further fields of [`Selector`] and further
 //! questions of [`Facts`]. Which of the selected ones a fault strikes is said by [`Who`].
 
+mod glob;
 mod pattern;
 mod roles;
 mod text;
 mod who;
 
+pub use glob::Glob;
 pub use pattern::Pattern;
 pub use roles::{ROLE_NAME_LENGTH_MAX, Roles, is_role_name};
 pub use text::SelectorError;
 pub use who::{Age, Percent, PercentError, Pick, Who};
 
+use crate::nonsense::{Nonsense, refuse};
 use serde::{Deserialize, Serialize};
 
 /// What is asked of a process. Everything that is given must hold; one that asks nothing selects
@@ -59,24 +62,57 @@ pub struct Selector {
     pub children_of: Option<Box<Selector>>,
 }
 
+/// Most bytes of the kernel's name of a process.
+const COMM_LENGTH_MAX: usize = 15;
+
 impl Selector {
-    /// Whether anything is asked, and nothing of it is empty: an empty text would select every process.
-    pub fn asks_something(&self) -> bool {
-        let texts = [
-            self.cmdline.as_ref().map(Pattern::to_string),
-            self.executable.clone(),
-            self.comm.clone(),
-            self.user.clone(),
-            self.cgroup.clone(),
-            self.environment.clone(),
-        ];
-        let is_said = texts.iter().flatten().next().is_some()
-            || self.pid.is_some()
-            || self.port.is_some()
-            || self.depth.is_some()
-            || self.children_of.is_some();
-        let is_whole = texts.iter().flatten().all(|text| !text.is_empty());
-        is_said && is_whole && self.children_of.as_ref().is_none_or(|it| it.asks_something())
+    /// Whether a process can be what is asked.
+    ///
+    /// # Errors
+    /// The first question that has no answer; or that nothing is asked.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let is = |text: &Option<String>, is_wrong: fn(&str) -> bool| {
+            text.as_deref().is_some_and(is_wrong)
+        };
+        let is_within_a_path = |path: &str| path.contains('/') && !path.starts_with('/');
+        let empty = "it is empty, and selects nothing: ask for something";
+        refuse(&[
+            (
+                *self == Selector::default(),
+                "",
+                "it selects nothing: ask for something, as in `cmdline: --worker`",
+            ),
+            (is(&self.executable, str::is_empty), "executable", empty),
+            (
+                is(&self.executable, is_within_a_path),
+                "executable",
+                "no file is called so: write the whole path, or the name behind its last slash",
+            ),
+            (is(&self.comm, str::is_empty), "comm", empty),
+            (
+                is(&self.comm, |it| it.len() > COMM_LENGTH_MAX),
+                "comm",
+                "the kernel keeps 15 bytes of a name: write the first 15, or take `executable`",
+            ),
+            (self.pid.is_some_and(|it| it <= 0), "pid", "a process has a number from 1 on"),
+            (self.port == Some(0), "port", "a port has a number from 1 on"),
+            (is(&self.user, str::is_empty), "user", empty),
+            (
+                is(&self.cgroup, |it| !it.starts_with('/')),
+                "cgroup",
+                "a control group begins with a slash, as in /system.slice",
+            ),
+            (
+                is(&self.environment, |it| it.is_empty() || it.starts_with('=')),
+                "environment",
+                "it names no variable: write NAME, or NAME=VALUE",
+            ),
+            (self.depth == Some(0), "depth", "what the supervisor started has depth 1"),
+        ])?;
+        match &self.children_of {
+            Some(parent) => parent.check().map_err(|it| it.within("children-of")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -233,7 +269,7 @@ mod tests {
         assert!(selects("cmdline:^app .* 2$"));
         assert!(!selects("cmdline:^worker"));
         assert!(selects("executable:/usr/bin/app") && selects("executable:app"));
-        assert!(!selects("executable:bin/app") && !selects("executable:/usr/bin/ap"));
+        assert!(!selects("executable:/bin/app") && !selects("executable:/usr/bin/ap"));
         assert!(selects("comm:app") && !selects("comm:ap"));
         assert!(!Selector::default().selects(&WORKER), "nothing asked selects nothing");
     }

@@ -10,6 +10,7 @@ pub use restart::{AtLimit, Backoff, RestartPolicy, StartLimit, wait_generator};
 pub use state::{OnMismatch, RangeError, SchemaRule, VersionRange, VersionSource};
 pub use watch::{Probe, Ready, Watchdog};
 
+use crate::nonsense::{Nonsense, refuse, refuse_no_program};
 use crate::seed::Seed;
 use crate::selector::{ROLE_NAME_LENGTH_MAX, is_role_name};
 use crate::span::Span;
@@ -215,76 +216,6 @@ impl Default for Limits {
     }
 }
 
-/// Why a supervision makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SupervisionError {
-    /// Another format.
-    #[error("version {0} of a supervision is not known: write version {SUPERVISION_VERSION}")]
-    Version(u32),
-    /// None, or too many.
-    #[error("{0} processes: a supervisor takes 1 to {PROCESSES_MAX}")]
-    Count(usize),
-    /// The name cannot stand in events and file names.
-    #[error(
-        "`{0}` cannot be the name of a process: take letters, digits, `-` and `_`, at most \
-         {ROLE_NAME_LENGTH_MAX} of them"
-    )]
-    Name(String),
-    /// Nothing to execute.
-    #[error("process {process}: {part} is empty: name a program")]
-    NoProgram {
-        /// The process.
-        process: String,
-        /// Which command.
-        part: &'static str,
-    },
-    /// Waits for somebody who is not there.
-    #[error("process {process} comes after `{missing}`, but there is no process of that name")]
-    Missing {
-        /// The process.
-        process: String,
-        /// What is not there.
-        missing: String,
-    },
-    /// They wait for each other.
-    #[error("the processes {} wait for each other: take one `after` out", .0.join(", "))]
-    Circle(Vec<String>),
-    /// A fallback is asked for and not given.
-    #[error("process {process}: {part} needs a `fallback` command")]
-    NoFallback {
-        /// The process.
-        process: String,
-        /// What asks for it.
-        part: &'static str,
-    },
-    /// A probe that cannot say this.
-    #[error("process {process}: {problem}")]
-    Probe {
-        /// The process.
-        process: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// A variable that cannot be set.
-    #[error("process {process}: `{name}` cannot be set: {problem}")]
-    Variable {
-        /// The process.
-        process: String,
-        /// The variable.
-        name: String,
-        /// Why.
-        problem: &'static str,
-    },
-    /// A limit that leaves nothing.
-    #[error("process {process}: {part} must be greater than 0")]
-    Zero {
-        /// The process.
-        process: String,
-        /// Which limit.
-        part: &'static str,
-    },
-}
-
 impl Supervision {
     /// One process, of this name.
     pub fn of(name: &str, process: Process) -> Self {
@@ -299,18 +230,29 @@ impl Supervision {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn validate(&self) -> Result<(), SupervisionError> {
+    pub fn check(&self) -> Result<(), Nonsense> {
         if self.version != SUPERVISION_VERSION {
-            return Err(SupervisionError::Version(self.version));
+            let why = format!(
+                "version {} of a supervision is not known: write version {SUPERVISION_VERSION}",
+                self.version
+            );
+            return Err(Nonsense::new("version", why));
         }
-        if self.processes.is_empty() || self.processes.len() > PROCESSES_MAX {
-            return Err(SupervisionError::Count(self.processes.len()));
+        let count = self.processes.len();
+        if count == 0 || count > PROCESSES_MAX {
+            let why = format!("{count} processes: a supervisor takes 1 to {PROCESSES_MAX}");
+            return Err(Nonsense::new("processes", why));
         }
         for (name, process) in &self.processes {
+            let at = format!("processes.{name}");
             if !is_role_name(name) {
-                return Err(SupervisionError::Name(name.clone()));
+                let why = format!(
+                    "`{name}` cannot be the name of a process: take letters, digits, `-` and `_`, \
+                     at most {ROLE_NAME_LENGTH_MAX} of them"
+                );
+                return Err(Nonsense::new(at, why));
             }
-            validate_process(name, process)?;
+            process.check().map_err(|it| it.within(&at))?;
         }
         self.order().map(|_| ())
     }
@@ -319,14 +261,15 @@ impl Supervision {
     ///
     /// # Errors
     /// If somebody is missing, or they wait for each other.
-    pub fn order(&self) -> Result<Vec<&str>, SupervisionError> {
+    pub fn order(&self) -> Result<Vec<&str>, Nonsense> {
         let mut placed = BTreeSet::new();
         let mut order = Vec::new();
         for (name, process) in &self.processes {
             if let Some(missing) = process.after.iter().find(|it| !self.processes.contains_key(*it))
             {
-                let (process, missing) = (name.clone(), missing.clone());
-                return Err(SupervisionError::Missing { process, missing });
+                let why =
+                    format!("it comes after `{missing}`, but there is no process of that name");
+                return Err(Nonsense::new(format!("processes.{name}.after"), why));
             }
         }
         while order.len() < self.processes.len() {
@@ -335,8 +278,13 @@ impl Supervision {
                     && process.after.iter().all(|it| placed.contains(it.as_str()))
             });
             let Some((name, _)) = next else {
-                let names = self.processes.keys().filter(|it| !placed.contains(it.as_str()));
-                return Err(SupervisionError::Circle(names.cloned().collect()));
+                let names = self.processes.keys().map(String::as_str);
+                let names: Vec<&str> = names.filter(|it| !placed.contains(it)).collect();
+                let why = format!(
+                    "the processes {} wait for each other: take one `after` out",
+                    names.join(", ")
+                );
+                return Err(Nonsense::new(format!("processes.{}.after", names[0]), why));
             };
             placed.insert(name.as_str());
             order.push(name.as_str());
@@ -345,65 +293,77 @@ impl Supervision {
     }
 }
 
-fn validate_process(name: &str, process: &Process) -> Result<(), SupervisionError> {
-    let owned = || name.to_owned();
-    let schema_command = process.schema.as_ref().and_then(|rule| match &rule.version_in {
-        VersionSource::Command(command) => Some(command),
-        _ => None,
-    });
-    let commands = [
-        ("command", Some(&process.command)),
-        ("fallback", process.fallback.as_ref()),
-        ("stop.command", process.stop.command.as_ref()),
-        ("on-restart.command", process.on_restart.as_ref().map(|it| &it.command)),
-        ("schema.version-in.command", schema_command),
-    ];
-    for (part, command) in commands {
-        if command.is_some_and(|words| words.first().is_none_or(String::is_empty)) {
-            return Err(SupervisionError::NoProgram { process: owned(), part });
+impl Process {
+    /// Whether it can be supervised.
+    fn check(&self) -> Result<(), Nonsense> {
+        refuse_no_program("command", &self.command)?;
+        let on_restart = self.on_restart.as_ref();
+        for (at, command) in [
+            ("fallback", self.fallback.as_ref()),
+            ("stop.command", self.stop.command.as_ref()),
+            ("on-restart.command", on_restart.map(|it| &it.command)),
+        ] {
+            command.map_or(Ok(()), |command| refuse_no_program(at, command))?;
         }
-    }
-    let wants_fallback = [
-        ("start-limit.then safe-mode", process.start_limit.then == AtLimit::SafeMode),
-        (
-            "schema.otherwise fallback",
-            process.schema.as_ref().is_some_and(|it| it.otherwise == OnMismatch::Fallback),
-        ),
-    ];
-    if let Some((part, _)) = wants_fallback.iter().find(|it| it.1 && process.fallback.is_none()) {
-        return Err(SupervisionError::NoFallback { process: owned(), part });
-    }
-    let zeros = [
-        ("limits.processes-max", process.limits.processes_max == 0),
-        ("stop.grace", process.stop.grace == Span::default()),
-        (
-            "watchdog.timeout",
-            process.watchdog.as_ref().is_some_and(|it| it.timeout == Span::default()),
-        ),
-        ("ready.timeout", process.ready.as_ref().is_some_and(|it| it.timeout == Span::default())),
-    ];
-    if let Some((part, _)) = zeros.iter().find(|(_, is_zero)| *is_zero) {
-        return Err(SupervisionError::Zero { process: owned(), part });
-    }
-    for (variable, value) in &process.environment {
-        let problem = match variable.as_str() {
-            "" => "it has no name",
-            it if it.contains(['=', '\0']) || value.contains('\0') => "a character is not allowed",
-            "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID" => "the supervisor sets it",
-            _ => continue,
-        };
-        let name = variable.clone();
-        return Err(SupervisionError::Variable { process: owned(), name, problem });
-    }
-    let probes =
-        [process.ready.as_ref().map(|it| &it.by), process.watchdog.as_ref().map(|it| &it.by)];
-    for probe in probes.into_iter().flatten() {
-        if let Probe::Http(address) = probe
-            && !address.starts_with("http://")
-        {
-            let problem = "an http probe begins with http:// (https is not asked)";
-            return Err(SupervisionError::Probe { process: owned(), problem });
+        self.backoff.check().map_err(|it| it.within("backoff"))?;
+        self.start_limit.check().map_err(|it| it.within("start-limit"))?;
+        let is_empty = |text: &Option<String>| text.as_ref().is_some_and(|it| it.trim().is_empty());
+        let needs_fallback = "it needs a `fallback` command";
+        let has_no_fallback = self.fallback.is_none();
+        let is_safe_mode = self.start_limit.then == AtLimit::SafeMode;
+        refuse(&[
+            (is_safe_mode && has_no_fallback, "start-limit.then", needs_fallback),
+            (self.limits.processes_max == 0, "limits.processes-max", NOT_ZERO),
+            (self.stop.grace == Span::default(), "stop.grace", NOT_ZERO),
+            (on_restart.is_some_and(|it| is_zero(it.timeout)), "on-restart.timeout", NOT_ZERO),
+            (is_empty(&self.directory), "directory", "it is empty: name a directory"),
+            (is_empty(&self.checkpoint), "checkpoint", "it is empty: name a file"),
+            (
+                self.checkpoint.is_none() && !self.checkpoint_arguments.is_empty(),
+                "checkpoint-arguments",
+                "they are added where there is a `checkpoint`, and none is named",
+            ),
+        ])?;
+        if let Some(schema) = &self.schema {
+            schema.check().map_err(|it| it.within("schema"))?;
+            let falls_back = schema.otherwise == OnMismatch::Fallback;
+            refuse(&[(falls_back && has_no_fallback, "schema.otherwise", needs_fallback)])?;
         }
+        if let Some(ready) = &self.ready {
+            ready.by.check().map_err(|it| it.within("ready.by"))?;
+            refuse(&[(is_zero(ready.timeout), "ready.timeout", NOT_ZERO)])?;
+        }
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.by.check().map_err(|it| it.within("watchdog.by"))?;
+            refuse(&[(is_zero(watchdog.timeout), "watchdog.timeout", NOT_ZERO)])?;
+        }
+        check_variables(&self.environment).map_err(|it| it.within("environment"))
+    }
+}
+
+/// What is said of a number or a time that leaves nothing.
+const NOT_ZERO: &str = "it must be greater than 0";
+
+fn is_zero(span: Span) -> bool {
+    span == Span::default()
+}
+
+/// Whether variables can be set for a process.
+///
+/// # Errors
+/// The first that cannot.
+pub fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), Nonsense> {
+    for (name, value) in variables {
+        refuse(&[
+            (name.is_empty(), "", "a variable cannot be set without a name"),
+            (name.contains(['=', '\0']), name, "no variable has such a name: take the `=` out"),
+            (value.contains('\0'), name, "no variable holds the character 0"),
+            (
+                matches!(name.as_str(), "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID"),
+                name,
+                "the supervisor sets it: leave it out",
+            ),
+        ])?;
     }
     Ok(())
 }
@@ -428,7 +388,7 @@ mod tests {
     #[test]
     fn a_supervision_survives_being_written_and_read() {
         let supervision = read(THREE);
-        assert_eq!(supervision.validate(), Ok(()));
+        assert_eq!(supervision.check(), Ok(()));
         let text = serde_json::to_string(&supervision).expect("plain data");
         assert_eq!(read(&text), supervision);
         assert_eq!(supervision.processes["a"].backoff.first, Span::from_ms(50));
@@ -444,7 +404,7 @@ mod tests {
     }
 
     fn refuse(text: &str, expected: &str) {
-        let error = read(text).validate().expect_err(text);
+        let error = read(text).check().expect_err(text);
         assert!(error.to_string().contains(expected), "{error}");
     }
 
@@ -454,7 +414,7 @@ mod tests {
         refuse(r#"{"version": 2, "processes": {"a": {"command": ["a"]}}}"#, "version 2");
         refuse(r#"{"version": 1, "processes": {}}"#, "0 processes");
         refuse(r#"{"version": 1, "processes": {"a/b": {"command": ["a"]}}}"#, "`a/b`");
-        refuse(&one(r#"{"command": []}"#), "process a: command is empty");
+        refuse(&one(r#"{"command": []}"#), "processes.a.command: it is empty");
         refuse(&one(r#"{"command": ["a"], "after": ["x"]}"#), "after `x`");
         refuse(&one(r#"{"command": ["a"], "after": ["a"]}"#), "wait for each other");
         refuse(
@@ -468,7 +428,29 @@ mod tests {
             &one(r#"{"command": ["a"], "environment": {"NOTIFY_SOCKET": "x"}}"#),
             "supervisor sets it",
         );
-        refuse(&one(r#"{"command": ["a"], "ready": {"by": {"http": "https://x"}}}"#), "http://");
+        for (more, at) in [
+            (r#""backoff": {"factor": 0}"#, "backoff.factor"),
+            (r#""backoff": {"first": "5s", "max": "1s"}"#, "backoff.max"),
+            (r#""start-limit": {"count": 3, "within": "0s"}"#, "start-limit.within"),
+            (r#""directory": """#, "directory"),
+            (r#""checkpoint": """#, "checkpoint"),
+            (r#""checkpoint-arguments": ["-r"]"#, "checkpoint-arguments"),
+            (r#""on-restart": {"command": ["a"], "timeout": "0s"}"#, "on-restart.timeout"),
+            (r#""stop": {"command": [""]}"#, "stop.command"),
+            (r#""ready": {"by": {"file": ""}}"#, "ready.by.file"),
+            (r#""ready": {"by": "notify", "timeout": "0s"}"#, "ready.timeout"),
+            (r#""watchdog": {"timeout": "0s"}"#, "watchdog.timeout"),
+            (
+                r#""schema": {"version-in": {"json": {"file": "a", "pointer": "v"}}, "accepts": 1}"#,
+                "schema.version-in.json.pointer",
+            ),
+            (r#""schema": {"version-in": {"file": ""}, "accepts": 1}"#, "schema.version-in.file"),
+            (r#""environment": {"A=B": "1"}"#, "environment.A=B"),
+        ] {
+            let text = one(&format!(r#"{{"command": ["a"], {more}}}"#));
+            let error = read(&text).check().expect_err(more);
+            assert_eq!(error.at, format!("processes.a.{at}"), "{error}");
+        }
     }
 
     #[test]
@@ -478,6 +460,9 @@ mod tests {
             r#"{"version": 1, "processes": {"a": {"command": ["a"], "backoff": {"frist": "1s"}}}}"#,
             r#"{"version": 1, "processes": {"a": {"command": ["a"], "backoff": 5}}}"#,
             r#"{"version": 1, "processes": {"a": {"command": ["a"], "restart": "sometimes"}}}"#,
+            r#"{"version": 1, "processes": {"a": {"command": ["a"], "ready": {"by": {"http": "https://x"}}}}}"#,
+            r#"{"version": 1, "processes": {"a": {"command": ["a"], "ready": {"by": {"socket": "x"}}}}}"#,
+            r#"{"version": 1, "processes": {"a": {"command": ["a"], "ready": {"by": {"log-line": ""}}}}}"#,
         ] {
             assert!(serde_json::from_str::<Supervision>(text).is_err(), "{text}");
         }

@@ -1,5 +1,6 @@
 //! Tolerances: how a command may end, or a request be answered.
 
+use crate::nonsense::{Nonsense, refuse};
 use crate::selector::Pattern;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,7 @@ pub struct Tolerance {
 
 /// Which statuses are tolerated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it is a status, as 0, a list of them, or any")]
 pub enum Statuses {
     /// This one.
     One(i32),
@@ -92,5 +93,89 @@ pub enum Said {
 impl Said {
     fn is_output(&self) -> bool {
         *self == Said::Output
+    }
+}
+
+impl Tolerance {
+    /// Whether something can be tolerated by it: the end of a command, or the answer to a request.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self, is_request: bool) -> Result<(), Nonsense> {
+        let statuses = match &self.exit {
+            Some(Statuses::One(one)) => std::slice::from_ref(one),
+            Some(Statuses::Several(several)) => several,
+            Some(Statuses::Any(_)) | None => &[],
+        };
+        let possible = if is_request { 100..=999 } else { 0..=255 };
+        let what = match is_request {
+            true => "no answer has such a status: write 100 to 999",
+            false => "no command ends with such a status: write 0 to 255",
+        };
+        let is_none = self.exit == Some(Statuses::Several(Vec::new()));
+        let (least, greatest) = (self.least, self.greatest);
+        let is_bounded = least.is_some() || greatest.is_some();
+        let is_apart =
+            matches!((least, greatest), (Some(least), Some(greatest)) if least > greatest);
+        let is_number = |number: Option<f64>| number.is_none_or(|it| !it.is_nan());
+        refuse(&[
+            (is_none, "exit", "it is empty, so that no end would do: write 0, [0, 3] or any"),
+            (statuses.iter().any(|it| !possible.contains(it)), "exit", what),
+            (
+                is_request && self.said == Said::Error,
+                "said",
+                "an answer has no standard error: leave it out",
+            ),
+            (
+                self.pointer.as_ref().is_some_and(|it| !is_pointer(it)),
+                "pointer",
+                "it is no JSON pointer: write it as `/notes/0`",
+            ),
+            (is_apart, "least", "it is greater than `greatest`: no number lies between them"),
+            (!is_number(least), "least", "it is no number"),
+            (!is_number(greatest), "greatest", "it is no number"),
+            (
+                self.equals.is_some() && is_bounded,
+                "equals",
+                "it says all of the value: leave `least` and `greatest` out",
+            ),
+        ])
+    }
+}
+
+/// Whether a text is a JSON pointer: empty, which stands for the whole document, or places that each
+/// begin with a slash.
+pub fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_never_hold_is_refused() {
+        let check = |text: &str, is_request| {
+            let tolerance: Tolerance = serde_json::from_str(text).expect(text);
+            tolerance.check(is_request)
+        };
+        for text in
+            ["{}", r#"{"exit":[0,3]}"#, r#"{"exit":"any","pointer":"","least":5,"greatest":5}"#]
+        {
+            assert_eq!(check(text, false), Ok(()), "{text}");
+        }
+        assert_eq!(check(r#"{"status":404}"#, true), Ok(()));
+        for (text, is_request, at) in [
+            (r#"{"exit":[]}"#, false, "exit"),
+            (r#"{"exit":256}"#, false, "exit"),
+            (r#"{"exit":[0,-1]}"#, false, "exit"),
+            (r#"{"status":0}"#, true, "exit"),
+            (r#"{"said":"error"}"#, true, "said"),
+            (r#"{"pointer":"a"}"#, false, "pointer"),
+            (r#"{"least":2,"greatest":1}"#, false, "least"),
+            (r#"{"equals":2,"least":1}"#, false, "equals"),
+        ] {
+            assert_eq!(check(text, is_request).expect_err(text).at, at, "{text}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Triggers: when a fault is carried out.
 
 use crate::address::Address;
+use crate::lifecycle;
+use crate::nonsense::{Nonsense, refuse};
 use crate::phase::Phase;
 use crate::selector::Pattern;
 use crate::span::Span;
@@ -48,9 +50,81 @@ impl Trigger {
     }
 }
 
+impl Trigger {
+    /// Whether it can happen.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        match self {
+            Trigger::At(times) => {
+                let is_ascending = times.all().is_sorted();
+                refuse(&[
+                    (times.all().is_empty(), "at", "it is empty: write a time, as `500ms`"),
+                    (!is_ascending, "at", "a time is over when its turn comes: put them in order"),
+                ])
+            }
+            Trigger::Point(Address::End) => Err(Nonsense::new(
+                "point",
+                "the end is no call: write one, as `write(notes.json)#2`",
+            )),
+            Trigger::Event(event) => {
+                let is_known = lifecycle::TABLE.iter().any(|entry| entry.id == event.name);
+                let unknown = format!("there is no lifecycle event `{}`", event.name);
+                refuse(&[
+                    (!is_known, "event.name", &unknown),
+                    (event.nth == 0, "event.nth", "`nth` counts from 1"),
+                ])
+            }
+            Trigger::LogLine(line) => {
+                refuse(&[(line.nth == 0, "log-line.nth", "`nth` counts from 1")])
+            }
+            Trigger::File(path) => check_place(path).map_err(|it| it.within("file")),
+            Trigger::Probe(probe) => {
+                let is_asked = !matches!(probe.by, Probe::Notify | Probe::LogLine(_));
+                refuse(&[(!is_asked, "probe.by", NOT_ASKED)])?;
+                probe.by.check().map_err(|it| it.within("probe.by"))
+            }
+            Trigger::Phase(Phase::FirstStart | Phase::Idle) => {
+                Err(Nonsense::new("phase", "write start, work, recovery or shutdown"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The supervised process that it looks at, if it looks at one, and where that is said.
+    pub fn process(&self) -> Option<(&str, &'static str)> {
+        let (process, at) = match self {
+            Trigger::Event(event) => (&event.process, "event.process"),
+            Trigger::LogLine(line) => (&line.process, "log-line.process"),
+            _ => return None,
+        };
+        process.as_deref().map(|process| (process, at))
+    }
+}
+
+const NOT_ASKED: &str = "only a file, a socket and an http address can be asked: take an `event` or \
+                         a `log-line`";
+
+/// Whether a path leads to something in a state directory, or is whole.
+///
+/// # Errors
+/// If it leads out of the directory, which is a copy somewhere else.
+pub fn check_place(path: &str) -> Result<(), Nonsense> {
+    let leads_out = path.split('/').any(|part| part == "..");
+    refuse(&[
+        (path.trim().is_empty(), "", "it is empty: name a file"),
+        (
+            leads_out,
+            "",
+            "each trial has the state elsewhere, with nothing beside it: leave `..` out",
+        ),
+    ])
+}
+
 /// One time or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it is a time, as 500ms, or a list of times, as [1s, 2s]")]
 pub enum Times {
     /// One.
     One(Span),

@@ -9,7 +9,6 @@ use super::world::World;
 use crate::asserter::invariants::{Answered, Evidence, Reader, Reading, Told, is_answered, judge};
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
-use killpoint_model::supervision::Probe;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Judgement, Verdict};
 use std::sync::Arc;
@@ -34,21 +33,6 @@ pub(super) struct Watcher {
     thread: Option<JoinHandle<()>>,
     /// What does not hold.
     pub(super) deviation: Option<(&'static str, Judgement)>,
-}
-
-/// Whether an invariant can be asked again and again: it needs nothing but its question. Where there is
-/// a state of ours, what can be read of it while it is written can be, too.
-pub(super) fn can_be_asked(scenario: &Scenario, invariant: &Invariant) -> bool {
-    let has_state = !scenario.is_of_anothers_target();
-    match invariant {
-        Invariant::CommandEnds(_) | Invariant::RequestAnswered(_) => true,
-        Invariant::File(asked) => has_state && !asked.unchanged,
-        Invariant::Sqlite(_) => has_state,
-        Invariant::ProbeAnswers(asked) => {
-            has_state && !matches!(asked.by, Probe::Notify | Probe::LogLine(_))
-        }
-        _ => false,
-    }
 }
 
 /// Takes a reading. A probe is asked until it answers or its time is over; here that ends with the watch.
@@ -78,8 +62,7 @@ impl Watcher {
         let (sender, found) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let asked = scenario.invariants.iter();
-        let asked =
-            asked.filter(|it| it.is_judged_at(JudgeAt::Continuously) && can_be_asked(scenario, it));
+        let asked = asked.filter(|it| it.is_judged_at(JudgeAt::Continuously));
         let reader = judging::live(world);
         let asked: Vec<Invariant> = asked.map(|it| reader.filled_in(it)).collect();
         let thread = (!asked.is_empty()).then(|| {

@@ -1,6 +1,5 @@
 //! What can be carried out here, the folder of the run, and how it begins.
 
-use super::continuous::can_be_asked;
 use super::judging::VALUES;
 use super::options::Options;
 use super::problem::{CampaignError, fail};
@@ -18,7 +17,7 @@ use killpoint_model::Profile;
 use killpoint_model::Scenario;
 use killpoint_model::event::Event;
 use killpoint_model::fault::Fault;
-use killpoint_model::invariant::{Invariant, JudgeAt};
+use killpoint_model::invariant::Invariant;
 use killpoint_model::plan::{Plan, PlannedTrial};
 use killpoint_model::report::{NotCovered, Setting};
 use killpoint_model::scenario::Dump;
@@ -49,15 +48,8 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
     {
         return Err(CampaignError::NoTrial(only, plan.trials.len()));
     }
-    let not_supported = |what: String, instead| CampaignError::NotSupported { what, instead };
     check_programs(plan, options)?;
     for invariant in &plan.scenario.invariants {
-        let continuously = invariant.asked_for().contains(&JudgeAt::Continuously);
-        let can_be = can_be_asked(&plan.scenario, invariant);
-        if continuously && !can_be {
-            let what = format!("judging {} continuously", invariant.kind());
-            return Err(not_supported(what, "judge it after-strike and at the end"));
-        }
         if let Invariant::Expression(it) = invariant {
             check_expression(&it.cel, &VALUES).map_err(CampaignError::Expression)?;
         }
@@ -146,10 +138,6 @@ fn check_collect(plan: &Plan, options: &Options) -> Result<(), CampaignError> {
             what: "`collect.screenshots`".to_owned(),
             instead: "build with `--features screenshots`, or leave it out",
         });
-    }
-    for pattern in collect.dump.files() {
-        glob::Pattern::new(pattern)
-            .map_err(|error| CampaignError::Pattern(pattern.to_owned(), error.to_string()))?;
     }
     let place = if collect.cores { cores::place() } else { return Ok(()) };
     for process in plan.scenario.target.supervision(plan.scenario.seed).processes.values() {

@@ -31,9 +31,6 @@ pub enum CampaignError {
     /// The control of a recording.
     #[error("the target cannot be recorded: its control did not hold: {0}")]
     Control(String),
-    /// A pattern of files.
-    #[error("`{0}` is no pattern of files: {1}")]
-    Pattern(String, String),
     /// The kernel would write a core over it.
     #[error("a core would be written over {0}: move it away, or leave out `collect.cores`")]
     CoreInTheWay(PathBuf),

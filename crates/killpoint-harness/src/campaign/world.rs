@@ -136,11 +136,13 @@ impl World {
 
     /// A probe with its places filled in.
     pub(super) fn fill_probe(&self, probe: &Probe) -> Probe {
-        let mut probe = probe.clone();
-        if let Probe::File(text) | Probe::Socket(text) | Probe::Http(text) = &mut probe {
-            *text = self.fill(text);
+        let fill = |text: &str| self.fill(text);
+        match probe {
+            Probe::File(path) => Probe::File(fill(path)),
+            Probe::Socket(address) => Probe::Socket(address.map(fill)),
+            Probe::Http(address) => Probe::Http(address.map(fill)),
+            Probe::Notify | Probe::LogLine(_) => probe.clone(),
         }
-        probe
     }
 
     /// Starts a command in a process group of its own, its output in files of this name.

@@ -268,7 +268,10 @@ fn a_process_ends_by_a_request_to_it_even_if_it_never_answers() {
             }
             (head, client)
         });
-        let struck = strike(&target, &Act::Ladder(vec![rung(Means::Http(url), PATIENCE)]));
+        let struck = strike(
+            &target,
+            &Act::Ladder(vec![rung(Means::Http(url.parse().expect("an address")), PATIENCE)]),
+        );
         assert_eq!(struck.death(), Some(Exit::Status(6)), "{struck:?}");
         let (head, _) = server.join().expect("served");
         assert_eq!(&head[..10], b"POST /stop");
@@ -282,7 +285,10 @@ fn a_request_that_is_refused_is_said_and_the_next_rung_taken() {
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
     drop(listener);
     let kill = rung(Means::Kill, PATIENCE);
-    let struck = strike(&target, &Act::Ladder(vec![rung(Means::Http(url), seconds(5)), kill]));
+    let struck = strike(
+        &target,
+        &Act::Ladder(vec![rung(Means::Http(url.parse().expect("an address")), seconds(5)), kill]),
+    );
     assert!(matches!(struck.steps[0].effect, Effect::Failed { .. }), "{struck:?}");
     assert!(matches!(struck.steps[1].effect, Effect::Ended { .. }), "{struck:?}");
 }

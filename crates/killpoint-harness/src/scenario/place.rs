@@ -14,6 +14,16 @@ enum Level {
 /// The bytes of the node at a path as `faults[0].when`, or of the deepest one on the way to it. None
 /// where the text is not YAML.
 pub(super) fn find(text: &str, path: &str) -> Option<Range<usize>> {
+    nearest(text, path).map(|(_, bytes)| bytes)
+}
+
+/// Whether there is a node at a path.
+pub(super) fn is_there(text: &str, path: &str) -> bool {
+    nearest(text, path).is_some_and(|(length, _)| length == path.len())
+}
+
+/// The deepest node on the way to a path, with the length of its own.
+fn nearest(text: &str, path: &str) -> Option<(usize, Range<usize>)> {
     let mut levels: Vec<Level> = Vec::new();
     let mut best: Option<(usize, Range<usize>)> = None;
     for event in Parser::new_from_str(text) {
@@ -47,7 +57,7 @@ pub(super) fn find(text: &str, path: &str) -> Option<Range<usize>> {
             _ => {}
         }
     }
-    best.map(|(_, bytes)| bytes)
+    best
 }
 
 /// A value is over.
@@ -90,5 +100,6 @@ mod tests {
         assert_eq!(found("list[1].when.nth").map(|it| it.0), Some("nth"));
         assert_eq!(found("list[1].who").map(|it| it.0), Some("list"), "the deepest that is there");
         assert_eq!(found("b"), None);
+        assert!(is_there(text, "list[1].when") && !is_there(text, "list[1].who"));
     }
 }

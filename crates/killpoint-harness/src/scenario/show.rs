@@ -2,14 +2,15 @@
 
 mod narrow;
 
+use super::place;
 use super::variables::Undeclared;
-use super::{part, place};
-use killpoint_model::scenario::ScenarioError;
+use killpoint_model::Nonsense;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Report,
 };
 use narrow::Narrow;
-use serde_saphyr::Error;
+use serde_saphyr::miette::to_miette_report_with_formatter;
+use serde_saphyr::{Error, UserMessageFormatter};
 use std::ops::Range;
 
 /// Names further apart than this share of their letters are not taken for each other.
@@ -17,33 +18,43 @@ const LIKENESS_MIN: f64 = 0.6;
 
 /// What the reader of the file complains about.
 pub(super) fn parse_error(error: &Error, text: &str, name: &str) -> String {
-    match error.without_snippet() {
-        Error::SerdeUnknownField { field, expected, location } => {
-            let message = format!("`{field}` is not known here");
-            let span = location.span().byte_offset().and_then(|start| {
-                let start = usize::try_from(start).ok()?;
-                Some(start..start + field.len())
-            });
-            show(&message, &instead(field, expected), span, text, name)
+    let error = error.without_snippet();
+    let start = start_of(error, text);
+    let span = |length: usize| start.map(|start| start..(start + length).min(text.len()));
+    let unknown = |word: &str, expected: &[&'static str]| {
+        let message = format!("`{word}` is not known here");
+        show(&message, &instead(word, expected), span(word.len()), text, name)
+    };
+    match error {
+        Error::SerdeUnknownField { field, expected, .. } => unknown(field, expected),
+        Error::SerdeUnknownVariant { variant, expected, .. } => unknown(variant, expected),
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("a key");
+            let message = format!("`{key}` is written twice");
+            show(&message, "keep one of them", span(key.len()), text, name)
         }
-        Error::SerdeUnknownVariant { variant, expected, location } => {
-            let message = format!("`{variant}` is not known here");
-            let span = location.span().byte_offset().and_then(|start| {
-                let start = usize::try_from(start).ok()?;
-                Some(start..start + variant.len())
-            });
-            show(&message, &instead(variant, expected), span, text, name)
+        Error::SerdeMissingField { field, .. } => {
+            show(&format!("`{field}` is missing here"), "write it", span(1), text, name)
         }
         error => match plainly(error) {
-            Some((message, help)) => {
-                let at = error.location().and_then(|location| location.span().byte_offset());
-                let start = at.and_then(|start| usize::try_from(start).ok());
-                let span = start.map(|start| start.min(text.len())..(start + 1).min(text.len()));
-                show(message, help, span, text, name)
+            Some((message, help)) => show(message, help, span(1), text, name),
+            None => {
+                let words = &UserMessageFormatter;
+                draw(&*to_miette_report_with_formatter(error, text, name, words))
             }
-            None => draw(&*serde_saphyr::miette::to_miette_report(error, text, name)),
         },
     }
+}
+
+/// The byte at which something is wrong. Not everything is located in bytes.
+fn start_of(error: &Error, text: &str) -> Option<usize> {
+    let span = error.location()?.span();
+    let bytes = span.byte_offset().and_then(|it| usize::try_from(it).ok());
+    let of_characters = || {
+        let characters = usize::try_from(span.offset()).ok()?;
+        text.char_indices().nth(characters).map(|(at, _)| at)
+    };
+    bytes.or_else(of_characters).map(|it| it.min(text.len()))
 }
 
 /// What the reader's words mean to whoever writes the file, where that is not plain.
@@ -57,8 +68,39 @@ fn plainly(error: &Error) -> Option<(&'static str, &'static str)> {
             "keys with values are expected here",
             "write `key: value` below it, or { key: value }; {} where there is nothing to say",
         ),
+        Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. }
+        | Error::ExpectedStringKeyForExternallyTaggedEnum { .. } => (
+            "a word, or one key with its value, is expected here",
+            "write it as `kill`, or as { suspend: 5s }",
+        ),
+        Error::ExpectedMappingEndAfterEnumVariantValue { .. } => (
+            "one key is all that can stand here",
+            "take the others out, or write each in a rule or an item of its own",
+        ),
+        Error::UnexpectedValueForUnitEnumVariant { .. } => {
+            ("this word takes no value", "write it alone, as `kill`")
+        }
+        Error::MultipleDocuments { .. } => (
+            "a second document begins here",
+            "a scenario is one document: take the line `---` out, and what follows it",
+        ),
+        Error::UnknownAnchor { .. } => (
+            "a `*` outside of quotes stands for what `&` names, and nothing is named so",
+            "write a text that begins with it in quotes, as \"*.tmp\"",
+        ),
+        Error::ResolverError { .. } => (
+            "the file that is to be included cannot be read",
+            "it has to be there, below the directory of the scenario",
+        ),
+        Error::NullIntoString { .. } => {
+            ("a text is expected here, and nothing is said", "write it behind the colon")
+        }
+        Error::InvalidBooleanStrict { .. } => ("true or false is expected here", ""),
         Error::InvalidScalar { ty, .. } if ty.starts_with('u') => {
             ("a whole number is expected here", "from 0 on; this one is none, or too large")
+        }
+        Error::InvalidScalar { ty, .. } if ty.starts_with(['i', 'f']) => {
+            ("a number is expected here", "this one is none, or too large")
         }
         Error::Eof { .. } => ("the file ends before it says what it has to", "is it empty?"),
         Error::Budget { .. } => ("this is nested too deeply, or too large", ""),
@@ -87,8 +129,8 @@ pub(super) fn at(message: &str, span: Option<Range<usize>>, text: &str, name: &s
 }
 
 /// What makes no sense, though it can be read.
-pub(super) fn nonsense(error: &ScenarioError, text: &str, name: &str) -> String {
-    show(&error.to_string(), "", place::find(text, &part(error)), text, name)
+pub(super) fn nonsense(error: &Nonsense, text: &str, name: &str) -> String {
+    show(&error.to_string(), "", place::find(text, &error.at), text, name)
 }
 
 fn instead(wrong: &str, known: &[&'static str]) -> String {

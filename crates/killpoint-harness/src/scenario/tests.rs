@@ -22,9 +22,9 @@ faults:
   - when: { at: 5s }
     do: { ladder: [terminate, kill] }
 invariants:
-  - acked-is-durable: {}
+  - acked-is-durable: { check: ./check }
   - sqlite: { file: notes.db }
-objectives: { data-loss: 0 }
+objectives: { restarts: 9 }
 "#;
 
 fn parsed(text: &str, given: &Given) -> Result<Scenario, String> {
@@ -82,11 +82,14 @@ fn an_unknown_word_is_shown_with_its_place_and_the_nearest_right_one() {
 
 #[test]
 fn doubled_keys_and_wrong_types_are_shown_with_their_place() {
-    refuse(("title:", "version: 1\ntitle:"), &["notes.yaml:2:", "duplicate"]);
+    refuse(("title:", "version: 1\ntitle:"), &["notes.yaml:2:", "`version` is written twice"]);
     refuse(("version: 1", "version: one"), &["notes.yaml:1:"]);
     refuse(("state: [./data]", "state: ./data"), &["notes.yaml:8:", "a list is expected here"]);
     refuse(("sqlite: { file: notes.db }", "sqlite"), &["notes.yaml:", "keys with values"]);
-    refuse(("at: 5s", "at: 9999999999999999h"), &["notes.yaml:", "none of the forms"]);
+    refuse(
+        ("at: 5s", "at: 9999999999999999h"),
+        &["notes.yaml:17:", "it is a time, as 500ms, or a list of times"],
+    );
     refuse(("2s..8s", "2..8"), &["notes.yaml:13:", "no range of times"]);
     refuse(("timeout: 10s", "timeout: 10"), &["notes.yaml:9:"]);
 }
@@ -102,18 +105,154 @@ fn what_makes_no_sense_is_shown_at_its_part() {
 }
 
 #[test]
+fn the_reader_of_yaml_speaks_of_scenarios() {
+    refuse(("title:", "---\ntitle:"), &["notes.yaml:3:1", "a second document begins here"]);
+    let two = "when: { at: 5s, checkpoint: 3 }";
+    refuse(("when: { at: 5s }", two), &["notes.yaml:17:", "one key is all"]);
+    refuse(("do: kill", "do: [kill]"), &["notes.yaml:14:", "a word, or one key"]);
+    refuse(("do: kill", "do: { kill: 5s }"), &["notes.yaml:14:", "this word takes no value"]);
+    refuse(("    do: kill\n", ""), &["notes.yaml:15:", "`do` is missing here"]);
+    refuse(
+        ("title: Saving a note survives any kill", "title:"),
+        &["notes.yaml:", "a text is expected"],
+    );
+    refuse(
+        ("[terminate, kill]", "[terminate, { by: kil }]"),
+        &["notes.yaml:18:", "a rung is terminate"],
+    );
+    refuse(("sqlite: { ", "sqlite: { foreign-keys: yes, "), &["notes.yaml:21:", "true or false"]);
+    refuse(
+        ("file: notes.db", "file: *notes"),
+        &["notes.yaml:21:", "write a text that begins with it"],
+    );
+    refuse(
+        ("sqlite: { file: notes.db }", "!include no.yaml"),
+        &["notes.yaml:21:", "cannot be read"],
+    );
+    for jargon in ["DuplicateKeyPolicy", "from_str_multiple", "tagged enum", "untagged"] {
+        for (from, to) in [
+            ("title:", "version: 1\ntitle:"),
+            ("title:", "---\ntitle:"),
+            ("do: kill", "do: [kill]"),
+        ] {
+            let error = parsed(&NOTES.replacen(from, to, 1), &Given::default()).expect_err(to);
+            assert!(!error.contains(jargon), "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_can_never_work_is_shown_where_it_stands() {
+    for (from, to, place, why) in [
+        ("by: notify", "by: { socket: notes }", "notes.yaml:9:", "write HOST:PORT"),
+        ("by: notify", "by: { socket: 'localhost:70000' }", "notes.yaml:9:", "1 to 65535"),
+        ("by: notify", "by: { http: nope }", "notes.yaml:9:", "write http://HOST:PORT/PATH"),
+        ("by: notify", "by: { file: '' }", "notes.yaml:9:18", "it is empty: name a file"),
+        ("timeout: 10s", "timeout: 0s", "notes.yaml:9:24", "greater than 0"),
+        (
+            "  ready:",
+            "  supervisor: { backoff: { factor: 0 } }\n  ready:",
+            "notes.yaml:9:28",
+            "1 or more",
+        ),
+        ("  ready:", "  directory: ''\n  ready:", "notes.yaml:9:3", "name a directory"),
+        ("  ready:", "  environment: { A=B: x }\n  ready:", "notes.yaml:9:18", "take the `=` out"),
+        (
+            "{ interval: 2s..8s }",
+            "{ log-line: { pattern: '' } }",
+            "notes.yaml:13:",
+            "found in everything",
+        ),
+        (
+            "{ interval: 2s..8s }",
+            "{ point: 'write(a)#1@x' }",
+            "notes.yaml:13:13",
+            "there is no role `x`",
+        ),
+        ("{ interval: 2s..8s }", "{ file: ../lock }", "notes.yaml:13:13", "leave `..` out"),
+        ("{ role: worker, pick: one }", "{}", "notes.yaml:15:5", "it names nobody"),
+        (
+            "{ role: worker, pick: one }",
+            "{ caller: false }",
+            "notes.yaml:15:",
+            "write true, or leave it out",
+        ),
+        ("timeout: 60s", "timeout: 0s", "notes.yaml:11:38", "greater than 0"),
+        (
+            "file: notes.db",
+            "file: notes.db }\n  - sqlite: { file: notes.db",
+            "notes.yaml:22:",
+            "is the same",
+        ),
+        (
+            "sqlite: { file: notes.db }",
+            "probe: { by: notify }",
+            "notes.yaml:21:14",
+            "supervisor alone",
+        ),
+        (
+            "sqlite: { file: notes.db }",
+            "no-litter: { allow: ['['] }",
+            "notes.yaml:21:",
+            "no pattern of names",
+        ),
+        (
+            "sqlite: { file: notes.db }",
+            "command: { run: [x], tolerance: { least: 2, greatest: 1 } }",
+            "notes.yaml:21:39",
+            "no number lies between",
+        ),
+        (
+            "sqlite: { file: notes.db }",
+            "request: { ask: { url: 'ftp://x/' } }",
+            "notes.yaml:21:",
+            "https is not asked",
+        ),
+        ("restarts: 9", "crash-budget: {}", "notes.yaml:22:15", "it asks for nothing"),
+        (
+            "restarts: 9 }",
+            "restarts: 9 }\ntimeouts: { trial: 20s }",
+            "notes.yaml:23:13",
+            "a whole trial",
+        ),
+        (
+            "restarts: 9 }",
+            "restarts: 9 }\ncollect: { screenshots: { display: screen } }",
+            "notes.yaml:23:27",
+            "no X display",
+        ),
+        ("environment: NOTES_STORE", "environment: 'A=B'", "notes.yaml:4:29", "take the `=` out"),
+        (
+            "  trials: {",
+            "  a b: { default: x }\n  trials: {",
+            "notes.yaml:5:3",
+            "no `${NAME}` can name it",
+        ),
+    ] {
+        refuse((from, to), &[place, why]);
+    }
+}
+
+#[test]
 fn variables_are_declared_and_have_a_value() {
     let given = Given::parse(&["stroe=atomic".to_owned()]).expect("of the form");
     let error = parsed(NOTES, &given).expect_err("not declared");
-    assert!(error.contains("no variable `stroe`; did you mean `store`?"), "{error}");
+    assert!(
+        error.contains("notes.yaml:3:1")
+            && error.contains("no variable `stroe`; did you mean `store`?"),
+        "{error}"
+    );
     refuse(("\"${store}\"", "\"${stroe}\""), &["notes.yaml:7:", "did you mean `store`?"]);
     let literal = NOTES.replace("\"${store}\"", "\"$${store}\"");
     let scenario = parsed(&literal, &Given::default()).expect("a scenario");
     assert_eq!(scenario.target.command[2], "${store}");
-    refuse(("trials: { default: \"3\" }", "trials: {}"), &["give --set trials=VALUE"]);
+    refuse(
+        ("trials: { default: \"3\" }", "trials: {}"),
+        &["notes.yaml:5:", "variables.trials: it has no value: give --set trials=VALUE"],
+    );
     let given = Given::parse(&["store=a\", evil: \"".to_owned()]).expect("of the form");
     let error = parsed(NOTES, &given).expect_err("more than a value");
-    assert!(error.contains("cannot be"), "{error}");
+    assert!(error.contains("notes.yaml:4:") && error.contains("(--set store)"), "{error}");
     assert!(Given::parse(&["store".to_owned()]).is_err());
     assert!(Given::parse(&["a=1".to_owned(), "a=2".to_owned()]).is_err());
 }
@@ -121,7 +260,7 @@ fn variables_are_declared_and_have_a_value() {
 #[test]
 fn another_file_is_included_from_below_the_scenario_only() {
     let text = NOTES.replace(
-        "invariants:\n  - acked-is-durable: {}\n  - sqlite: { file: notes.db }",
+        "invariants:\n  - acked-is-durable: { check: ./check }\n  - sqlite: { file: notes.db }",
         "invariants: !include more.yaml",
     );
     let scenario = parsed(&text, &Given::default()).expect("a scenario");

@@ -2,6 +2,8 @@
 
 use super::Given;
 use super::show::nearest;
+use killpoint_model::Nonsense;
+use killpoint_model::nonsense::refuse;
 use killpoint_model::scenario::Variable;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -15,40 +17,65 @@ pub(super) struct Declared {
 }
 
 /// A value for each: `--set` before the environment before the default.
+///
+/// # Errors
+/// The first variable that has none, or one that cannot be.
 pub(super) fn resolve(
     declared: &Declared,
     given: &Given,
-) -> Result<BTreeMap<String, String>, String> {
+) -> Result<BTreeMap<String, String>, Nonsense> {
     let names = || declared.variables.keys().map(String::as_str);
     if let Some(unknown) = given.set.keys().find(|key| !declared.variables.contains_key(*key)) {
         let hint = match nearest(unknown, names()) {
-            Some(name) => format!("; did you mean `{name}`?"),
-            None => String::new(),
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("declare it here, or leave --set {unknown}=... out"),
         };
-        return Err(format!("the file declares no variable `{unknown}`{hint}"));
+        let why = format!("the file declares no variable `{unknown}`; {hint}");
+        return Err(Nonsense::new("variables", why));
     }
     let mut values = BTreeMap::new();
     for (name, variable) in &declared.variables {
-        let from_environment =
-            || variable.environment.as_ref().and_then(|name| given.environment.get(name));
-        let value = given.set.get(name).or_else(from_environment).or(variable.default.as_ref());
-        let Some(value) = value else {
-            let or = match &variable.environment {
-                Some(variable) => format!(" or {variable}=VALUE"),
-                None => String::new(),
-            };
-            return Err(format!("the variable `{name}` has no value: give --set {name}=VALUE{or}"));
-        };
-        // Anything else could be read as YAML, and so become more than a value.
-        let is_plain = |c: char| c.is_alphanumeric() || "-_./=+:@".contains(c);
-        if !value.chars().all(is_plain) || value.is_empty() || value.ends_with(':') {
-            return Err(format!(
-                "the variable `{name}` cannot be `{value}`: take letters, digits and - _ . / = + : @"
-            ));
-        }
-        values.insert(name.clone(), value.clone());
+        let value =
+            value(name, variable, given).map_err(|it| it.within(&format!("variables.{name}")))?;
+        values.insert(name.clone(), value);
     }
     Ok(values)
+}
+
+fn value(name: &str, variable: &Variable, given: &Given) -> Result<String, Nonsense> {
+    let is_part = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let environment = variable.environment.as_deref();
+    refuse(&[
+        (
+            name.is_empty() || !name.chars().all(is_part),
+            "",
+            "no `${NAME}` can name it: take letters, digits and - _ .",
+        ),
+        (
+            environment.is_some_and(|it| it.is_empty() || it.contains(['=', '\0'])),
+            "environment",
+            "no variable of the environment has such a name: take the `=` out",
+        ),
+    ])?;
+    let of_environment = environment.and_then(|name| Some((given.environment.get(name)?, name)));
+    let (value, source) = match (given.set.get(name), of_environment, &variable.default) {
+        (Some(value), ..) => (value, format!("--set {name}")),
+        (_, Some((value, name)), _) => (value, format!("{name} of the environment")),
+        (.., Some(value)) => (value, "its default".to_owned()),
+        (None, None, None) => {
+            let or = environment.map_or_else(String::new, |name| format!(" or {name}=VALUE"));
+            let why = format!("it has no value: give --set {name}=VALUE{or}");
+            return Err(Nonsense::new("", why));
+        }
+    };
+    // Anything else could be read as YAML, and so become more than a value.
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=+:@".contains(c);
+    let is_value = value.chars().all(is_plain) && !value.is_empty() && !value.ends_with(':');
+    let why = format!(
+        "it cannot be `{value}` ({source}): take letters, digits and - _ . / = + : @, at least one"
+    );
+    refuse(&[(!is_value, "", &why)])?;
+    Ok(value.clone())
 }
 
 /// A place that names a variable which the file does not declare.

@@ -1,8 +1,6 @@
 //! Crash points of a recording, and which of them a rule strikes at.
 
 use crate::address::Address;
-use crate::fault::Fault;
-use crate::operation_kind::OperationKind;
 use crate::scenario::{FaultRule, Scenario};
 use crate::seed::Generator;
 use crate::trigger::{Points, Trigger};
@@ -60,14 +58,5 @@ pub(super) fn points_of(
 fn is_eligible(scenario: &Scenario, rule: &FaultRule, address: &Address) -> bool {
     let Address::Call { kind, role, .. } = address else { return false };
     let wanted = rule.who.role.as_ref().filter(|name| scenario.target.roles.named(name).is_some());
-    wanted.is_none_or(|wanted| role.as_ref() == Some(wanted)) && can_be_done(&rule.r#do, *kind)
-}
-
-/// Whether a fault can be done to a call of this kind.
-fn can_be_done(fault: &Fault, kind: OperationKind) -> bool {
-    match fault {
-        Fault::Fail(error) => error.may_come_from(kind),
-        Fault::ShortWrite(_) | Fault::TornWrite(_) => kind == OperationKind::Write,
-        _ => true,
-    }
+    wanted.is_none_or(|wanted| role.as_ref() == Some(wanted)) && rule.r#do.can_be_done_to(*kind)
 }

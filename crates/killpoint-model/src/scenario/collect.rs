@@ -1,5 +1,7 @@
 //! What a run keeps of its target beside verdicts: dumps, cores, samples of what it uses, snapshots, pictures of its screen.
 
+use crate::nonsense::{Nonsense, refuse};
+use crate::selector::Glob;
 use crate::span::Span;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +38,10 @@ impl Default for Collect {
 
 /// One kind of dump or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a dump is before-kill, crashes, or { files: PATTERN } with a pattern as \"{state}/dumps/*.dmp\"; or it is a list of these"
+)]
 pub enum Dumps {
     /// One.
     One(Dump),
@@ -125,15 +130,26 @@ pub enum Dump {
     /// A process that is about to die by SIGSEGV, SIGABRT and their kin is dumped.
     Crashes,
     /// The application writes them itself, to files of this pattern.
-    Files(String),
+    Files(#[schemars(with = "String")] Glob),
 }
 
 impl Collect {
-    /// Why it makes no sense, if it does not.
-    pub fn problem(&self) -> Option<&'static str> {
-        let is_empty = self.dump.files().any(str::is_empty);
-        is_empty.then_some("`files` is empty: write a pattern, as `{state}/dumps/*.dmp`")
+    /// Whether it can be collected.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let is_wrong = self.screenshots.display().is_some_and(|it| !is_display(it));
+        let why =
+            "it is no X display: write it as `:99`, or `screenshots: true` for that of DISPLAY";
+        refuse(&[(is_wrong, "screenshots.display", why)])
     }
+}
+
+/// Whether a text names an X display: `:99`, `:99.0`, `host:10.0`.
+fn is_display(text: &str) -> bool {
+    let Some((_, numbers)) = text.rsplit_once(':') else { return false };
+    numbers.splitn(2, '.').all(|number| number.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -168,9 +184,22 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_empty_is_refused() {
-        assert_eq!(read(r#"{"dump":["before-kill","crashes"]}"#).problem(), None);
-        assert!(read(r#"{"dump":{"files":""}}"#).problem().is_some());
-        assert_eq!(read(r#"{"dump":["crashes",{"files":"*.dmp"}]}"#).problem(), None);
+    fn a_pattern_that_is_none_and_a_display_that_is_none_are_refused() {
+        for text in [r#"{"dump":{"files":""}}"#, r#"{"dump":["crashes",{"files":"[.dmp"}]}"#] {
+            assert!(serde_json::from_str::<Collect>(text).is_err(), "{text}");
+        }
+        for (display, is_one) in [
+            (":99", true),
+            (":0.1", true),
+            ("localhost:10.0", true),
+            ("", false),
+            ("99", false),
+            (":", false),
+            (":0.1.2", false),
+            (":x", false),
+        ] {
+            let text = format!(r#"{{"screenshots":{{"display":"{display}"}}}}"#);
+            assert_eq!(read(&text).check().is_ok(), is_one, "{display}");
+        }
     }
 }

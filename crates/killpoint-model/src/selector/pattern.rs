@@ -54,6 +54,9 @@ impl FromStr for Pattern {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
+        if text.is_empty() {
+            return Err(SelectorError::EmptyPattern);
+        }
         let regex = Regex::new(text).map_err(|source| SelectorError::Pattern {
             text: text.to_owned(),
             problem: source.to_string(),

@@ -2,6 +2,7 @@
 
 use super::Selector;
 use super::roles::ROLE_NAME_LENGTH_MAX;
+use crate::nonsense::Nonsense;
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,7 +54,12 @@ impl FromStr for Selector {
             "children-of" => selector.children_of = Some(Box::new(rest.parse()?)),
             _ => return Err(unknown()),
         }
-        Ok(selector)
+        match selector.check() {
+            Ok(()) => Ok(selector),
+            Err(Nonsense { why, .. }) => {
+                Err(SelectorError::Never { text: text.to_owned(), problem: why })
+            }
+        }
     }
 }
 
@@ -81,12 +87,31 @@ pub enum SelectorError {
     /// Nothing follows the colon: it would select everything, or nothing.
     #[error("`{0}` selects nothing: something must follow the colon")]
     Empty(String),
+    /// A pattern of no characters.
+    #[error("the pattern is empty, so that it is found in everything: write what is to be found")]
+    EmptyPattern,
     /// The pattern is no regular expression.
     #[error("`{text}` is no regular expression: {problem}")]
     Pattern {
         /// The pattern.
         text: String,
         /// What is wrong with it.
+        problem: String,
+    },
+    /// No name of a file fits it.
+    #[error("`{text}` is no pattern of names: {problem}; write it as *.tmp, or [[] for a bracket")]
+    Glob {
+        /// The pattern.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No process can be what is asked.
+    #[error("`{text}` selects nothing: {problem}")]
+    Never {
+        /// The selector.
+        text: String,
+        /// Why.
         problem: String,
     },
     /// Not of the form `NAME=SELECTOR`.
@@ -128,6 +153,11 @@ mod tests {
         for text in ["pid:0", "pid:x", "port:65536", "depth:-1"] {
             let error = text.parse::<Selector>().expect_err(text);
             assert_eq!(error, SelectorError::Number(text.to_owned()));
+        }
+        for text in
+            ["comm:longer-than-the-kernel", "executable:bin/app", "cgroup:web", "children-of:pid:0"]
+        {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
         }
     }
 }

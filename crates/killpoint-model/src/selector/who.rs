@@ -2,8 +2,10 @@
 //! spared.
 
 use super::Selector;
+use crate::nonsense::{Nonsense, refuse};
 use crate::seed::Generator;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// Whom a fault strikes. The order of things: the processes that `role` and `select` mean; without
@@ -16,7 +18,7 @@ pub struct Who {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// At a crash point: the process that makes the call, and none that is selected otherwise.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, deserialize_with = "only_true", skip_serializing_if = "is_default")]
     pub caller: bool,
     /// What is asked of them, besides their role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,45 @@ pub struct Who {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// A word that says something only where it is true.
+fn only_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match bool::deserialize(deserializer)? {
+        true => Ok(true),
+        false => Err(D::Error::custom("false says nothing: write true, or leave it out")),
+    }
+}
+
+impl Who {
+    /// Whether it means somebody.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let is_nobody = match self.pick {
+            Pick::Fixed(number) => number == 0,
+            Pick::FixedPercent(percent) | Pick::RandomMaxPercent(percent) => percent.0 == 0,
+            Pick::One | Pick::All => false,
+        };
+        let is_spared = self.role.as_ref().is_some_and(|role| self.sparing.contains(role));
+        refuse(&[
+            (is_nobody, "pick", "it picks nobody: write a number greater than 0"),
+            (is_spared, "sparing", "it spares the very `role` that is meant, and nobody is left"),
+            (
+                self.caller && self.select.is_some(),
+                "select",
+                "the caller is one process: leave `select` out",
+            ),
+        ])?;
+        if let Some(selector) = &self.select {
+            selector.check().map_err(|it| it.within("select"))?;
+        }
+        for (index, selector) in self.never.iter().enumerate() {
+            selector.check().map_err(|it| it.within(&format!("never[{index}]")))?;
+        }
+        Ok(())
+    }
 }
 
 /// Which end of the order of birth.
@@ -162,7 +203,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Who>(&again).expect("the same"), who);
         assert_eq!(serde_json::from_str::<Who>("{}").expect("a choice"), Who::default());
         assert_eq!(serde_json::to_string(&Who::default()).expect("plain data"), "{}");
-        for wrong in [r#"{"rol":"a"}"#, r#"{"pick":{"fixed-percent":101}}"#, r#"{"pick":"two"}"#] {
+        for wrong in [
+            r#"{"rol":"a"}"#,
+            r#"{"pick":{"fixed-percent":101}}"#,
+            r#"{"pick":"two"}"#,
+            r#"{"caller":false}"#,
+        ] {
             assert!(serde_json::from_str::<Who>(wrong).is_err(), "{wrong}");
         }
     }

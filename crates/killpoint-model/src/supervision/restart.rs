@@ -1,5 +1,6 @@
 //! When a process is started again, after how long, and how often at most.
 
+use crate::nonsense::{Nonsense, refuse};
 use crate::seed::{Generator, Seed};
 use crate::selector::Percent;
 use crate::span::Span;
@@ -39,7 +40,10 @@ pub struct Backoff {
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "it is a time, as 100ms, or has first, factor, max, jitter (0 to 100) and reset-after"
+)]
 enum BackoffForm {
     First(Span),
     Whole(BackoffFields),
@@ -89,6 +93,21 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Whether it can be kept.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        refuse(&[
+            (
+                self.factor == 0,
+                "factor",
+                "it is 0, which waits once and never again: write 1 or more",
+            ),
+            (self.max < self.first, "max", "it is shorter than `first`: write the longest wait"),
+        ])
+    }
+
     /// The wait before the n-th restart in a row, from 1.
     pub fn wait(&self, ordinal: u32, generator: &mut Generator) -> Span {
         let mut ms = self.first.as_ms().min(self.max.as_ms());
@@ -127,6 +146,17 @@ pub struct StartLimit {
 impl Default for StartLimit {
     fn default() -> Self {
         StartLimit { count: 5, within: Span::from_secs(10), then: AtLimit::GiveUp }
+    }
+}
+
+impl StartLimit {
+    /// Whether it can be reached.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let is_never = self.count > 0 && self.within == Span::default();
+        refuse(&[(is_never, "within", "it is 0, in which nothing starts: write a time, as 10s")])
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a process gets back when it is started again, and whether it can read what is there.
 
 use super::Command;
+use crate::nonsense::{Nonsense, refuse, refuse_no_program};
+use crate::tolerance::is_pointer;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -125,6 +127,28 @@ pub enum OnMismatch {
     Fallback,
     /// It is started all the same, and that is said.
     Continue,
+}
+
+impl SchemaRule {
+    /// Whether the version can be found.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let nameless = "it is empty: name a file";
+        match &self.version_in {
+            VersionSource::File(file) => refuse(&[(file.is_empty(), "version-in.file", nameless)]),
+            VersionSource::Json { file, pointer } => refuse(&[
+                (file.is_empty(), "version-in.json.file", nameless),
+                (
+                    !is_pointer(pointer),
+                    "version-in.json.pointer",
+                    "it is no JSON pointer: write it as `/schema/version`",
+                ),
+            ]),
+            VersionSource::Command(command) => refuse_no_program("version-in.command", command),
+        }
+    }
 }
 
 #[cfg(test)]

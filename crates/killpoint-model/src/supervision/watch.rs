@@ -1,5 +1,7 @@
 //! How a process shows that it is ready, and that it is still at work.
 
+use crate::endpoint::{Socket, Url};
+use crate::nonsense::{Nonsense, refuse};
 use crate::selector::Pattern;
 use crate::span::Span;
 use serde::{Deserialize, Serialize};
@@ -13,11 +15,22 @@ pub enum Probe {
     /// A file: it is there (ready), or it was written to since the last look (heartbeat).
     File(String),
     /// A socket that takes a connection: `HOST:PORT`, or the path of a Unix socket.
-    Socket(String),
+    Socket(Socket),
     /// An `http://` address that answers 200 to 399.
-    Http(String),
+    Http(Url),
     /// A line of the standard output or error that matches.
     LogLine(#[schemars(with = "String")] Pattern),
+}
+
+impl Probe {
+    /// Whether it can answer.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self) -> Result<(), Nonsense> {
+        let is_nameless = matches!(self, Probe::File(path) if path.trim().is_empty());
+        refuse(&[(is_nameless, "file", "it is empty: name a file")])
+    }
 }
 
 /// When a process counts as ready. Without a probe that is as soon as it was started.

@@ -125,9 +125,9 @@ pub(super) fn probe(text: &str) -> Result<Probe, String> {
     } else if let Some(path) = rest("file:") {
         Ok(Probe::File(path.to_owned()))
     } else if let Some(address) = rest("socket:") {
-        Ok(Probe::Socket(address.to_owned()))
+        address.parse().map(Probe::Socket).map_err(|error| format!("{error}"))
     } else if rest("http://").is_some() {
-        Ok(Probe::Http(text.to_owned()))
+        text.parse().map(Probe::Http).map_err(|error| format!("{error}"))
     } else if let Some(pattern) = rest("line:") {
         pattern.parse().map(Probe::LogLine).map_err(|error| format!("{error}"))
     } else {

@@ -195,7 +195,7 @@ fn what_cannot_be_started_or_means_nobody_is_refused_and_nothing_is_made() {
         (scenario(SLEEPER, "workload: { command: [./nothere] }"), "the workload cannot be started"),
         (
             scenario(SLEEPER, "").replace("  state:", "  roles: { w: { cmdline: '' } }\n  state:"),
-            "target.roles.w: it selects nothing",
+            "the pattern is empty",
         ),
         (
             scenario(SLEEPER, "").replace("  state:", "  roles: { w: {} }\n  state:"),

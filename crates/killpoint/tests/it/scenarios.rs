@@ -211,7 +211,7 @@ fn a_run_that_is_killed_leaves_nobody_running_and_a_log_that_verifies() {
     let text = SLEEPER
         .replace("target: { command: [sleep, '1000'] }", &marked)
         .replace("WHO", "nobody")
-        .replace("at: 50ms", "at: 1h");
+        .replace("at: 50ms", "at: 4m");
     let path = write(&world, "killed.yaml", &text);
     let mut child =
         command(&world, "run").arg(&path).arg("--out").arg(world.out()).spawn().expect("it starts");
@@ -219,7 +219,7 @@ fn a_run_that_is_killed_leaves_nobody_running_and_a_log_that_verifies() {
         let runs = fs::read_dir(world.out().join("runs")).into_iter().flatten().flatten();
         runs.filter_map(|run| fs::read_to_string(run.path().join("events.jsonl")).ok()).next()
     };
-    // The trial after the control waits for an hour: whatever its strike is for is running.
+    // The trial after the control waits for minutes: whatever its strike is for is running.
     let is_waiting = |text: String| {
         text.contains(r#""trial_event":"started","trial":1"#)
             && text.matches(r#""id":"process.ready""#).count() >= 2

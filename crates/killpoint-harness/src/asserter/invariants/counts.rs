@@ -3,6 +3,7 @@
 use super::Ended;
 use super::command::{How, shown};
 use killpoint_model::invariant::Semantics;
+use killpoint_model::selector::Glob;
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,7 @@ impl Names {
     }
 
     /// Whether nothing is left over that the control did not leave.
-    pub(super) fn judge(&self, allow: &[String], control: Option<&Names>) -> Judgement {
+    pub(super) fn judge(&self, allow: &[Glob], control: Option<&Names>) -> Judgement {
         let Some(control) = control else {
             let detail = "The control was not read: what it leaves is not known.";
             return Judgement::unknown(Reason::JudgeFailed, detail);
@@ -60,7 +61,7 @@ impl Names {
         }
         let is_allowed = |path: &str| {
             let name = path.rsplit('/').next().unwrap_or(path);
-            allow.iter().any(|pattern| fits(pattern, name) || fits(pattern, path))
+            allow.iter().any(|pattern| pattern.fits(name) || pattern.fits(path))
         };
         let left: Vec<&str> = self
             .paths
@@ -73,23 +74,6 @@ impl Names {
             _ => Judgement::violated(Class::Extra, format!("Left over: {}.", named(&left))),
         }
     }
-}
-
-/// Whether a name fits a pattern in which `*` stands for anything but a slash.
-fn fits(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
-    for part in between {
-        let Some(at) = rest.find(part) else { return false };
-        if rest[..at].contains('/') {
-            return false;
-        }
-        rest = &rest[at + part.len()..];
-    }
-    rest.strip_suffix(last).is_some_and(|rest| !rest.contains('/'))
 }
 
 /// Whether the sequences of checkpoints never go back.
@@ -176,21 +160,4 @@ fn named(names: &[&str]) -> String {
         text.push(format!("and {} more", names.len() - SHOWN_MAX));
     }
     text.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fits;
-
-    #[test]
-    fn a_star_stands_for_anything_within_a_name() {
-        for (pattern, name) in
-            [("*.tmp", "a.tmp"), ("a*b*c", "axbbc"), ("*", "x"), ("a", "a"), ("d/*.x", "d/y.x")]
-        {
-            assert!(fits(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("*.tmp", "a.tmp2"), ("a", "ab"), ("*.x", "d/y.x"), ("a*a", "a")] {
-            assert!(!fits(pattern, name), "{pattern} {name}");
-        }
-    }
 }

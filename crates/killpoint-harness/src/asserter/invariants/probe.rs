@@ -120,7 +120,7 @@ fn in_words(probe: &Probe) -> String {
         Probe::Notify => "sd_notify".to_owned(),
         Probe::File(path) => format!("The file {path}"),
         Probe::Socket(address) => format!("The socket {address}"),
-        Probe::Http(url) => url.clone(),
+        Probe::Http(url) => url.to_string(),
         Probe::LogLine(_) => "The log".to_owned(),
     }
 }

@@ -148,9 +148,9 @@ impl Reader {
         };
         match probe {
             Probe::File(path) => Probe::File(real(path)),
-            Probe::Socket(path) if path.contains('/') => Probe::Socket(real(path)),
-            Probe::Socket(address) => Probe::Socket(fill(address)),
-            Probe::Http(address) => Probe::Http(fill(address)),
+            Probe::Socket(path) if path.contains('/') => Probe::Socket(path.map(real)),
+            Probe::Socket(address) => Probe::Socket(address.map(fill)),
+            Probe::Http(address) => Probe::Http(address.map(fill)),
             Probe::Notify | Probe::LogLine(_) => probe.clone(),
         }
     }

@@ -30,8 +30,7 @@ fn answer(request: &Request, limit: Duration) -> Result<(i32, String), Trouble> 
         .allow_non_standard_methods(true)
         .build()
         .into();
-    let mut builder =
-        http::Request::builder().method(request.method.as_str()).uri(request.url.as_str());
+    let mut builder = http::Request::builder().method(request.method.as_str()).uri(&*request.url);
     for (name, value) in &request.headers {
         builder = builder.header(name, value);
     }

@@ -4,6 +4,7 @@ use super::form::{ActivityForm, Provider};
 use super::values::Values;
 use super::{Refused, refused};
 use killpoint_model::activity::{Activity, Request};
+use killpoint_model::endpoint::EndpointError;
 use killpoint_model::span::Span;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -118,6 +119,7 @@ fn ask(provider: &Provider, at: &str, values: &Values) -> Result<Request, Refuse
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), values.text(value, &format!("{at}.headers.{name}"))?);
     }
+    let url_at = format!("{at}.url");
     let at = format!("{at}.arguments");
     let arguments = provider.arguments.as_ref().filter(|arguments| !arguments.is_null());
     let is_json = headers.iter().any(|(name, value)| {
@@ -138,6 +140,7 @@ fn ask(provider: &Provider, at: &str, values: &Values) -> Result<Request, Refuse
             headers.entry("Content-Type".to_owned()).or_insert(form);
         }
     }
+    let url = url.parse().map_err(|error: EndpointError| refused(url_at, error.to_string()))?;
     Ok(Request { url, method, headers, body })
 }
 

@@ -93,7 +93,7 @@ fn the_steady_state_is_asked_before_the_method_and_after_it() {
         panic!("{:?}", imported.scenario.invariants)
     };
     assert_eq!(answers.judge, [JudgeAt::Before, JudgeAt::AfterStrike]);
-    assert_eq!(answers.ask.url, "http://127.0.0.1:8080/health");
+    assert_eq!(&*answers.ask.url, "http://127.0.0.1:8080/health");
     assert_eq!(answers.timeout, Span::from_secs(3));
     assert_eq!(answers.tolerance.exit, Some(Statuses::Several(vec![200, 204])));
     assert_eq!(workers.tolerance.exit, Some(Statuses::Any(AnyStatus::Any)), "as it is there");
@@ -118,7 +118,7 @@ fn values_are_given_by_the_command_line_then_the_environment_then_the_file() {
     let url = |given: &Given| {
         let imported = parse(WHOLE, Path::new("e.json"), given).expect("an experiment");
         match &imported.scenario.invariants[0] {
-            Invariant::RequestAnswered(it) => it.ask.url.clone(),
+            Invariant::RequestAnswered(it) => it.ask.url.to_string(),
             other => panic!("{other:?}"),
         }
     };

@@ -235,7 +235,7 @@ fn signals_are_passed_on() {
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_touched() {
     for (text, expected) in [
-        ("version = 1\n[processes.a]\ncommand = []", "command is empty"),
+        ("version = 1\n[processes.a]\ncommand = []", "processes.a.command: it is empty"),
         ("version = 1\n[processes.a]\ncommand = [\"a\"]\nrestrat = \"never\"", "restrat"),
         (
             "version = 1\n[processes.a]\ncommand = [\"a\"]\ndirectory = \"none\"",
