@@ -68,18 +68,7 @@ impl Trial<'_, '_> {
             return Ok(false);
         }
         if !lives.is_empty() && !self.state.are_over() {
-            let since = |at: Instant| at.saturating_duration_since(struck_at).as_micros();
-            let last_start = self.state.processes.values().filter_map(|it| it.started).max();
-            let micros = |at: u128| u64::try_from(at).unwrap_or(u64::MAX);
-            tell(
-                self.stage.journalist,
-                TrialEvent::Recovered {
-                    trial: self.number,
-                    strike: number,
-                    last_bad_us: micros(last_start.map_or(0, since)),
-                    first_good_us: micros(since(Instant::now())),
-                },
-            )?;
+            self.tell_recovered(number, struck_at)?;
         }
         self.collecting.snapshots.after(number, &self.world.states);
         if self.state.are_over() {
@@ -89,5 +78,36 @@ impl Trial<'_, '_> {
         self.state.count_anew();
         self.judge(JudgeAt::AfterStrike, Some(number))?;
         Ok(true)
+    }
+
+    /// A target that dies of a call that failed does so a while after the strike, and has recovered once it
+    /// is ready again.
+    pub(super) fn note_late_recovery(&mut self) -> Result<(), CampaignError> {
+        let Some(last) = &mut self.last_strike else { return Ok(()) };
+        let is_new = |(name, before): (&String, &u32)| {
+            self.state.processes.get(name).is_some_and(|it| it.life > *before)
+        };
+        if self.is_stopping || !self.state.are_ready() || !last.lives.iter().any(is_new) {
+            return Ok(());
+        }
+        let strike = last.strike;
+        match last.may_die_since.take() {
+            Some(struck_at) => self.tell_recovered(strike, struck_at),
+            None => Ok(()),
+        }
+    }
+
+    /// The target is ready again.
+    fn tell_recovered(&mut self, strike: u64, struck_at: Instant) -> Result<(), CampaignError> {
+        let since = |at: Instant| at.saturating_duration_since(struck_at).as_micros();
+        let last_start = self.state.processes.values().filter_map(|it| it.started).max();
+        let micros = |at: u128| u64::try_from(at).unwrap_or(u64::MAX);
+        let event = TrialEvent::Recovered {
+            trial: self.number,
+            strike,
+            last_bad_us: micros(last_start.map_or(0, since)),
+            first_good_us: micros(since(Instant::now())),
+        };
+        tell(self.stage.journalist, event)
     }
 }

@@ -172,6 +172,8 @@ pub(super) struct LastStrike {
     pub(super) journal_bytes: u64,
     /// How often each process had been started.
     pub(super) lives: BTreeMap<String, u32>,
+    /// When a call was made to fail, or cut short, and the target went on: it may die of it later.
+    pub(super) may_die_since: Option<Instant>,
 }
 
 impl Trial<'_, '_> {
@@ -315,6 +317,10 @@ impl Trial<'_, '_> {
             return Ok(true);
         }
         self.fired += 1;
+        let may_die = matches!(planned.fault, Fault::Fail(_) | Fault::ShortWrite(_));
+        if let Some(last) = self.last_strike.as_mut().filter(|_| may_die) {
+            last.may_die_since = Some(struck_at);
+        }
         self.collecting.pictures.take_meanwhile(Moment::Struck { strike: number }, self.now_us());
         if struck.is_held || !struck.lasts.is_zero() {
             self.judge_what_is_left(number, &struck)?;

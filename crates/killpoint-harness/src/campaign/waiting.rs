@@ -159,6 +159,7 @@ impl Trial<'_, '_> {
         let deaths = self.state.deaths.len();
         self.state.take(&record);
         self.picture_crash(deaths);
+        self.note_late_recovery()?;
         let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
         self.collecting.take(&record, &self.state, &living);
         let is_chatter = matches!(record.event, Lifecycle::Heartbeat {});

@@ -302,3 +302,23 @@ fn who_takes_a_failed_or_short_write_for_done_is_violated_and_who_looks_is_not()
         assert_eq!(careful.campaign.expect("trials").count(lost), 0, "{fault}");
     }
 }
+
+#[test]
+fn a_target_that_dies_of_a_call_that_failed_has_a_time_to_recover() {
+    let world = World::new();
+    let text = "version: 1
+target:
+  command: [sh, -c, 'sleep 0.2; echo x > $KILLPOINT_STATE/note || exit 1; exec sleep 1000']
+  state: [state]
+  supervisor: { backoff: 10ms }
+faults: [ { when: { point: 'write(note)#1' }, do: { fail: ENOSPC } } ]
+objectives: { recovery-time: { max: 30s } }
+timeouts: { trigger: 2s }
+";
+    let report = run(&world, &write(&world, "fails.yaml", text), &[]);
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let campaign = report.campaign.expect("trials");
+    assert_eq!(campaign.recoveries_us.len(), 1, "{campaign:#?}");
+    let (bad, good) = campaign.recoveries_us[0];
+    assert!(bad <= good && good > 0, "{campaign:#?}");
+}
