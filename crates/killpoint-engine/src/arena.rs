@@ -25,6 +25,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How a worker is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -87,10 +88,32 @@ pub struct Worker {
     channel: Channel,
     /// Whether the process is a watchdog, which ends all that was launched when we hang up.
     watched: bool,
+    settled: bool,
     reaped: bool,
 }
 
 impl Worker {
+    /// Waits until it has set itself up; returns at once from the second time on. What it sends
+    /// first says so: nothing else is received before.
+    ///
+    /// # Errors
+    /// If it cannot set itself up.
+    pub fn settle(&mut self) -> Result<(), ArenaError> {
+        if self.settled {
+            return Ok(());
+        }
+        let answer: Result<(), String> =
+            self.channel.receive(Some(SET_UP_LIMIT))?.expect_message()?;
+        answer.map_err(ArenaError::SetUp)?;
+        self.settled = true;
+        Ok(())
+    }
+
+    /// Whether it was seen to have set itself up.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// The way to talk to it.
     pub fn channel(&mut self) -> &mut Channel {
         &mut self.channel
@@ -101,8 +124,8 @@ impl Worker {
         &self.channel
     }
 
-    /// Kills it and everything in it, and waits until it is gone.
-    pub fn kill(&mut self) {
+    /// Begins to kill it and everything in it, without waiting for the end.
+    pub fn strike(&mut self) {
         if self.reaped {
             return;
         }
@@ -112,6 +135,14 @@ impl Worker {
             // Not yet waited for, so the number is still this child's.
             let _ = nix::sys::signal::kill(self.process, Signal::SIGKILL);
         }
+    }
+
+    /// Kills it and everything in it, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.strike();
         while let Err(nix::errno::Errno::EINTR) = waitpid(self.process, None) {}
         self.reaped = true;
     }
@@ -126,12 +157,29 @@ impl Drop for Worker {
 /// The exit code of a worker whose body panicked.
 const PANICKED: i32 = 70;
 
+/// How long a worker may take to set itself up.
+const SET_UP_LIMIT: Duration = Duration::from_secs(30);
+
 /// Starts a worker that runs `body`. Returns when the worker has set itself up.
 ///
 /// # Errors
 /// If it cannot be forked, or cannot set itself up.
-#[expect(unsafe_code, reason = "fork and _exit have no safe form")]
 pub fn start(
+    plan: &Plan,
+    body: impl FnOnce(&mut Arena, &mut Channel),
+) -> Result<Worker, ArenaError> {
+    let mut worker = begin(plan, body)?;
+    worker.settle()?;
+    Ok(worker)
+}
+
+/// Forks a worker that sets itself up and runs `body`, and does not wait for it:
+/// [`Worker::settle`] does, so that several set themselves up side by side.
+///
+/// # Errors
+/// If it cannot be forked.
+#[expect(unsafe_code, reason = "fork and _exit have no safe form")]
+pub fn begin(
     plan: &Plan,
     body: impl FnOnce(&mut Arena, &mut Channel),
 ) -> Result<Worker, ArenaError> {
@@ -143,13 +191,7 @@ pub fn start(
         ForkResult::Parent { child } => {
             drop(theirs);
             let watched = plan.containment == Containment::Redirect;
-            let mut worker = Worker { process: child, channel: ours, watched, reaped: false };
-            let answer: Result<(), String> = worker
-                .channel
-                .receive(Some(std::time::Duration::from_secs(30)))?
-                .expect_message()?;
-            answer.map_err(ArenaError::SetUp)?;
-            Ok(worker)
+            Ok(Worker { process: child, channel: ours, watched, settled: false, reaped: false })
         }
         ForkResult::Child => {
             drop(ours);

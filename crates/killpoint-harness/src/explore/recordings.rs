@@ -321,19 +321,20 @@ fn run_first(
     if let Some(result) = recorded_earlier(local, journalist, 1)? {
         return Ok((result, None));
     }
-    let side_by_side = options.jobs_in(local.containment) > 1;
+    let jobs = options.jobs_in(local.containment);
+    let side_by_side = jobs > 1;
+    let reads = local.checker != Checker::BuiltIn;
     let mut before = None;
-    if local.checker != Checker::BuiltIn {
-        judges.have(1)?;
-        judges.ask(0, &Question::initial())?;
-        // The others, too: a worker keeps what this process holds when it is made, which is little yet.
-        judges.have(options.jobs_in(local.containment))?;
-        if !side_by_side {
-            before = Some(judges.answer_of(0)?);
-        }
+    if reads && !side_by_side {
+        before = Some(judges.read(&Question::initial(), None)?);
     }
     judges.make_room();
     let mut running = local.start(&trial(local, 1, None, true))?;
+    if reads && side_by_side {
+        // All of them: a worker keeps what this process holds when it is made, which is little yet.
+        judges.have(jobs)?;
+        judges.ask(0, &Question::initial())?;
+    }
     let recorded = running.recorded()?;
     let second = match side_by_side
         && recorded.ending.exit == Exit::Status(0)
@@ -345,7 +346,7 @@ fn run_first(
         }
         false => None,
     };
-    if local.checker != Checker::BuiltIn && side_by_side {
+    if reads && side_by_side {
         before = Some(judges.answer_of(0)?);
     }
     let mut result = read_after(local, judges, 1, running.finish()?)?;

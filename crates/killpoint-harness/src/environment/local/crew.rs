@@ -11,14 +11,22 @@ pub struct Crew<'a> {
     local: &'a Local,
     waiting: VecDeque<(usize, Trial)>,
     places: Vec<Option<(usize, RunningTrial)>>,
+    /// What ended last in each place: its worker goes while the next one works.
+    leaving: Vec<Option<RunningTrial>>,
     ended: BTreeMap<usize, Result<TrialResult, LocalError>>,
 }
 
 impl<'a> Crew<'a> {
     /// A crew of so many.
     pub fn new(local: &'a Local, size: usize) -> Self {
-        let places = (0..size.max(1)).map(|_| None).collect();
-        Crew { local, waiting: VecDeque::new(), places, ended: BTreeMap::new() }
+        let size = size.max(1);
+        Crew {
+            local,
+            waiting: VecDeque::new(),
+            places: (0..size).map(|_| None).collect(),
+            leaving: (0..size).map(|_| None).collect(),
+            ended: BTreeMap::new(),
+        }
     }
 
     /// Takes a trial in, after all that wait.
@@ -98,12 +106,12 @@ impl<'a> Crew<'a> {
     /// Takes what the trial in a place has to say.
     fn collect(&mut self, place: usize) {
         let Some((number, mut trial)) = self.places[place].take() else { return };
-        if trial.is_recorded() {
-            self.ended.insert(number, trial.finish());
-            return;
-        }
-        match trial.recorded() {
-            Ok(_) => self.places[place] = Some((number, trial)),
+        match trial.listen() {
+            Ok(None) => self.places[place] = Some((number, trial)),
+            Ok(Some(result)) => {
+                self.ended.insert(number, Ok(result));
+                self.leaving[place] = Some(trial);
+            }
             Err(error) => {
                 self.ended.insert(number, Err(error));
             }

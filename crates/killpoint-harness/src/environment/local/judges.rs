@@ -82,10 +82,14 @@ impl Judges {
     /// # Errors
     /// If one cannot be made.
     pub fn have(&mut self, count: usize) -> Result<(), LocalError> {
-        while self.places.len() < count {
+        let first = self.places.len();
+        for _ in first..count {
             let judge = self.local.judge()?;
             self.places.push(judge);
-            self.introduce(self.places.len() - 1)?;
+        }
+        for place in first..self.places.len() {
+            self.places[place].worker.settle()?;
+            self.introduce(place)?;
         }
         Ok(())
     }
@@ -96,6 +100,7 @@ impl Judges {
     /// If it cannot be made.
     pub fn replace(&mut self, place: usize) -> Result<(), LocalError> {
         self.places[place] = self.local.judge()?;
+        self.places[place].worker.settle()?;
         self.introduce(place)
     }
 
@@ -188,14 +193,22 @@ impl Judges {
     }
 }
 
+/// All end at once, and then each is waited for.
+impl Drop for Judges {
+    fn drop(&mut self) {
+        self.places.iter_mut().for_each(|judge| judge.worker.strike());
+    }
+}
+
 impl Local {
+    /// A judge that may still be setting itself up.
     fn judge(&self) -> Result<Judge, LocalError> {
         let body = |arena: &mut Arena, channel: &mut Channel| {
             if let Err(Problem(text)) = self.judge_inside(arena, channel) {
                 let _ = channel.send(&Err::<Answer, String>(text));
             }
         };
-        let worker = arena::start(&self.plan(), body)?;
+        let worker = arena::begin(&self.plan(), body)?;
         Ok(Judge { worker, interrupt: self.interrupt.clone() })
     }
 

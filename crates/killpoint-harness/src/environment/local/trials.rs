@@ -103,8 +103,17 @@ impl RunningTrial {
     /// # Errors
     /// If the worker fails.
     pub fn finish(mut self) -> Result<TrialResult, LocalError> {
+        self.finished()
+    }
+
+    /// Waits until all is told, and begins to end the worker: dropping it then waits but briefly.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub(super) fn finished(&mut self) -> Result<TrialResult, LocalError> {
         self.recorded()?;
         let after: After = self.receive()?;
+        self.worker.strike();
         let mut result = self.result.take().expect("received above");
         result.after = after.reading;
         result.links_read = after.links_read;
@@ -117,9 +126,20 @@ impl RunningTrial {
         self.reads
     }
 
-    /// Whether its target has ended and its recording is closed.
-    pub(super) fn is_recorded(&self) -> bool {
-        self.result.is_some()
+    /// Takes what the worker has to say; whether that was all.
+    ///
+    /// # Errors
+    /// If the worker fails.
+    pub(super) fn listen(&mut self) -> Result<Option<TrialResult>, LocalError> {
+        if !self.worker.is_settled() {
+            self.worker.settle()?;
+            return Ok(None);
+        }
+        if self.result.is_none() {
+            self.recorded()?;
+            return Ok(None);
+        }
+        self.finished().map(Some)
     }
 
     /// Whether its worker is stuck.
@@ -133,6 +153,7 @@ impl RunningTrial {
     }
 
     fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, LocalError> {
+        self.worker.settle()?;
         let rest = self.limit.saturating_sub(self.since.elapsed());
         let received: Result<T, String> = receive(&mut self.worker, rest, &self.interrupt)?;
         received.map_err(LocalError::Worker)
@@ -150,7 +171,7 @@ impl Local {
         running.finish()
     }
 
-    /// Starts to run the target.
+    /// Starts to run the target, in a worker that may still be setting itself up.
     ///
     /// # Errors
     /// If the worker cannot be made.
@@ -160,7 +181,7 @@ impl Local {
                 let _ = channel.send(&Err::<TrialResult, String>(text));
             }
         };
-        let worker = arena::start(&self.plan(), body)?;
+        let worker = arena::begin(&self.plan(), body)?;
         // The worker bounds itself; this bound only meets a worker that is stuck.
         let limit =
             self.target_timeout + self.stop + 4 * self.checker_timeout + Duration::from_secs(60);
