@@ -99,7 +99,7 @@ fn count(arguments: &Arguments, arena: &Arena) -> Result<Counted, Box<dyn Error>
         launch: Launch { program, arguments: arguments.command.clone(), environment, directory },
         driver: None,
         roots: vec![Root { path: state.clone(), prefix: String::new() }],
-        snapshot: vec![snapshot],
+        initial: Image::scan(&[snapshot])?,
         contained: Vec::new(),
         journal,
         acknowledgements: Vec::new(),

@@ -9,7 +9,7 @@ mod block;
 mod content;
 mod scan;
 
-pub use block::{BLOCK, Block, Source};
+pub use block::{BLOCK, Block, Reader, Source};
 pub use content::{Content, next_data};
 pub use scan::{
     ScanError, attributes_of, identities, kind_of, nanoseconds, read_inode, read_xattrs,

@@ -5,7 +5,7 @@
 //! modified since the recording began has times as if the crash had happened just now.
 
 use crate::clock;
-use crate::image::{BLOCK, Content, Entry, Image, Inode};
+use crate::image::{BLOCK, Content, Entry, Image, Inode, Reader};
 use killpoint_model::operation::{FileId, FileKind};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use std::collections::{BTreeMap, HashMap};
@@ -423,6 +423,7 @@ fn write_contents(path: &Path, before: &Content, to: &Content) -> io::Result<()>
     if before.size() > to.size() {
         file.set_len(to.size())?;
     }
+    let mut reader = Reader::default();
     for index in to.changed_blocks(before) {
         let offset = index * BLOCK;
         if offset >= to.size() {
@@ -430,7 +431,7 @@ fn write_contents(path: &Path, before: &Content, to: &Content) -> io::Result<()>
         }
         let length = (to.size() - offset).min(BLOCK) as usize;
         match to.block(index) {
-            Some(block) => file.write_all_at(&block.bytes()[..length], offset)?,
+            Some(block) => file.write_all_at(&reader.bytes(block)[..length], offset)?,
             // A hole over what may be there: zeros, but never beyond the end of what was there.
             None if offset < before.size() => file.write_all_at(&vec![0; length], offset)?,
             None => {}

@@ -149,7 +149,7 @@ struct Begun {
 impl<C: FnMut() -> bool> Recorder<C> {
     fn new(request: &Request, cancelled: C) -> Result<Self, RecordError> {
         let paths: Vec<PathBuf> = request.roots.iter().map(|root| root.path.clone()).collect();
-        let image = Image::scan(&request.snapshot)?;
+        let image = request.initial.clone();
         let identities = crate::image::identities(&paths)?;
         let roots = image.roots().iter().zip(&request.roots);
         let mut namespace = Namespace::new(

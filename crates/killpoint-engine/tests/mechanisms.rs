@@ -74,7 +74,7 @@ fn attempt(
         launch: Launch { program, arguments, environment, directory },
         driver: None,
         roots: vec![Root { path: state.clone(), prefix: String::new() }],
-        snapshot: vec![snapshot],
+        initial: Image::scan(&[snapshot])?,
         contained: Vec::new(),
         journal,
         acknowledgements: Vec::new(),

@@ -91,22 +91,45 @@ impl Block {
     /// # Panics
     /// If the file that the block refers to was changed or removed: the harness owns it.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
-        match &self.0.bytes {
-            Bytes::Memory(bytes) => Cow::Borrowed(bytes),
-            Bytes::Stored(source) => {
-                let mut bytes = vec![0; BLOCK as usize];
-                let offset = self.0.index * BLOCK;
-                let read = source.open().and_then(|file| read_up_to(&file, &mut bytes, offset));
-                read.unwrap_or_else(|error| {
-                    panic!("{} can no longer be read: {error}", source.0.display())
-                });
-                Cow::Owned(bytes)
-            }
-        }
+        Reader::default().bytes(self)
     }
 
     pub(super) fn same(&self, other: &Block) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.digest() == other.digest()
+    }
+}
+
+/// Reads blocks one after another; a file that several of them refer to is opened once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    open: Option<(Source, File)>,
+}
+
+impl Reader {
+    /// The 4,096 bytes of a block.
+    ///
+    /// # Panics
+    /// If the file that the block refers to was changed or removed: the harness owns it.
+    pub fn bytes<'a>(&mut self, block: &'a Block) -> Cow<'a, [u8]> {
+        let source = match &block.0.bytes {
+            Bytes::Memory(bytes) => return Cow::Borrowed(bytes),
+            Bytes::Stored(source) => source,
+        };
+        let mut bytes = vec![0; BLOCK as usize];
+        let read =
+            self.file(source).and_then(|file| read_up_to(file, &mut bytes, block.0.index * BLOCK));
+        read.unwrap_or_else(|error| {
+            panic!("{} can no longer be read: {error}", source.0.display())
+        });
+        Cow::Owned(bytes)
+    }
+
+    fn file(&mut self, source: &Source) -> io::Result<&File> {
+        let open = match self.open.take().filter(|(open, _)| Arc::ptr_eq(&open.0, &source.0)) {
+            Some(open) => open,
+            None => (source.clone(), source.open()?),
+        };
+        Ok(&self.open.insert(open).1)
     }
 }
 

@@ -23,6 +23,16 @@ pub fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
+/// Blocks of a file that are read at once.
+const READ_BLOCKS: u64 = 16;
+
+/// A block that begins with some bytes; the rest is zeros.
+fn padded(bytes: &[u8]) -> Box<[u8]> {
+    let mut block = vec![0; BLOCK as usize];
+    block[..bytes.len()].copy_from_slice(bytes);
+    block.into_boxed_slice()
+}
+
 type Chunk = [Option<Block>; CHUNK];
 
 /// Most blocks that wait to be added to a file's sum.
@@ -63,7 +73,7 @@ impl Content {
             return Ok(content);
         }
         let file = source.open()?;
-        let mut bytes = vec![0; BLOCK as usize];
+        let mut bytes = vec![0; (READ_BLOCKS * BLOCK) as usize];
         let mut index = 0;
         // Holes are passed over: a file may be far larger than what is in it.
         while let Some(data) = next_data(&file, index * BLOCK)? {
@@ -72,16 +82,17 @@ impl Content {
             if offset >= size {
                 break;
             }
-            let wanted = usize::try_from((size - offset).min(BLOCK)).expect("at most a block");
-            bytes[wanted..].fill(0);
-            file.read_exact_at(&mut bytes[..wanted], offset)?;
-            let block = match wanted == BLOCK as usize {
-                true => Block::stored(index, &source, &bytes),
-                // The tail may lie before bytes that a later growth puts there.
-                false => Block::new(index, bytes.clone().into_boxed_slice()),
-            };
-            content.set(index, block);
-            index += 1;
+            let length = (size - offset).min(READ_BLOCKS * BLOCK) as usize;
+            file.read_exact_at(&mut bytes[..length], offset)?;
+            for read in bytes[..length].chunks(BLOCK as usize) {
+                let block = match read.len() == BLOCK as usize {
+                    true => Block::stored(index, &source, read),
+                    // The tail may lie before bytes that a later growth puts there.
+                    false => Block::new(index, padded(read)),
+                };
+                content.set(index, block);
+                index += 1;
+            }
         }
         content.size = size;
         Ok(content)

@@ -6,6 +6,7 @@
 
 use super::{Mechanism, Output, RecordError, Recorder, Request, Root};
 use crate::guest::Guest;
+use crate::image::Image;
 use crate::intercept::{
     self, Call, Entry, Filtering, Held, Limits, Observer, Programs, Release, Turn,
 };
@@ -121,7 +122,7 @@ pub fn follow<O: Overseer>(
     let limits =
         Limits { timeout: setup.timeout, quiet: QUIET, stop: STOP, threads_max: setup.threads_max };
     let hold_max = setup.hold_max;
-    let request = request(setup, keep_privileges);
+    let request = request(setup, keep_privileges)?;
     let mut holder =
         Holder { recorder: Recorder::new(&request, || false)?, overseer, hold_max, held: None };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
@@ -148,9 +149,10 @@ fn may_filter() -> bool {
 }
 
 /// A recording of which nothing is kept.
-fn request(setup: Setup, keep_privileges: bool) -> Request {
-    Request {
-        snapshot: setup.roots.iter().map(|root| root.path.clone()).collect(),
+fn request(setup: Setup, keep_privileges: bool) -> Result<Request, RecordError> {
+    let paths: Vec<PathBuf> = setup.roots.iter().map(|root| root.path.clone()).collect();
+    Ok(Request {
+        initial: Image::scan(&paths)?,
         launch: setup.launch,
         driver: None,
         roots: setup.roots,
@@ -168,7 +170,7 @@ fn request(setup: Setup, keep_privileges: bool) -> Request {
         quiet: QUIET,
         stop: STOP,
         threads_max: setup.threads_max,
-    }
+    })
 }
 
 struct Holder<'a, O, C> {

@@ -1,6 +1,6 @@
 //! What is to be recorded, and why it could not be.
 
-use crate::image::ScanError;
+use crate::image::{Image, ScanError};
 use crate::intercept::Mechanism;
 use crate::recording::RecordingError;
 use crate::spawn::Launch;
@@ -65,8 +65,8 @@ pub struct Request {
     pub driver: Option<Launch>,
     /// The state.
     pub roots: Vec<Root>,
-    /// An equal copy of the state as it is now, which nobody changes.
-    pub snapshot: Vec<PathBuf>,
+    /// The state as it is now, read off a copy that nobody changes.
+    pub initial: Image,
     /// The ack journal, which exists.
     pub journal: PathBuf,
     /// What is appended to the journal when the driver ends with exit status 0.

@@ -246,8 +246,7 @@ impl Local {
         channel: &mut Channel,
         trial: &Trial,
     ) -> Result<(), Problem> {
-        let snapshot = self.snapshots(arena);
-        let initial = Image::scan(&snapshot)?;
+        let initial = Image::scan(&self.snapshots(arena))?;
         let roots = self.mount_copy(arena, "live", &initial)?;
         let journal = arena.in_scratch("journal");
         fs::write(&journal, &self.journal)?;
@@ -264,7 +263,7 @@ impl Local {
             launch: self.resolved_launch(&seen),
             driver: self.driver.as_ref().map(|driver| self.resolved(driver, &seen)),
             roots,
-            snapshot,
+            initial,
             journal: journal.clone(),
             acknowledgements: self.acknowledgements.clone(),
             recording: arena.in_run(&format!("recordings/{}.rec", trial.name)),
