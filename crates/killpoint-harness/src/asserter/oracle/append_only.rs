@@ -7,6 +7,13 @@ pub(super) enum Tail {
     Holds,
     /// Fewer bytes than had to stay.
     Short,
+    /// Zeros stand where bytes had to stay: their room survived, they did not.
+    Zeroed {
+        /// The first byte that is gone.
+        index: usize,
+        /// How many bytes had to stay and are zeros now, up to the last of them.
+        lost: usize,
+    },
     /// The bytes that had to stay are not those.
     Changed {
         /// The first byte that differs.
@@ -31,8 +38,20 @@ pub(super) fn compare(contents: &[u8], appended: &[u8], kept: usize, power_loss:
     };
     match (0..contents.len()).find(differs) {
         None => Tail::Holds,
-        Some(index) if index < kept => Tail::Changed { index },
+        Some(index) if index < kept => changed(&contents[..kept], appended, index, power_loss),
         Some(index) => Tail::Strange { index },
+    }
+}
+
+/// What had to stay and differs from `index` on: where power was lost, a stretch that is all zeros, down
+/// to where it is as it was again, is lost and not overwritten.
+fn changed(kept: &[u8], appended: &[u8], index: usize, power_loss: bool) -> Tail {
+    let differing = |at: &usize| appended.get(*at) != Some(&kept[*at]);
+    let last = (index..kept.len()).rev().find(differing).unwrap_or(index);
+    let stretch = &kept[index..=last];
+    match power_loss && stretch.iter().all(|byte| *byte == 0) {
+        true => Tail::Zeroed { index, lost: stretch.len() },
+        false => Tail::Changed { index },
     }
 }
 
@@ -54,7 +73,10 @@ mod tests {
             ("one\ntwo\nthree", 4, false, Tail::Strange { index: 8 }),
             ("one\n\0\0\0\n", 4, false, Tail::Strange { index: 4 }),
             ("one\n\0\0\0\n", 4, true, Tail::Holds),
-            ("\0\0\0\0two\n", 4, true, Tail::Changed { index: 0 }),
+            ("\0\0\0\0two\n", 4, false, Tail::Changed { index: 0 }),
+            ("\0\0\0\0two\n", 4, true, Tail::Zeroed { index: 0, lost: 4 }),
+            ("o\0\0\n\0\0\0\0", 4, true, Tail::Zeroed { index: 1, lost: 2 }),
+            ("o\0E\n\0\0\0\0", 4, true, Tail::Changed { index: 1 }),
         ] {
             let tail = compare(contents.as_bytes(), b"one\ntwo\n", kept, power_loss);
             assert_eq!(tail, expect, "{contents:?}");

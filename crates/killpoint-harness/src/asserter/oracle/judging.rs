@@ -255,6 +255,16 @@ impl Case<'_> {
                 bytes_lost: kept as u64 - present.length,
                 ..self.lost(&format!("is {} long and had {kept_bytes}", bytes(present.length)))
             },
+            Some(Tail::Zeroed { index, lost }) => Judgement {
+                bytes_lost: lost as u64,
+                ..Judgement::violated(
+                    self.loss(),
+                    format!(
+                        "{name} holds {} of zeros from byte {index} on, of what had to stay.",
+                        bytes(lost as u64)
+                    ),
+                )
+            },
             Some(Tail::Changed { index }) => Judgement::violated(
                 Class::Torn,
                 format!("{name} was only ever appended to, and its byte {index} has changed."),
