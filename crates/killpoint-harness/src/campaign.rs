@@ -7,7 +7,8 @@
 //! stands, and getting there again), `state` (what is known of the target), `waiting` (for moments and
 //! triggers), `strike` (one fault on the processes that it is meant for), `judging` (invariants), `activities` (what a
 //! scenario does by itself), `continuous` (what is asked meanwhile), `points` (strikes that come by
-//! themselves) with `interception` (the interceptor's other end) and `probing`, `objectives`.
+//! themselves) with `interception` (the interceptor's other end) and `probing`, `recording` (what crash
+//! points there are), `objectives`.
 //!
 //! The target runs below a supervisor of its own process, so that either may be killed: the end of the
 //! supervisor's standard input stops everything, and a watchdog lifts what lasts.
@@ -33,6 +34,7 @@ mod position;
 mod prepare;
 mod probing;
 mod problem;
+mod recording;
 mod recovery;
 mod release;
 mod snapshots;
@@ -50,11 +52,12 @@ pub use again::{Again, replay, resume};
 pub use options::{Course, Options, ROUNDS_MAX, Replayed};
 pub use prepare::is_campaign;
 pub use problem::CampaignError;
+pub use recording::{clear_recordings, record};
 
 use crate::baseline::{self, BaselineError};
 use crate::injector::Injector;
 use crate::journalist::{Journalist, Watch};
-use crate::recover::{clear_up, recover};
+use crate::recover::clear_up;
 use crate::store::RunFolder;
 use course::Rounds;
 use killpoint_model::Outcome;
@@ -67,13 +70,7 @@ use killpoint_model::trial::TrialEvent;
 use log::Earlier;
 use stage::Stage;
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::time::Instant;
-
-/// How the directories are called in which crash points are recorded.
-const RECORDING_PREFIX: &str = "killpoint-recording-";
 
 /// A finished run.
 #[derive(Debug)]
@@ -229,68 +226,6 @@ fn nothing_at_risk(plan: &Plan, report: &Report) -> Option<NotCovered> {
                 .to_owned(),
         needed: false,
     })
-}
-
-/// Records the target of a plan that waits for crash points, twice, in a place that is thrown away, and
-/// plans again with what was the same both times.
-///
-/// # Errors
-/// If it cannot be carried out here, or its control does not hold.
-pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
-    let temporary = std::env::temp_dir();
-    clear_recordings(&temporary);
-    // It holds copies of the state.
-    let private = fs::Permissions::from_mode(0o700);
-    let out = tempfile::Builder::new()
-        .prefix(RECORDING_PREFIX)
-        .permissions(private)
-        .tempdir_in(&temporary);
-    let out = out.map_err(problem::fail("make a directory in", &temporary))?;
-    let options = Options { out: out.path().to_owned(), only: None, ..options.clone() };
-    prepare::check(plan, &options)?;
-    let folder = prepare::make_folder(plan, &options, None)?;
-    // Before there are threads: the watchdog is forked.
-    let mut injector = Injector::start(folder.path())?;
-    let mounts = prepare::can_mount(plan, &options, &folder);
-    let mut journalist = prepare::begin(plan, &options, &folder, &mounts)?;
-    let mut stage = Stage {
-        plan,
-        options: &options,
-        folder: &folder,
-        journalist: &mut journalist,
-        mounts: mounts.is_ok(),
-        injector: &mut injector,
-        control: judging::Readings::new(),
-        known: BTreeSet::new(),
-        names: None,
-        recorded: None,
-    };
-    let points = stage.record().map_err(CampaignError::of_recording)?;
-    Ok(Plan::make(plan.scenario.clone(), points)?)
-}
-
-/// Clears away what recordings have left whose tool was killed.
-fn clear_recordings(temporary: &Path) {
-    let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
-    // What is undone is told by files in it: they have to be our own.
-    let is_own = |entry: &fs::DirEntry| {
-        let own = rustix::process::geteuid().as_raw();
-        let private =
-            |data: fs::Metadata| data.is_dir() && data.uid() == own && data.mode() & 0o77 == 0;
-        entry.path().symlink_metadata().is_ok_and(private)
-            && entry.file_name().to_string_lossy().starts_with(RECORDING_PREFIX)
-    };
-    for entry in entries.filter(is_own) {
-        let runs = fs::read_dir(entry.path().join("runs")).into_iter().flatten().flatten();
-        // None of one that goes on, or of which something could not be undone.
-        let is_over = |run: fs::DirEntry| {
-            let recovered = RunFolder::open(&run.path()).map(|folder| recover(&folder));
-            matches!(recovered, Ok(Ok(recovered)) if recovered.left.is_empty())
-        };
-        if runs.map(is_over).reduce(|one, other| one && other) == Some(true) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 fn conclude(total: &Tally, measured: &[Measurement]) -> (Outcome, String) {

@@ -9,6 +9,7 @@ use crate::output::{self, shown_path};
 use crate::runs;
 use clap::CommandFactory;
 use killpoint_harness::attach::is_attached;
+use killpoint_harness::campaign::clear_recordings;
 use killpoint_harness::doctor::{examine, page};
 use killpoint_harness::recover::{RecoverError, interrupted_runs};
 use killpoint_harness::store::{Audited, RunFolder, StoreError, audit};
@@ -67,7 +68,17 @@ pub fn recover(flags: &Recover) -> Result<Outcome, Failure> {
         Some(run) => vec![runs::find(run, &out)?],
         None => interrupted_runs(&out).into_iter().map(|(folder, _)| folder).collect(),
     };
-    if folders.is_empty() {
+    let cleared = match flags.run {
+        None => clear_recordings(),
+        Some(_) => Vec::new(),
+    };
+    for recording in &cleared {
+        print_line!(
+            "A recording of crash points was interrupted: {} is cleared away.",
+            shown_path(recording)
+        );
+    }
+    if folders.is_empty() && cleared.is_empty() {
         print_line!("No run in {} was interrupted: there is nothing to undo.", shown_path(&out));
     }
     let mut outcome = Outcome::Pass;

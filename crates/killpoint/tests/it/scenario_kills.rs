@@ -370,47 +370,76 @@ invariants: [ { command: { run: [sh, -c, 'test -e $KILLPOINT_STATE/kept'] } } ]
     }
 }
 
-/// In a temporary directory of its own, so that no other run's is looked at.
 #[test]
 fn what_a_killed_recording_leaves_is_cleared_away_by_the_next() {
-    let world = World::new();
-    let scenario = "version: 1
+    let killed = KilledRecording::new();
+    // As soon as the guardian of the one that was killed has cleared up.
+    until("it is never cleared away", || {
+        assert_eq!(killed.run().status().expect("it starts").code(), Some(0));
+        killed.left().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn what_a_killed_recording_leaves_is_cleared_away_by_recover() {
+    let killed = KilledRecording::new();
+    let said = until("it is never cleared away", || {
+        let mut command = killed.world.killpoint();
+        command.arg("recover").arg("--out").arg(killed.world.out());
+        let output = command.env("TMPDIR", &killed.temporary).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0));
+        killed.left().is_empty().then_some(output.stdout)
+    });
+    assert!(String::from_utf8_lossy(&said).contains("recording of crash points was interrupted"));
+}
+
+/// A run that was killed while it recorded crash points, in a temporary directory of its own, so that
+/// no other run's is looked at.
+struct KilledRecording {
+    world: World,
+    temporary: PathBuf,
+}
+
+impl KilledRecording {
+    fn new() -> Self {
+        let world = World::new();
+        let scenario = "version: 1
 target:
   command: [sh, -c, 'echo x > $KILLPOINT_STATE/note; exec sleep 1000']
   state: [data]
 faults: [ { when: { points: any }, do: kill } ]
 timeouts: { trigger: 300ms }
 ";
-    let temporary = world.join("temporary");
-    fs::create_dir(&temporary).expect("made");
-    fs::create_dir(world.join("data")).expect("made");
-    fs::write(world.join("kills.yaml"), scenario).expect("written");
-    let run = || {
-        let mut command = world.killpoint();
-        command.args(["run", "kills.yaml", "--out"]).arg(world.out());
-        command.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::null());
+        let temporary = world.join("temporary");
+        fs::create_dir(&temporary).expect("made");
+        fs::create_dir(world.join("data")).expect("made");
+        fs::write(world.join("kills.yaml"), scenario).expect("written");
+        let this = KilledRecording { world, temporary };
+        let mut killed = this.run().spawn().expect("it starts");
+        until("nothing is recorded", || {
+            let recording = this.left().into_iter().next()?;
+            let run = fs::read_dir(recording.join("runs")).ok()?.flatten().next()?;
+            run.path().join("events.jsonl").exists().then_some(())
+        });
+        killed.kill().expect("our own child");
+        killed.wait().expect("our own child");
+        assert_eq!(this.left().len(), 1, "a whole run");
+        this
+    }
+
+    fn run(&self) -> Command {
+        let mut command = self.world.killpoint();
+        command.args(["run", "kills.yaml", "--out"]).arg(self.world.out());
+        command.env("TMPDIR", &self.temporary).stdout(Stdio::null()).stderr(Stdio::null());
         command
-    };
-    // A supervisor has files there, too, which its guardian removes.
-    let recordings = || -> Vec<PathBuf> {
-        let entries = fs::read_dir(&temporary).into_iter().flatten().flatten();
+    }
+
+    /// Directories of recordings. A supervisor has files there, too, which its guardian removes.
+    fn left(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.temporary).into_iter().flatten().flatten();
         let is_one = |it: &PathBuf| it.to_string_lossy().contains("killpoint-recording-");
         entries.map(|entry| entry.path()).filter(is_one).collect()
-    };
-    let mut killed = run().spawn().expect("it starts");
-    until("nothing is recorded", || {
-        let recording = recordings().into_iter().next()?;
-        let run = fs::read_dir(recording.join("runs")).ok()?.flatten().next()?;
-        run.path().join("events.jsonl").exists().then_some(())
-    });
-    killed.kill().expect("our own child");
-    killed.wait().expect("our own child");
-    assert_eq!(recordings().len(), 1, "a whole run");
-    // As soon as the guardian of the one that was killed has cleared up.
-    until("it is never cleared away", || {
-        assert_eq!(run().status().expect("it starts").code(), Some(0));
-        recordings().is_empty().then_some(())
-    });
+    }
 }
 
 #[test]
