@@ -124,14 +124,17 @@ impl Worker {
         &self.channel
     }
 
-    /// Begins to kill it and everything in it, without waiting for the end.
+    /// Begins to kill it and everything in it. Without namespaces the next one would use the same
+    /// surroundings, so there the end is waited for.
     pub fn strike(&mut self) {
-        if self.reaped {
-            return;
+        match self.watched {
+            true => self.kill(),
+            false => self.send_kill(),
         }
-        if self.watched {
-            self.channel.hang_up();
-        } else {
+    }
+
+    fn send_kill(&self) {
+        if !self.reaped {
             // Not yet waited for, so the number is still this child's.
             let _ = nix::sys::signal::kill(self.process, Signal::SIGKILL);
         }
@@ -142,7 +145,10 @@ impl Worker {
         if self.reaped {
             return;
         }
-        self.strike();
+        match self.watched {
+            true => self.channel.hang_up(),
+            false => self.send_kill(),
+        }
         while let Err(nix::errno::Errno::EINTR) = waitpid(self.process, None) {}
         self.reaped = true;
     }

@@ -15,7 +15,7 @@ use crate::asserter::checker::{Checker, Expectation, Reading, control_store, jud
 use crate::asserter::history::{History, Promise, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{
-    Judges, LeftBy, Local, Question, RunningTrial, Trial, TrialResult,
+    Judges, LeftBy, Local, LocalError, Question, RunningTrial, Trial, TrialResult,
 };
 use crate::journalist::{Journalist, Progress, Watch};
 use blind::what_is_not_judged;
@@ -310,8 +310,10 @@ fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectat
     Ok(Expectation::Between { kept })
 }
 
-/// The control, read before and after. Where there is more than one job the second recording is
-/// begun as soon as it can be, while the store is still read.
+/// The control, read before and after. Where there is more than one job the second recording is made
+/// at the same time, on another processor, and counts if it gave birth to the same names: then it is
+/// as good as one that was told them. Else one may have been in the other's way, outside of what is
+/// contained, and the first is made again, alone.
 fn run_first(
     options: &Options,
     local: &Local,
@@ -329,33 +331,50 @@ fn run_first(
         before = Some(judges.read(&Question::initial(), None)?);
     }
     judges.make_room();
-    let mut running = local.start(&trial(local, 1, None, true))?;
+    let first = local.start(&trial(local, 1, None, true))?;
+    let mut second = None;
+    if side_by_side && options.recordings > 1 && journalist.earlier.recorded(2).is_none() {
+        let trial = Trial { pin: local.processor(1), ..trial(local, 2, None, false) };
+        second = Some(local.start(&trial)?);
+    }
     if reads && side_by_side {
         // All of them: a worker keeps what this process holds when it is made, which is little yet.
         judges.have(jobs)?;
         judges.ask(0, &Question::initial())?;
     }
-    let recorded = running.recorded()?;
-    let second = match side_by_side
-        && recorded.ending.exit == Exit::Status(0)
-        && journalist.earlier.recorded(2).is_none()
-    {
-        true => {
-            let stable = recorded.ending.named.iter().cloned().collect();
-            Some(local.start(&trial(local, 2, Some(stable), false))?)
-        }
-        false => None,
-    };
+    let mut result = first.finish()?;
     if reads && side_by_side {
         before = Some(judges.answer_of(0)?);
     }
-    let mut result = read_after(local, judges, 1, running.finish()?)?;
+    if let Some(other) = &mut second
+        && result.ending.exit != Exit::TimedOut
+        && !are_alike(local, &result, other)?
+    {
+        second = None;
+        result = local.run(&trial(local, 1, None, true))?;
+    }
+    let mut result = read_after(local, judges, 1, result)?;
     if let Some(before) = before {
         result.reading = result.reading.max(before.elapsed);
         result.before = Some(before.reading);
     }
     tell_recorded(local, journalist, 1, &result)?;
     Ok((result, second))
+}
+
+/// Whether two recordings that were made side by side ended well and gave birth to the same names.
+fn are_alike(
+    local: &Local,
+    first: &TrialResult,
+    second: &mut RunningTrial,
+) -> Result<bool, LocalError> {
+    let second = match second.recorded() {
+        Ok(second) => second,
+        Err(LocalError::Interrupted) => return Err(LocalError::Interrupted),
+        Err(_) => return Ok(false),
+    };
+    let ended_well = |result: &TrialResult| workload_failure(local, result).is_none();
+    Ok(ended_well(first) && ended_well(second) && first.ending.named == second.ending.named)
 }
 
 fn run(

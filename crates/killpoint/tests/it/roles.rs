@@ -31,7 +31,13 @@ impl Writers {
         let guest = Guest::named("two-writers").expect("a row");
         let mut command = self.command(&["explore", "--format", "json", "--model", "kill"]);
         command.arg("--state").arg(self.world.state()).args(flags);
-        command.args(["--check", &shell_line(&guest.check_command(&guests_directory()))]);
+        // Their turns are counted outside, where two runs at once would count the same.
+        command.args([
+            "--jobs",
+            "1",
+            "--check",
+            &shell_line(&guest.check_command(&guests_directory())),
+        ]);
         command.arg("--").args(guest.work_command(&guests_directory()));
         explored(&mut command)
     }
