@@ -14,7 +14,7 @@ pub use chaos_toolkit::Imported;
 use killpoint_model::fault::Fault;
 use killpoint_model::scenario::FaultRule;
 use killpoint_model::{Nonsense, Scenario, Who};
-use serde_saphyr::{Budget, Options};
+use serde_saphyr::{Budget, Options, SafeFileReadMode, SafeFileResolver};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -121,7 +121,12 @@ fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> 
     let shown =
         |error: &serde_saphyr::Error| FileError::Shown(show::parse_error(error, text, &name));
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let options = || options().with_filesystem_root(directory).map_err(fail(directory));
+    let options = || {
+        // As a text, so that what is wrong in an included file can be shown there.
+        let resolver = SafeFileResolver::new(directory).map_err(fail(directory))?;
+        let resolver = resolver.with_read_mode(SafeFileReadMode::Text).into_callback();
+        Ok::<_, FileError>(options().with_include_resolver(resolver))
+    };
     // The variables first, with everything else passed over: what they stand for is not known yet.
     let declared: variables::Declared =
         serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
@@ -160,6 +165,7 @@ fn refuse_nobody(scenario: &Scenario, text: &str) -> Result<(), Nonsense> {
 fn options() -> Options {
     let mut budget = Budget::default();
     budget.max_nodes = NODES_MAX;
+    budget.max_reader_input_bytes = usize::try_from(FILE_BYTES_MAX).ok();
     let mut options = Options::default();
     options.budget = Some(budget);
     options.strict_booleans = true;

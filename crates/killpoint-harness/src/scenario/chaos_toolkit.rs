@@ -11,6 +11,7 @@ mod values;
 
 use super::{FileError, Given, NODES_MAX, place, show};
 use form::{ActivityForm, Experiment};
+use killpoint_model::Nonsense;
 use killpoint_model::activity::{Activities, Activity, ActivityKind};
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::{CommandEnds, Invariant, JudgeAt, RequestAnswered};
@@ -90,8 +91,22 @@ pub(super) fn parse(text: &str, path: &Path, given: &Given) -> Result<Imported, 
         let message = format!("{}: {}", refused.at, refused.problem);
         FileError::Shown(show::at(&message, place::find(text, &refused.at), text, &name))
     })?;
-    imported.scenario.validate().map_err(|error| FileError::Shown(error.to_string()))?;
+    imported.scenario.validate().map_err(|error| {
+        let error = Nonsense { at: in_experiment(&error.at), ..error };
+        FileError::Shown(show::nonsense(&error, text, &name))
+    })?;
     Ok(imported)
+}
+
+/// Where an experiment says what a part of its scenario says.
+fn in_experiment(at: &str) -> String {
+    if let Some(activity) = at.strip_prefix("faults[0].do.activities.") {
+        return activity.to_owned();
+    }
+    match at.strip_prefix("invariants").and_then(|rest| rest.split_once(']')) {
+        Some((index, _)) => format!("steady-state-hypothesis.probes{index}]"),
+        None => at.to_owned(),
+    }
 }
 
 fn import(experiment: &Experiment, given: &Given) -> Result<Imported, Refused> {

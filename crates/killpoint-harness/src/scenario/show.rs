@@ -9,17 +9,20 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Report,
 };
 use narrow::Narrow;
-use serde_saphyr::miette::to_miette_report_with_formatter;
-use serde_saphyr::{Error, UserMessageFormatter};
+use serde_saphyr::{Error, Location, MessageFormatter, UserMessageFormatter};
+use std::borrow::Cow;
 use std::ops::Range;
 
+/// The number that the reader gives the scenario's own text; included files have greater ones.
+const ROOT_SOURCE: u32 = 1;
 /// Names further apart than this share of their letters are not taken for each other.
 const LIKENESS_MIN: f64 = 0.6;
 
-/// What the reader of the file complains about.
+/// What the reader of the file complains about, shown in the file that it lies in.
 pub(super) fn parse_error(error: &Error, text: &str, name: &str) -> String {
+    let (text, name) = &source_of(error, text, name);
     let error = error.without_snippet();
-    let start = start_of(error, text);
+    let start = error.location().and_then(|location| byte_at(text, location));
     let span = |length: usize| start.map(|start| start..(start + length).min(text.len()));
     let unknown = |word: &str, expected: &[&'static str]| {
         let message = format!("`{word}` is not known here");
@@ -38,23 +41,35 @@ pub(super) fn parse_error(error: &Error, text: &str, name: &str) -> String {
         }
         error => match plainly(error) {
             Some((message, help)) => show(message, help, span(1), text, name),
-            None => {
-                let words = &UserMessageFormatter;
-                draw(&*to_miette_report_with_formatter(error, text, name, words))
-            }
+            None => show(&UserMessageFormatter.format_message(error), "", span(1), text, name),
         },
     }
 }
 
-/// The byte at which something is wrong. Not everything is located in bytes.
-fn start_of(error: &Error, text: &str) -> Option<usize> {
-    let span = error.location()?.span();
-    let bytes = span.byte_offset().and_then(|it| usize::try_from(it).ok());
-    let of_characters = || {
-        let characters = usize::try_from(span.offset()).ok()?;
-        text.char_indices().nth(characters).map(|(at, _)| at)
+/// The text that an error lies in, and its name: that of an included file, or the scenario's. Of an included
+/// file the reader has kept the lines around it.
+fn source_of<'a>(error: &'a Error, text: &'a str, name: &'a str) -> (Cow<'a, str>, &'a str) {
+    let region = match (error, error.location()) {
+        (Error::WithSnippet { regions, .. }, Some(at)) if at.source_id() > ROOT_SOURCE => {
+            regions.iter().find(|region| region.location.source_id() == at.source_id())
+        }
+        _ => None,
     };
-    bytes.or_else(of_characters).map(|it| it.min(text.len()))
+    match region {
+        Some(region) => {
+            let before = "\n".repeat(region.start_line.saturating_sub(1));
+            (Cow::Owned(before + &region.text), &region.source_name)
+        }
+        None => (Cow::Borrowed(text), name),
+    }
+}
+
+/// The byte at a line and a column.
+fn byte_at(text: &str, at: Location) -> Option<usize> {
+    let (line, column) = (usize::try_from(at.line()).ok()?, usize::try_from(at.column()).ok()?);
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let within = text[before..].char_indices().nth(column.checked_sub(1)?);
+    Some(within.map_or(text.len(), |(byte, _)| before + byte))
 }
 
 /// What the reader's words mean to whoever writes the file, where that is not plain.

@@ -31,6 +31,8 @@ fn parsed(text: &str, given: &Given) -> Result<Scenario, String> {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("notes.yaml");
     std::fs::write(&path, text).expect("written");
+    std::fs::write(directory.path().join("wrong.yaml"), "# ours\n- sqlite: { flie: b.db }\n")
+        .expect("written");
     std::fs::write(directory.path().join("more.yaml"), "- sqlite: { file: b.db }\n")
         .expect("written");
     read(&path, given).map_err(|error| error.to_string())
@@ -265,6 +267,9 @@ fn another_file_is_included_from_below_the_scenario_only() {
     );
     let scenario = parsed(&text, &Given::default()).expect("a scenario");
     assert_eq!(scenario.invariants.len(), 1);
+    let wrong = parsed(&text.replace("more.yaml", "wrong.yaml"), &Given::default());
+    let wrong = wrong.expect_err("`flie` is none");
+    assert!(wrong.contains("wrong.yaml:2:13") && wrong.contains("did you mean `file`?"), "{wrong}");
     let outside = text.replace("more.yaml", "/etc/hostname");
     assert!(parsed(&outside, &Given::default()).is_err());
 }

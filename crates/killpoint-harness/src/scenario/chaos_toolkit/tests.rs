@@ -156,6 +156,12 @@ fn what_cannot_be_carried_out_is_refused_by_its_name() {
     refuse(("$.jobs[0].state", "$.jobs[*].state"), &["only plain paths"]);
     refuse((r#""target": "stdout""#, r#""target": "body""#), &["stdout or stderr"]);
     refuse((r#""timeout": 5"#, r#""timeout": -5"#), &["no number of seconds"]);
+    let only_asks = r#"{"type": "probe", "name": "kill it""#;
+    refuse(
+        (r#"{"type": "action", "name": "kill it""#, only_asks),
+        &["experiment.json:22:", "method: it only asks"],
+    );
+    refuse((r#""method": "post""#, r#""method": "p t""#), &["method[2]", "no method of HTTP"]);
 }
 
 #[test]
