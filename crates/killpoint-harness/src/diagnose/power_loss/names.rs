@@ -1,0 +1,107 @@
+//! Names that were not on disk yet: made, moved or removed.
+
+use super::contents::is_synced_in_round;
+use super::{lost_between, promised_since};
+use crate::diagnose::history::History;
+use crate::diagnose::paths::{self, Role};
+use crate::diagnose::scene::Scene;
+use crate::diagnose::{Cause, Diagnosis, advice, kill};
+use killpoint_model::CrashModel;
+use killpoint_model::operation::{FileId, OperationKind};
+
+pub(super) fn is_name_change(history: &History, position: u64) -> bool {
+    use OperationKind::{Link, Mkdir, OpenCreate, Rename, Rmdir, Symlink, Unlink};
+    let kind = history.entry(position).and_then(|entry| entry.kind);
+    matches!(kind, Some(Link | Mkdir | OpenCreate | Rename | Rmdir | Symlink | Unlink))
+}
+
+/// Whether an operation removes or cuts a file that is replayed on opening.
+pub(super) fn ends_journal(history: &History, position: u64, journal: fn(&str) -> bool) -> bool {
+    let Some(entry) = history.entry(position) else { return false };
+    let ends = matches!(
+        entry.kind,
+        Some(OperationKind::Unlink | OperationKind::Truncate | OperationKind::OpenTruncate)
+    );
+    let path = entry.file.and_then(|file| history.path_at(file, position));
+    ends && path.is_some_and(journal)
+}
+
+pub(super) fn is_journal(path: &str) -> bool {
+    Role::of(path) == Role::Journal
+}
+
+/// Directory operations from one on are undone; the one that concerns a differing file counts.
+pub(super) fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let undone = || lost_between(scene, position, point).filter(|p| is_name_change(history, *p));
+    let journal = undone().find(|position| ends_journal(history, *position, is_journal));
+    let lasting = undone().find(|position| {
+        let file = history.entry(*position).and_then(|entry| entry.file);
+        file.is_some_and(|file| !history.is_passing(file, position.saturating_add(1)))
+    });
+    name_lost(scene, journal.or(lasting).unwrap_or(position))
+}
+
+/// A name operation that is not durable, or the end of a journal.
+pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let entry = history.entry(position)?;
+    let file = entry.file?;
+    let removes = matches!(entry.kind, Some(OperationKind::Unlink | OperationKind::Rmdir));
+    let when = if removes { position } else { position.saturating_add(1) };
+    let path = history.path_at(file, when)?;
+    let (operation, until) = (history.text(position), history.text(point));
+    if ends_journal(history, position, is_journal) {
+        let sentence = format!(
+            "{operation} ends {path}, and nothing makes that durable until {until}: the next start \
+             may find it again."
+        );
+        let fix = advice::end_of_journal(history, path);
+        let file = Some(path.to_owned());
+        return Some(scene.diagnosis(Cause::JournalEndNotDurable, file, sentence, fix));
+    }
+    if !is_name_change(history, position) {
+        return None;
+    }
+    if let Some(found) = old_removed_first(scene, file, position) {
+        return Some(found);
+    }
+    let directory = history.directory_of(path);
+    let synced = directory.and_then(|directory| history.last_sync(directory, point));
+    // A sync that comes before anything is promised is not missing: it comes after what relies on it.
+    let in_time = directory
+        .is_some_and(|directory| is_synced_in_round(history, directory, position, point))
+        && promised_since(history, position, point).is_empty();
+    if in_time && let Some(found) = kill::acknowledged_early(scene, position) {
+        return Some(found);
+    }
+    let sentence = match synced.is_some_and(|synced| synced > position) {
+        true => format!("{operation} may still be undone by a power cut at {until}."),
+        false => {
+            let name = match paths::parent(path) {
+                "" => "the state directory".to_owned(),
+                parent => parent.to_owned(),
+            };
+            let relied_on = match in_time {
+                true => ", so that what was changed after it may be on disk without it",
+                false => "",
+            };
+            format!("{operation} is followed by no fsync of {name} until {until}{relied_on}.")
+        }
+    };
+    let fix = match in_time {
+        true => advice::sync_directory_at_once(history, path),
+        false => advice::sync_directory(history, path),
+    };
+    Some(scene.diagnosis(Cause::DirectoryNotSynced, Some(path.to_owned()), sentence, fix))
+}
+
+/// The old file was removed for good and the rename that should replace it undone, although the program
+/// syncs the directory before it promises anything.
+fn old_removed_first(scene: &Scene<'_>, file: FileId, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let (id, absence) = history.absence_before(file, position)?;
+    let promised = !promised_since(history, position, point).is_empty();
+    let kept = matches!(scene.failure.model, CrashModel::DirLost);
+    (kept && !promised).then(|| kill::old_removed(scene, id, absence, point))
+}

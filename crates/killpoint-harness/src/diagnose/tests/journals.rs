@@ -1,0 +1,76 @@
+//! Journals, of SQLite and of any other kind, that a power cut meets.
+
+use super::*;
+
+fn rollback_journal(synced: bool) -> Log {
+    let mut log = Log::new().intend().create("n.db-journal").write("n.db-journal", 0, 512);
+    if synced {
+        log = log.fsync("n.db-journal");
+    }
+    log.write("n.db", 0, 4_096).fsync("n.db").unlink("n.db-journal").acknowledge()
+}
+
+#[test]
+fn a_journal_of_any_name_is_synced_before_what_it_protects() {
+    for journal in ["undo", "steps"] {
+        let log = || {
+            let log = Log::new().create(journal).write(journal, 0, 8_192).fsync(journal);
+            let log = log.create("k").write("k", 0, 8_192).fsync("k").acknowledge().intend();
+            let log = log.write(journal, 0, 8_192).write("k", 0, 4_096).fsync("k");
+            log.write("k", 4_096, 4_096).fsync("k").write(journal, 0, 1).fsync(journal)
+        };
+        let file = Variant::File(2);
+        for (point, model, variant) in [
+            (9, CrashModel::FileLost, &file),
+            (11, CrashModel::FileLost, &file),
+            (11, CrashModel::OneLost, &Variant::Write(7)),
+            (11, CrashModel::Size, &Variant::Only),
+            (11, CrashModel::Data, &Variant::Only),
+        ] {
+            let until = if point == 9 { "fsync(k)#2" } else { "fsync(k)#3" };
+            check(
+                &log().with_variant(point, model, variant, Class::Wrong),
+                Cause::DataBeforeJournal,
+                "k",
+                &format!(
+                    "write(k)#2 changes k before {journal} is synced: write({journal})#2 is \
+                     followed by no fsync of it until {until}."
+                ),
+                &format!("fsync {journal} before writing k"),
+            );
+        }
+    }
+    let torn = Log::new().create("undo").write("undo", 0, 8_192).fsync("undo").write("undo", 0, 9);
+    let found = torn.fsync("undo").with_variant(
+        5,
+        CrashModel::TornBlock,
+        &Variant::WriteBytes(4, 512),
+        Class::Wrong,
+    );
+    assert!(!found.fix.contains("to a journal"), "{found:#?}");
+}
+
+#[test]
+fn a_rollback_journal_that_comes_back_undoes_what_was_acknowledged() {
+    check(
+        &rollback_journal(true).at(7, CrashModel::Prefix, Class::AckedNotDurable),
+        Cause::JournalEndNotDurable,
+        "n.db-journal",
+        "unlink(n.db-journal)#1 ends n.db-journal, and nothing makes that durable until the end \
+         of the run: the next start may find it again.",
+        "PRAGMA synchronous=EXTRA for n.db",
+    );
+}
+
+#[test]
+fn a_database_written_before_its_journal_is_synced_is_named() {
+    let found = rollback_journal(false).at(4, CrashModel::Data, Class::Unopenable);
+    check(
+        &found,
+        Cause::DataBeforeJournal,
+        "n.db",
+        "write(n.db)#1 changes n.db before n.db-journal is synced: write(n.db-journal)#1 is \
+         followed by no fsync of it until fsync(n.db)#1.",
+        "PRAGMA synchronous=FULL",
+    );
+}

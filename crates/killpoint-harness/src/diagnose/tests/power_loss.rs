@@ -1,0 +1,209 @@
+//! What a power cut leaves, one small log for each cause.
+
+use super::*;
+
+#[test]
+fn an_acknowledgement_before_the_fsync_is_named_under_every_model() {
+    let log = || {
+        let log = Log::new().intend().write("000003.log", 0, 40).acknowledge();
+        log.intend().write("000003.log", 40, 40).acknowledge()
+    };
+    for model in [CrashModel::Prefix, CrashModel::Size, CrashModel::Data] {
+        check(
+            &log().at(3, model, Class::Lost),
+            Cause::AcknowledgedBeforeFsync,
+            "000003.log",
+            "write(000003.log)#2 is followed by no fsync of 000003.log until the end of the run.",
+            "WriteOptions.sync=true",
+        );
+    }
+    let one = log().with_variant(2, CrashModel::OneLost, &Variant::Write(1), Class::Lost);
+    check(
+        &one,
+        Cause::AcknowledgedBeforeFsync,
+        "000003.log",
+        "write(000003.log)#1 is followed by no fsync of 000003.log until write(000003.log)#2, and \
+         an operation was acknowledged in between.",
+        "fsync",
+    );
+    let wal =
+        Log::new().write("n.db-wal", 0, 40).acknowledge().at(2, CrashModel::Data, Class::Lost);
+    assert!(wal.fix.contains("PRAGMA synchronous=FULL for n.db"), "{wal:#?}");
+}
+
+#[test]
+fn a_rename_before_the_fsync_leaves_an_empty_file_under_the_final_name() {
+    for (point, model) in [(4, CrashModel::Data), (5, CrashModel::Size), (4, CrashModel::Prefix)] {
+        check(
+            &renaming(false).at(point, model, Class::Unopenable),
+            Cause::RenamedBeforeFsync,
+            "notes.json",
+            "rename(notes.tmp, notes.json)#1 puts the file under the name notes.json although no \
+             fsync of it has followed write(notes.tmp)#1.",
+            "fsync notes.tmp before it becomes notes.json, then fsync data/",
+        );
+    }
+    let git = Log::new().create("objects/3b/tmp_obj_1").write("objects/3b/tmp_obj_1", 0, 9);
+    let git = git.rename("objects/3b/tmp_obj_1", "objects/3b/18e5f1d2a9");
+    let found = git.at(4, CrashModel::Data, Class::Unopenable);
+    assert!(found.fix.contains("core.fsync=all"), "{found:#?}");
+}
+
+#[test]
+fn a_directory_that_is_not_synced_may_forget_a_rename() {
+    let sentence = "rename(notes.tmp, notes.json)#1 is followed by no fsync of the state directory until \
+         open(other, create)#1.";
+    let from = renaming(true).with_variant(
+        5,
+        CrashModel::DirLost,
+        &Variant::From(4),
+        Class::AckedNotDurable,
+    );
+    for found in [renaming(true).at(5, CrashModel::Prefix, Class::Lost), from] {
+        check(&found, Cause::DirectoryNotSynced, "notes.json", sentence, "fsync data/ after this");
+    }
+}
+
+#[test]
+fn a_removal_before_the_rename_is_at_fault_where_the_directory_is_synced_in_time() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
+        log.unlink("k").rename("k.tmp", "k")
+    };
+    let sentence =
+        "unlink(k)#1 takes k away before rename(k.tmp, k)#1 puts the new one in its place.";
+    for variant in [Variant::From(5), Variant::Without(5)] {
+        let log = log().fsync(".").acknowledge();
+        let found = log.with_variant(6, CrashModel::DirLost, &variant, Class::Unopenable);
+        let fix = "without removing the old one first";
+        check(&found, Cause::OldRemovedFirst, "k", sentence, fix);
+    }
+    // Acknowledged without that, the missing sync comes first.
+    let log = log().acknowledge().intend().create("other");
+    let found = log.with_variant(6, CrashModel::DirLost, &Variant::From(5), Class::AckedNotDurable);
+    assert_eq!(found.cause, Cause::DirectoryNotSynced, "{found:#?}");
+}
+
+#[test]
+fn a_directory_that_is_synced_before_the_promise_is_to_be_synced_before_what_relies_on_it() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
+        log.rename("k.tmp", "k").write("done", 0, 3).fsync("done")
+    };
+    let found =
+        |log: Log| log.with_variant(7, CrashModel::DirLost, &Variant::Without(4), Class::Wrong);
+    check(
+        &found(log().fsync(".").acknowledge()),
+        Cause::DirectoryNotSynced,
+        "k",
+        "rename(k.tmp, k)#1 is followed by no fsync of the state directory until fsync(.)#1, so \
+         that what was changed after it may be on disk without it.",
+        "fsync data/ right after this, before the next change that relies on it",
+    );
+    let never = found(log().acknowledge().intend().create("other"));
+    assert_eq!(never.fix, "fsync data/ after this and before acknowledging", "{never:#?}");
+}
+
+#[test]
+fn a_file_renamed_before_it_is_written_is_told_to_be_renamed_last() {
+    let log = || {
+        let log = Log::new().intend().create("k.tmp").rename("k.tmp", "k").write("k", 0, 3);
+        log.fsync("k").fsync(".").acknowledge()
+    };
+    for (point, model, class) in [
+        (3, CrashModel::Kill, Class::Lost),
+        (3, CrashModel::Data, Class::Lost),
+        (4, CrashModel::Data, Class::Lost),
+        (4, CrashModel::Size, Class::Torn),
+        (4, CrashModel::Prefix, Class::Lost),
+    ] {
+        check(
+            &log().at(point, model, class),
+            Cause::RenamedBeforeWritten,
+            "k",
+            "rename(k.tmp, k)#1 puts the file under the name k before write(k)#1 writes its \
+             contents and fsync(k)#1 syncs them.",
+            "write and fsync k.tmp first, then rename it over k, then fsync data/",
+        );
+    }
+}
+
+#[test]
+fn an_fsync_of_a_file_without_changes_helps_no_other() {
+    let log = Log::new().write("old", 0, 9).fsync("old").intend().write("new", 0, 9);
+    check(
+        &log.fsync("old").acknowledge().at(5, CrashModel::Data, Class::Lost),
+        Cause::OtherFileSynced,
+        "new",
+        "fsync(old)#2 syncs old, which had no unsynced change; write(new)#1 is followed by no \
+         fsync of new.",
+        "fsync new instead of old",
+    );
+}
+
+#[test]
+fn unsynced_writes_are_torn_reordered_and_zero_until_their_sync() {
+    let log = || Log::new().create("p.log").write("p.log", 0, 9_000).fsync("p.log");
+    let check = |found: Diagnosis, cause, result: &str, fix| {
+        let start = "write(p.log)#1 is followed by no fsync of p.log until fsync(p.log)#1";
+        check(&found, cause, "p.log", &format!("{start}, so that {result}."), fix);
+    };
+    let torn = Variant::WriteBytes(2, 4_096);
+    check(
+        log().with_variant(3, CrashModel::TornBlock, &torn, Class::Torn),
+        Cause::UnsyncedWriteTorn,
+        "the disk may have it in part",
+        "its length and a checksum",
+    );
+    check(
+        log().with_variant(3, CrashModel::OneLost, &Variant::Write(2), Class::Wrong),
+        Cause::UnsyncedWritesReordered,
+        "later operations may be on disk without it",
+        "fsync p.log",
+    );
+    check(
+        log().at(3, CrashModel::Size, Class::Unopenable),
+        Cause::ExtendedWithoutSync,
+        "zeros may stand where its bytes should be",
+        "fsync p.log",
+    );
+}
+
+#[test]
+fn a_write_that_no_sync_follows_is_one_defect_under_every_model() {
+    let log = || Log::new().create("p.dat").write("p.dat", 0, 9_000).acknowledge().intend();
+    let variants = [
+        (CrashModel::Size, Variant::Only),
+        (CrashModel::Data, Variant::Only),
+        (CrashModel::FileLost, Variant::File(2)),
+        (CrashModel::OneLost, Variant::Write(2)),
+        (CrashModel::TornBlock, Variant::WriteBytes(2, 4_096)),
+    ];
+    for (model, variant) in variants {
+        check(
+            &log().with_variant(3, model, &variant, Class::Unopenable),
+            Cause::WrittenWithoutFsync,
+            "p.dat",
+            "write(p.dat)#1 is followed by no fsync of p.dat until the end of the run.",
+            "fsync p.dat",
+        );
+    }
+}
+
+#[test]
+fn an_overwrite_in_place_is_at_risk_until_its_sync() {
+    let log = || {
+        let log = Log::new().create("db.json").write("db.json", 0, 90).fsync("db.json");
+        log.acknowledge().intend().write("db.json", 0, 120).fsync("db.json")
+    };
+    for model in [CrashModel::Size, CrashModel::Data] {
+        check(
+            &log().at(5, model, Class::Unopenable),
+            Cause::OverwrittenInPlace,
+            "db.json",
+            "write(db.json)#2 overwrites db.json in place; until fsync(db.json)#2 the disk may \
+             have it in part.",
+            "rename it over db.json",
+        );
+    }
+}
