@@ -8,7 +8,7 @@ use super::history::History;
 use super::paths::Role;
 use super::scene::Scene;
 use super::{Diagnosis, kill};
-use contents::unsynced;
+use contents::{unsynced, was_promised};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::FileId;
 use killpoint_model::{Class, CrashModel};
@@ -55,7 +55,7 @@ fn temporary_left(scene: &Scene<'_>) -> Option<Diagnosis> {
 fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
     let barrier = history.last_barrier(point);
-    let lost = || lost_between(scene, barrier + 1, point);
+    let lost = || lost_between(scene, barrier + 1, scene.promised_until());
     // What is left is what a kill after the barrier leaves, so a store that is not whole was not
     // whole there. A loss may have come later.
     let as_killed = || {
@@ -67,12 +67,11 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
     if !lost_promise && let Some(found) = as_killed() {
         return Some(found);
     }
-    // A rollback journal that is still there decides what the rest is worth.
-    if let Some(position) = lost().find(|position| ends_journal(history, *position, is_rollback)) {
-        return name_lost(scene, position);
-    }
+    // Where no contents are missing, a journal that is still there decides what they are worth.
+    let journal_end = || lost().find(|position| ends_journal(history, *position));
     lost()
         .find_map(|position| contents_of_change_lost(scene, position))
+        .or_else(|| name_lost(scene, journal_end()?))
         .or_else(|| lost().find_map(|position| name_of_change_lost(scene, position)))
         .or_else(as_killed)
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
@@ -80,10 +79,6 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
 
 fn is_data(path: &str) -> bool {
     Role::of(path) == Role::Data
-}
-
-fn is_rollback(path: &str) -> bool {
-    path.ends_with("-journal")
 }
 
 /// Positions of changes in a range, those of files that differ first; bounded.
@@ -132,7 +127,12 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     // What only passes through is missed last.
     let (passing, lasting): (Vec<FileId>, Vec<FileId>) =
         files.into_iter().partition(|file| serves_only(scene, *file));
-    if let Some(found) = lasting.iter().find_map(|file| only_relied_on_early(scene, *file)) {
+    let promised = lasting.iter().filter(|file| was_promised(scene, **file));
+    if let Some(found) = promised
+        .map(|file| unsynced(scene, *file, point))
+        .chain(lasting.iter().map(|file| only_relied_on_early(scene, *file)))
+        .find_map(|found| found)
+    {
         return Some(found);
     }
     let files = lasting.into_iter().chain(passing);
@@ -145,7 +145,10 @@ fn serves_only(scene: &Scene<'_>, file: FileId) -> bool {
     match scene.role(file) {
         Role::Lock | Role::Temporary => true,
         Role::Journal => false,
-        Role::Data | Role::Backup => scene.history.is_passing(file, scene.failure.point),
+        Role::Data | Role::Backup => {
+            let (history, point) = (scene.history, scene.failure.point);
+            history.is_passing(file, point) && !history.is_journal(file, point)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::history::History;
 use super::paths::{self, Role};
 use super::{Cause, Diagnosis, Failure};
+use killpoint_model::Class;
 use killpoint_model::operation::FileId;
 
 /// Most files looked at for one failure.
@@ -60,6 +61,17 @@ impl<'a> Scene<'a> {
     /// What the name of a file tells.
     pub(super) fn role(&self, file: FileId) -> Role {
         self.path(file).map_or(Role::Data, Role::of)
+    }
+
+    /// Everything that the state should have was done by the operations before this one: where a
+    /// promise is lost, those before the last acknowledgement.
+    pub(super) fn promised_until(&self) -> u64 {
+        let point = self.failure.point;
+        match self.failure.class {
+            Class::Lost | Class::AckedNotDurable => self.history.acknowledged_until(point),
+            _ => None,
+        }
+        .unwrap_or(point)
     }
 
     /// Puts a diagnosis together.

@@ -38,6 +38,16 @@ impl History {
         Some(before(to).saturating_sub(before(from)))
     }
 
+    /// The operation at whose entry the last acknowledgement before a point stood: what it promises was
+    /// done by the operations before. None if there is none, or if that was not told.
+    pub(in crate::diagnose) fn acknowledged_until(&self, point: u64) -> Option<u64> {
+        let ends = self.acknowledged.as_ref()?;
+        let now = self.entry(point).map_or(u64::MAX, |entry| entry.journal);
+        let last = last_before(ends, now.saturating_add(1))?;
+        let before = self.entries.partition_point(|entry| entry.journal < last) as u64;
+        Some((before + 1).min(point))
+    }
+
     /// The track of a file.
     pub(in crate::diagnose) fn file(&self, file: FileId) -> Option<&FileTrack> {
         self.files.get(&file)
@@ -193,6 +203,38 @@ impl History {
     pub(in crate::diagnose) fn is_passing(&self, file: FileId, point: u64) -> bool {
         let stay = self.path_id_at(file, point).and_then(|id| self.stay_at(id, point));
         stay.is_some_and(|stay| stay.arrival.1 == Arrival::Created && self.leaves(stay))
+    }
+}
+
+impl History {
+    /// Whether a file at a point is a log that is replayed or rolled back after a crash: by its name, or
+    /// because it is made and removed within one save that changes another, older file in between.
+    pub(in crate::diagnose) fn is_journal(&self, file: FileId, point: u64) -> bool {
+        const LOOKED_AT_MAX: usize = 64;
+        let Some(id) = self.path_id_at(file, point) else { return false };
+        match Role::of(self.path_text(id)) {
+            Role::Journal => return true,
+            Role::Data | Role::Backup => {}
+            Role::Lock | Role::Temporary => return false,
+        }
+        let Some(stay) = self.stay_at(id, point) else { return false };
+        let (made, Some((removed, Departure::Unlinked))) = (stay.arrival.0, stay.departure) else {
+            return false;
+        };
+        let round = |position| self.entry(position).map(|entry| entry.round);
+        let is_protected = |entry: &Entry, position| {
+            let Some(other) = entry.file.filter(|other| entry.changes && *other != file) else {
+                return false;
+            };
+            let born = self.file(other).and_then(|track| track.born);
+            let path = self.path_at(other, position);
+            born.is_none_or(|born| born < made) && path.map(Role::of) == Some(Role::Data)
+        };
+        round(made).is_some()
+            && round(made) == round(removed)
+            && (made + 1..removed)
+                .take(LOOKED_AT_MAX)
+                .any(|position| self.entry(position).is_some_and(|e| is_protected(e, position)))
     }
 }
 

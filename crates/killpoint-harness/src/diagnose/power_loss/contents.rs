@@ -11,15 +11,28 @@ use killpoint_engine::states::Variant;
 use killpoint_model::operation::{FileId, OperationKind};
 use killpoint_model::{Class, CrashModel};
 
+/// The last change of a file before a position that is not on disk at the point.
+fn last_not_on_disk(scene: &Scene<'_>, file: FileId, before: u64) -> Option<u64> {
+    let history = scene.history;
+    let written = history.file(file)?.last_unsynced(before)?.at;
+    let synced = history.last_sync(file, scene.failure.point);
+    synced.is_none_or(|synced| synced < written).then_some(written)
+}
+
+/// Whether a change that is not on disk at the point was promised before the point.
+pub(super) fn was_promised(scene: &Scene<'_>, file: FileId) -> bool {
+    let until = scene.promised_until();
+    until < scene.failure.point && last_not_on_disk(scene, file, until).is_some()
+}
+
 /// Why the contents of a file were not on disk at a point; none if they were.
 pub(super) fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
-    let history = scene.history;
-    let written = history.file(file)?.last_unsynced(point)?.at;
-    if history.last_sync(file, point).is_some_and(|synced| synced > written) {
-        return None;
-    }
+    // What came after the last promise is not missed by it.
+    let promised = was_promised(scene, file);
+    let before = if promised { scene.promised_until() } else { point };
+    let written = last_not_on_disk(scene, file, before)?;
     // Under `prefix` the state is not that of the point.
-    let in_place = scene.failure.model != CrashModel::Prefix;
+    let in_place = scene.failure.model != CrashModel::Prefix && !promised;
     let halfway = in_place.then(|| kill::file_halfway(scene, file, point)).flatten();
     halfway
         .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))
@@ -147,7 +160,7 @@ fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Op
     let write = history.text(lost_write(scene, written));
     let until = history.text(point);
     let lost = matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable);
-    let grew = history.file(file)?.last_unsynced(point)?.grew;
+    let grew = history.file(file)?.last_unsynced(written.saturating_add(1))?.grew;
     let (cause, result) = match scene.failure.model {
         _ if lost => (Cause::AcknowledgedBeforeFsync, promised_since(history, written, point)),
         _ if !is_synced_in_round(history, file, written, point) => {
@@ -173,10 +186,10 @@ fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Op
     Some(scene.diagnosis(cause, Some(path.to_owned()), sentence, fix))
 }
 
-/// The write that the state lacks.
+/// The write that the state lacks, unless an earlier one was promised.
 fn lost_write(scene: &Scene<'_>, written: u64) -> u64 {
     match scene.failure.variant {
-        Variant::Write(position) | Variant::WriteBytes(position, _) => *position,
+        Variant::Write(position) | Variant::WriteBytes(position, _) => written.min(*position),
         _ => written,
     }
 }

@@ -3,7 +3,7 @@
 use super::contents::is_synced_in_round;
 use super::{lost_between, promised_since};
 use crate::diagnose::history::History;
-use crate::diagnose::paths::{self, Role};
+use crate::diagnose::paths;
 use crate::diagnose::scene::Scene;
 use crate::diagnose::{Cause, Diagnosis, advice, kill};
 use killpoint_model::CrashModel;
@@ -16,25 +16,20 @@ pub(super) fn is_name_change(history: &History, position: u64) -> bool {
 }
 
 /// Whether an operation removes or cuts a file that is replayed on opening.
-pub(super) fn ends_journal(history: &History, position: u64, journal: fn(&str) -> bool) -> bool {
+pub(super) fn ends_journal(history: &History, position: u64) -> bool {
     let Some(entry) = history.entry(position) else { return false };
     let ends = matches!(
         entry.kind,
         Some(OperationKind::Unlink | OperationKind::Truncate | OperationKind::OpenTruncate)
     );
-    let path = entry.file.and_then(|file| history.path_at(file, position));
-    ends && path.is_some_and(journal)
-}
-
-pub(super) fn is_journal(path: &str) -> bool {
-    Role::of(path) == Role::Journal
+    ends && entry.file.is_some_and(|file| history.is_journal(file, position))
 }
 
 /// Directory operations from one on are undone; the one that concerns a differing file counts.
 pub(super) fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
     let undone = || lost_between(scene, position, point).filter(|p| is_name_change(history, *p));
-    let journal = undone().find(|position| ends_journal(history, *position, is_journal));
+    let journal = undone().find(|position| ends_journal(history, *position));
     let lasting = undone().find(|position| {
         let file = history.entry(*position).and_then(|entry| entry.file);
         file.is_some_and(|file| !history.is_passing(file, position.saturating_add(1)))
@@ -51,7 +46,7 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let when = if removes { position } else { position.saturating_add(1) };
     let path = history.path_at(file, when)?;
     let (operation, until) = (history.text(position), history.text(point));
-    if ends_journal(history, position, is_journal) {
+    if ends_journal(history, position) {
         let sentence = format!(
             "{operation} ends {path}, and nothing makes that durable until {until}: the next start \
              may find it again."

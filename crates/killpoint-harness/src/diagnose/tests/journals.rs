@@ -74,3 +74,58 @@ fn a_database_written_before_its_journal_is_synced_is_named() {
         "PRAGMA synchronous=FULL",
     );
 }
+
+/// A save that writes down what was there, changes `k` in place, and removes the copy again; then the
+/// next one begins.
+fn undo_log(journal: &str) -> Log {
+    let save = |log: Log| {
+        let log = log.intend().create(journal).write(journal, 0, 90).fsync(journal).fsync(".");
+        log.write("k", 0, 4_096).write("k", 4_096, 4_096).fsync("k").unlink(journal).acknowledge()
+    };
+    save(save(Log::new().create("k").write("k", 0, 8_192).fsync("k").fsync(".")))
+}
+
+#[test]
+fn an_undo_log_that_comes_back_is_at_fault_and_not_the_next_save() {
+    for journal in ["undo", "before.bin"] {
+        // Before the next log is made, is written and is synced.
+        for point in 13..=15 {
+            check(
+                &undo_log(journal).at(point, CrashModel::Prefix, Class::AckedNotDurable),
+                Cause::JournalEndNotDurable,
+                journal,
+                &format!(
+                    "unlink({journal})#1 ends {journal}, and nothing makes that durable until {}: \
+                     the next start may find it again.",
+                    match point {
+                        13 => format!("open({journal}, create)#2"),
+                        14 => format!("write({journal})#2"),
+                        _ => format!("fsync({journal})#2"),
+                    }
+                ),
+                "fsync data/ after its removal",
+            );
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_the_last_promise_is_not_missed_by_it() {
+    // `k` is never synced, and its log is ended on disk.
+    let log = || {
+        let log = Log::new().create("k").write("k", 0, 8_192).fsync("k").fsync(".").intend();
+        let log = log.create("redo").write("redo", 0, 90).fsync("redo").fsync(".");
+        let log = log.write("k", 0, 4_096).unlink("redo").fsync(".").acknowledge().intend();
+        log.create("redo").write("redo", 0, 90).fsync("redo")
+    };
+    for model in [CrashModel::Data, CrashModel::Size] {
+        check(
+            &log().at(14, model, Class::AckedNotDurable),
+            Cause::AcknowledgedBeforeFsync,
+            "k",
+            "write(k)#2 is followed by no fsync of k until fsync(redo)#2, and an operation was \
+             acknowledged in between.",
+            "fsync k after its last write and before acknowledging",
+        );
+    }
+}
