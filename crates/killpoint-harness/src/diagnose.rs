@@ -81,6 +81,8 @@ pub enum Cause {
     DirectoryNotSynced,
     /// The removal or truncation of a journal was not durable, so that it is replayed.
     JournalEndNotDurable,
+    /// A journal was removed or emptied before what it protects was synced.
+    JournalEndedEarly,
     /// A file was synced that did not need it, and the written one was not.
     OtherFileSynced,
     /// A database was written before its journal was synced.
@@ -117,6 +119,7 @@ impl Cause {
             Cause::RenamedBeforeFsync => "renamed-before-fsync",
             Cause::DirectoryNotSynced => "directory-not-synced",
             Cause::JournalEndNotDurable => "journal-end-not-durable",
+            Cause::JournalEndedEarly => "journal-ended-early",
             Cause::OtherFileSynced => "other-file-synced",
             Cause::DataBeforeJournal => "data-before-journal",
             Cause::UnsyncedWriteTorn => "unsynced-write-torn",

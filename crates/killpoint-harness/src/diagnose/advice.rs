@@ -135,28 +135,38 @@ pub(super) fn sync_directory_at_once(history: &History, path: &str) -> String {
 }
 
 /// For a journal that comes back.
-pub(super) fn end_of_journal(history: &History, path: &str) -> String {
-    let directory = history.directory_name(path);
+pub(super) fn end_of_journal(history: &History, position: u64, path: &str) -> String {
+    let removed =
+        history.entry(position).and_then(|entry| entry.kind) == Some(OperationKind::Unlink);
+    let end = match removed {
+        true => format!("fsync {} after its removal", history.directory_name(path)),
+        false => format!("fsync {path} after its truncation"),
+    };
     match Store::of(history, path) {
         Store::SqliteJournal(database) => format!(
             "set PRAGMA synchronous=EXTRA for {database}, which syncs the directory after the \
              journal is removed; or PRAGMA journal_mode=WAL"
         ),
-        _ => format!(
-            "make the end of {path} durable before acknowledging: fsync {directory} after its \
-             removal, or {path} after its truncation"
-        ),
+        _ => format!("make the end of {path} durable before acknowledging: {end}"),
     }
 }
 
-/// For a journal that must be durable first.
-pub(super) fn journal_first(history: &History, journal: &str, data: &str) -> String {
-    match Store::of(history, journal) {
-        Store::SqliteJournal(_) | Store::SqliteWal(_) => format!(
-            "set PRAGMA synchronous=FULL (not OFF): SQLite then syncs {journal} before it writes \
-             {data}"
+/// For a file that must be on disk before an operation on another one, such as a journal before what it
+/// protects.
+pub(super) fn sync_first(history: &History, path: &str, position: u64, other: &str) -> String {
+    use OperationKind::{OpenTruncate, Rename, Truncate, Unlink};
+    let verb = match history.entry(position).and_then(|entry| entry.kind) {
+        Some(Unlink) => "removing",
+        Some(Truncate | OpenTruncate) => "truncating",
+        Some(Rename) => "renaming",
+        _ => "writing",
+    };
+    match (Store::of(history, path), Store::of(history, other)) {
+        (Store::SqliteJournal(_) | Store::SqliteWal(_), _)
+        | (_, Store::SqliteJournal(_) | Store::SqliteWal(_)) => format!(
+            "set PRAGMA synchronous=FULL (not OFF): SQLite then syncs {path} before {verb} {other}"
         ),
-        _ => format!("fsync {journal} before writing {data}"),
+        _ => format!("fsync {path} before {verb} {other}"),
     }
 }
 

@@ -98,6 +98,8 @@ pub(super) struct Entry {
     pub(super) file: Option<FileId>,
     /// Whether it changed contents or names.
     pub(super) changes: bool,
+    /// Whether what it wrote was on disk when it returned.
+    pub(super) durable: bool,
 }
 
 /// A condensed view of a recording, built by feeding every operation in order:
@@ -180,7 +182,11 @@ impl History {
         };
         let file = operation.effects.iter().find_map(file_of);
         let changes = operation.effects.iter().any(is_change);
-        Entry { kind, shown, number, role, journal, round, file, changes }
+        let durable = operation
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Write { durable: true, .. }));
+        Entry { kind, shown, number, role, journal, round, file, changes, durable }
     }
 
     fn path_id(&mut self, text: &str) -> PathId {

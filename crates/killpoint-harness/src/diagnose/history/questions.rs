@@ -26,9 +26,13 @@ impl History {
         self.round_starts.get(self.entry(position)?.round as usize).copied()
     }
 
-    /// Length of the ack journal at a point; after the last operation, what it was at the last.
+    /// Length of the ack journal at a point; after the last operation, the last that is known.
     pub(in crate::diagnose) fn journal(&self, point: u64) -> u64 {
-        self.entry(point).or(self.entries.last()).map_or(0, |entry| entry.journal)
+        let at_end = || {
+            let acknowledged = self.acknowledged.as_ref().and_then(|ends| ends.last().copied());
+            acknowledged.max(self.entries.last().map(|entry| entry.journal))
+        };
+        self.entry(point).map(|entry| entry.journal).or_else(at_end).unwrap_or(0)
     }
 
     /// How many acknowledgements the journal got between two of its lengths; none if not told.
@@ -42,8 +46,7 @@ impl History {
     /// done by the operations before. None if there is none, or if that was not told.
     pub(in crate::diagnose) fn acknowledged_until(&self, point: u64) -> Option<u64> {
         let ends = self.acknowledged.as_ref()?;
-        let now = self.entry(point).map_or(u64::MAX, |entry| entry.journal);
-        let last = last_before(ends, now.saturating_add(1))?;
+        let last = last_before(ends, self.journal(point).saturating_add(1))?;
         let before = self.entries.partition_point(|entry| entry.journal < last) as u64;
         Some((before + 1).min(point))
     }

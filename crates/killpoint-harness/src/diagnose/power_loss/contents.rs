@@ -12,7 +12,7 @@ use killpoint_model::operation::{FileId, OperationKind};
 use killpoint_model::{Class, CrashModel};
 
 /// The last change of a file before a position that is not on disk at the point.
-fn last_not_on_disk(scene: &Scene<'_>, file: FileId, before: u64) -> Option<u64> {
+pub(super) fn last_not_on_disk(scene: &Scene<'_>, file: FileId, before: u64) -> Option<u64> {
     let history = scene.history;
     let written = history.file(file)?.last_unsynced(before)?.at;
     let synced = history.last_sync(file, scene.failure.point);
@@ -33,12 +33,19 @@ pub(super) fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Di
     let written = last_not_on_disk(scene, file, before)?;
     // Under `prefix` the state is not that of the point.
     let in_place = scene.failure.model != CrashModel::Prefix && !promised;
-    let halfway = in_place.then(|| kill::file_halfway(scene, file, point)).flatten();
-    halfway
+    let halfway = || in_place.then(|| kill::file_halfway(scene, file, point)).flatten();
+    let early = || relied_on_early(scene, file, written);
+    // What a journal protects may be halfway.
+    let of_journal = || {
+        let is_journal = scene.history.is_journal(file, point);
+        early().filter(|found| is_journal || found.cause == Cause::JournalEndedEarly)
+    };
+    of_journal()
+        .or_else(halfway)
         .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))
         .or_else(|| renamed_empty(scene, file, written, point))
         .or_else(|| renamed_early(scene, file, written, point))
-        .or_else(|| relied_on_early(scene, file, point))
+        .or_else(early)
         .or_else(|| sync_comes_later(scene, file, written, point))
         .or_else(|| other_file_synced(scene, file, written, point))
         .or_else(|| never_synced(scene, file, written, point))

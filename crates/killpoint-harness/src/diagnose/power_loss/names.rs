@@ -1,6 +1,7 @@
 //! Names that were not on disk yet: made, moved or removed.
 
-use super::contents::is_synced_in_round;
+use super::contents::{is_synced_in_round, last_not_on_disk};
+use super::order::relied_on_early;
 use super::{lost_between, promised_since};
 use crate::diagnose::history::History;
 use crate::diagnose::paths;
@@ -51,12 +52,19 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
             "{operation} ends {path}, and nothing makes that durable until {until}: the next start \
              may find it again."
         );
-        let fix = advice::end_of_journal(history, path);
+        let fix = advice::end_of_journal(history, position, path);
         let file = Some(path.to_owned());
         return Some(scene.diagnosis(Cause::JournalEndNotDurable, file, sentence, fix));
     }
     if !is_name_change(history, position) {
         return None;
+    }
+    // The sync of a new file that its contents need makes its name durable, too.
+    if entry.kind == Some(OperationKind::OpenCreate)
+        && let Some(written) = last_not_on_disk(scene, file, point)
+        && let Some(found) = relied_on_early(scene, file, written)
+    {
+        return Some(found);
     }
     if let Some(found) = old_removed_first(scene, file, position) {
         return Some(found);

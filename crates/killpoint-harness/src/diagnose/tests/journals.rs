@@ -129,3 +129,87 @@ fn what_comes_after_the_last_promise_is_not_missed_by_it() {
         );
     }
 }
+
+/// A save that writes down what is to come, and then changes `k` in place.
+fn redo_log(journal: &str) -> Log {
+    let log = Log::new().create("k").write("k", 0, 8_192).fsync("k").fsync(".").intend();
+    log.create(journal).write(journal, 0, 90)
+}
+
+#[test]
+fn a_log_of_any_name_that_is_removed_again_is_synced_before_what_it_protects() {
+    for journal in ["redo", "next.bin"] {
+        let log = || {
+            let log = redo_log(journal).write("k", 0, 4_096).fsync("k").write("k", 4_096, 4_096);
+            log.fsync("k").unlink(journal).fsync(".").acknowledge()
+        };
+        for model in [CrashModel::Data, CrashModel::Size] {
+            check(
+                &log().at(10, model, Class::Torn),
+                Cause::DataBeforeJournal,
+                "k",
+                &format!(
+                    "write(k)#2 changes k before {journal} is synced: write({journal})#1 is \
+                     followed by no fsync of it until fsync(k)#3."
+                ),
+                &format!("fsync {journal} before writing k"),
+            );
+        }
+        let unnamed = log().with_variant(9, CrashModel::DirLost, &Variant::Without(5), Class::Torn);
+        assert_eq!(unnamed.cause, Cause::DataBeforeJournal, "{unnamed:#?}");
+    }
+}
+
+#[test]
+fn a_write_that_is_on_disk_at_once_needs_its_log_on_disk() {
+    let log = redo_log("redo").write_durably("k", 0, 4_096).write_durably("k", 4_096, 4_096);
+    let found = log.at(8, CrashModel::Data, Class::Torn);
+    assert_eq!(
+        (found.cause, &*found.fix),
+        (Cause::DataBeforeJournal, "fsync redo before writing k")
+    );
+}
+
+#[test]
+fn a_log_that_is_ended_before_its_data_is_synced_is_told_so_in_the_words_of_its_end() {
+    for journal in ["redo", "next.bin"] {
+        let log = || {
+            let log = redo_log(journal).fsync(journal).fsync(".").write("k", 0, 4_096);
+            log.write("k", 4_096, 4_096).unlink(journal).fsync(".").fsync("k").acknowledge()
+        };
+        for (model, variant) in [
+            (CrashModel::Data, Variant::Only),
+            (CrashModel::Size, Variant::Only),
+            (CrashModel::FileLost, Variant::File(2)),
+            (CrashModel::OneLost, Variant::Write(9)),
+        ] {
+            check(
+                &log().with_variant(12, model, &variant, Class::Torn),
+                Cause::JournalEndedEarly,
+                journal,
+                &format!(
+                    "unlink({journal})#1 ends {journal} before k is synced: write(k)#2 is \
+                     followed by no fsync of it until fsync(.)#3."
+                ),
+                &format!("fsync k before removing {journal}"),
+            );
+        }
+    }
+    let log = redo_log("redo").fsync("redo").fsync(".").write("k", 0, 4_096).resize("redo", 0);
+    let found = log.fsync("redo").fsync("k").at(11, CrashModel::Data, Class::Torn);
+    assert_eq!(found.fix, "fsync k before truncating redo", "{found:#?}");
+}
+
+#[test]
+fn a_log_that_was_not_synced_in_an_earlier_save_either_is_missed_in_this_one() {
+    // The end of the first save is not synced, so that what waits for a sync begins before its promise.
+    let log = Log::new().create("k").write("k", 0, 8_192).fsync("k").create("steps").fsync(".");
+    let log = log.intend().write("steps", 0, 90).write("k", 0, 8_192).fsync("k").acknowledge();
+    let log = log.intend().write("steps", 0, 90).write("k", 0, 4_096).write("k", 4_096, 4_096);
+    let found =
+        log.fsync("k").with_variant(11, CrashModel::FileLost, &Variant::File(3), Class::Torn);
+    assert_eq!(
+        (found.cause, &*found.fix),
+        (Cause::DataBeforeJournal, "fsync steps before writing k")
+    );
+}

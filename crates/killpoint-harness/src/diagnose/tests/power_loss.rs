@@ -13,7 +13,8 @@ fn an_acknowledgement_before_the_fsync_is_named_under_every_model() {
             &log().at(3, model, Class::Lost),
             Cause::AcknowledgedBeforeFsync,
             "000003.log",
-            "write(000003.log)#2 is followed by no fsync of 000003.log until the end of the run.",
+            "write(000003.log)#2 is followed by no fsync of 000003.log until the end of the run, and \
+             an operation was acknowledged in between.",
             "WriteOptions.sync=true",
         );
     }
@@ -184,7 +185,8 @@ fn a_write_that_no_sync_follows_is_one_defect_under_every_model() {
             &log().with_variant(3, model, &variant, Class::Unopenable),
             Cause::WrittenWithoutFsync,
             "p.dat",
-            "write(p.dat)#1 is followed by no fsync of p.dat until the end of the run.",
+            "write(p.dat)#1 is followed by no fsync of p.dat until the end of the run, and an \
+             operation was acknowledged in between.",
             "fsync p.dat",
         );
     }
