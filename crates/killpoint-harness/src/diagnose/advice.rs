@@ -63,6 +63,18 @@ pub(super) fn record(path: &str) -> String {
     )
 }
 
+/// For bytes of which the disk may have any part until they are synced.
+pub(super) fn until_synced(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::SqliteDatabase { journal: false } => SQLITE_NO_JOURNAL.to_owned(),
+        Store::DumbDbm => DUMB_DBM.to_owned(),
+        Store::Plain if Role::of(path) == Role::Data => {
+            format!("{}; or {}", atomic_replacement(history, path), record(path))
+        }
+        _ => record(path),
+    }
+}
+
 /// For a file that has to be synced before its contents are promised.
 pub(super) fn sync_before_promise(history: &History, path: &str) -> String {
     match Store::of(history, path) {

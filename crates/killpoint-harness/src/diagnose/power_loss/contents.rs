@@ -74,7 +74,7 @@ fn renamed_early(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> O
     Some(scene.diagnosis(Cause::RenamedBeforeFsync, Some(path.to_owned()), sentence, fix))
 }
 
-/// A sync follows in the same save, so the sync is not what is missing: the way of writing is.
+/// A sync follows before anything is promised, so the sync is not what is missing: the way of writing is.
 fn sync_comes_later(
     scene: &Scene<'_>,
     file: FileId,
@@ -82,7 +82,7 @@ fn sync_comes_later(
     point: u64,
 ) -> Option<Diagnosis> {
     let history = scene.history;
-    if !is_synced_in_round(history, file, written, point) {
+    if !is_synced_in_time(history, file, written, point) {
         return None;
     }
     let span = history.file(file)?.span_before(point)?;
@@ -96,14 +96,10 @@ fn sync_comes_later(
         .or_else(|| overwritten_at_once(scene, file, span.end))
 }
 
-pub(super) fn is_synced_in_round(
-    history: &History,
-    file: FileId,
-    written: u64,
-    point: u64,
-) -> bool {
-    let round = |position| history.entry(position).map(|entry| entry.round);
-    history.next_sync(file, point).is_some_and(|synced| round(synced) == round(written))
+/// Whether a change is synced after the point, before anything is promised since.
+pub(super) fn is_synced_in_time(history: &History, file: FileId, written: u64, point: u64) -> bool {
+    let synced = history.next_sync(file, point);
+    synced.is_some_and(|synced| promised_since(history, written, synced).is_empty())
 }
 
 /// Old bytes were overwritten by a single write, which the disk may have in part until its sync.
@@ -169,9 +165,12 @@ fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Op
     let lost = matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable);
     let grew = history.file(file)?.last_unsynced(written.saturating_add(1))?.grew;
     let (cause, result) = match scene.failure.model {
-        _ if lost => (Cause::AcknowledgedBeforeFsync, promised_since(history, written, point)),
-        _ if !is_synced_in_round(history, file, written, point) => {
-            (Cause::WrittenWithoutFsync, promised_since(history, written, point))
+        _ if !is_synced_in_time(history, file, written, point) => {
+            let cause = match lost {
+                true => Cause::AcknowledgedBeforeFsync,
+                false => Cause::WrittenWithoutFsync,
+            };
+            (cause, promised_since(history, written, point))
         }
         CrashModel::TornBlock => {
             (Cause::UnsyncedWriteTorn, ", so that the disk may have it in part".to_owned())
@@ -187,8 +186,11 @@ fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Op
     };
     let sentence = format!("{write} is followed by no fsync of {path} until {until}{result}.");
     let fix = match cause {
-        Cause::UnsyncedWriteTorn => advice::record(path),
-        _ => advice::sync_before_promise(history, path),
+        Cause::AcknowledgedBeforeFsync | Cause::WrittenWithoutFsync => {
+            advice::sync_before_promise(history, path)
+        }
+        // The sync is there; what counts is what the disk has until then.
+        _ => advice::until_synced(history, path),
     };
     Some(scene.diagnosis(cause, Some(path.to_owned()), sentence, fix))
 }

@@ -1,6 +1,6 @@
 //! Names that were not on disk yet: made, moved or removed.
 
-use super::contents::{is_synced_in_round, last_not_on_disk};
+use super::contents::{is_synced_in_time, last_not_on_disk};
 use super::order::relied_on_early;
 use super::{lost_between, promised_since};
 use crate::diagnose::history::History;
@@ -73,7 +73,7 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let synced = directory.and_then(|directory| history.last_sync(directory, point));
     // A sync that comes before anything is promised is not missing: it comes after what relies on it.
     let in_time = directory
-        .is_some_and(|directory| is_synced_in_round(history, directory, position, point))
+        .is_some_and(|directory| is_synced_in_time(history, directory, position, point))
         && promised_since(history, position, point).is_empty();
     if in_time && let Some(found) = kill::acknowledged_early(scene, position) {
         return Some(found);

@@ -160,14 +160,34 @@ fn unsynced_writes_are_torn_reordered_and_zero_until_their_sync() {
         log().with_variant(3, CrashModel::OneLost, &Variant::Write(2), Class::Wrong),
         Cause::UnsyncedWritesReordered,
         "later operations may be on disk without it",
-        "fsync p.log",
+        "its length and a checksum",
     );
     check(
         log().at(3, CrashModel::Size, Class::Unopenable),
         Cause::ExtendedWithoutSync,
         "zeros may stand where its bytes should be",
-        "fsync p.log",
+        "its length and a checksum",
     );
+}
+
+#[test]
+fn a_program_that_syncs_before_it_acknowledges_is_not_told_to_do_so() {
+    let log = || {
+        let log = Log::new().create("c.yaml").write("c.yaml", 0, 90).fsync("c.yaml").acknowledge();
+        log.intend().write("c.yaml", 90, 6_000).fsync("c.yaml").acknowledge()
+    };
+    let lost = Variant::Write(4);
+    for (model, variant, class) in [
+        (CrashModel::Size, &Variant::Only, Class::Unopenable),
+        (CrashModel::OneLost, &lost, Class::Unopenable),
+        (CrashModel::OneLost, &lost, Class::AckedNotDurable),
+    ] {
+        let found = log().with_variant(5, model, variant, class);
+        let fix =
+            "write c.yaml.tmp, fsync it, rename it over c.yaml, fsync data/; or give each record";
+        assert!(found.fix.starts_with(fix), "{found:#?}");
+        assert_ne!(found.cause, Cause::AcknowledgedBeforeFsync, "{found:#?}");
+    }
 }
 
 #[test]
