@@ -358,7 +358,14 @@ impl History {
 
     fn arrive(&mut self, id: PathId, file: FileId, arrival: (u64, Arrival), round: u32) {
         let removed = self.vacate(id, arrival.0);
-        let in_round = removed.filter(|gone| self.entry(*gone).is_some_and(|e| e.round == round));
+        let round_of = |position: u64| self.entry(position).map(|entry| entry.round);
+        // Of one save, whatever else is done between: the new file was made before the old one went.
+        let born = self.files.get(&file).and_then(|track| track.born);
+        let in_round = removed.filter(|gone| {
+            let made_for_it = born.is_some_and(|born| round_of(born) == round_of(*gone));
+            round_of(*gone) == Some(round)
+                || (made_for_it && born < removed && arrival.1 == Arrival::Placed)
+        });
         let role = Role::of(&self.path(id).text);
         let path = self.path_mut(id);
         if let (Some(removed), Role::Data) = (in_round, role) {

@@ -116,6 +116,17 @@ pub(super) fn old_removed(
     scene.diagnosis(Cause::OldRemovedFirst, Some(path.to_owned()), sentence + ".", fix)
 }
 
+/// A name of which the file was removed, for its successor to come later: at a point, nothing is there.
+pub(super) fn removed(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
+    let unlinked = |position: u64| {
+        let kind = scene.history.entry(position).and_then(|entry| entry.kind);
+        kind == Some(OperationKind::Unlink)
+    };
+    let absent = scene.files().filter_map(|file| absent(scene, file, point));
+    let removed = absent.filter(|(_, removed, _)| unlinked(*removed));
+    removed.min_by_key(|(_, removed, _)| *removed).map(|(.., found)| found)
+}
+
 fn unfinished(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
     let early = scene.history.placed_empty(file, point).filter(|early| point <= early.end)?;
     Some((3, early.placed, renamed_empty(scene, file, early)?))

@@ -26,6 +26,11 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     {
         return Some(found);
     }
+    // All but these two keep the names as they are at the point.
+    let keeps_names = !matches!(scene.failure.model, CrashModel::Prefix | CrashModel::DirLost);
+    if keeps_names && let Some(found) = kill::removed(scene, point) {
+        return Some(found);
+    }
     match (scene.failure.model, scene.failure.variant) {
         (CrashModel::Prefix, _) => prefix(scene),
         (_, Variant::Write(position) | Variant::WriteBytes(position, _)) => {
@@ -65,6 +70,9 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
     };
     let lost_promise = matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable);
     if !lost_promise && let Some(found) = as_killed() {
+        return Some(found);
+    }
+    if let Some(found) = kill::removed(scene, barrier + 1) {
         return Some(found);
     }
     // Where no contents are missing, a journal that is still there decides what they are worth.

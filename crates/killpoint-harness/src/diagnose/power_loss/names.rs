@@ -59,14 +59,7 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     if !is_name_change(history, position) {
         return None;
     }
-    // The sync of a new file that its contents need makes its name durable, too.
-    if entry.kind == Some(OperationKind::OpenCreate)
-        && let Some(written) = last_not_on_disk(scene, file, point)
-        && let Some(found) = relied_on_early(scene, file, written)
-    {
-        return Some(found);
-    }
-    if let Some(found) = old_removed_first(scene, file, position) {
+    if let Some(found) = not_the_name(scene, file, position) {
         return Some(found);
     }
     let directory = history.directory_of(path);
@@ -97,6 +90,27 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
         false => advice::sync_directory(history, path),
     };
     Some(scene.diagnosis(Cause::DirectoryNotSynced, Some(path.to_owned()), sentence, fix))
+}
+
+/// What is at fault where a name is lost, but not for want of a sync of its directory.
+fn not_the_name(scene: &Scene<'_>, file: FileId, position: u64) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    match history.entry(position)?.kind? {
+        // The sync of a new file that its contents need makes its name durable, too.
+        OperationKind::OpenCreate => {
+            relied_on_early(scene, file, last_not_on_disk(scene, file, point)?)
+        }
+        // The old file is there again, and the new one was promised before it came.
+        OperationKind::Unlink => {
+            let id = history.path_id_at(file, position)?;
+            let absence = history.absence(id, position.saturating_add(1))?;
+            let promised = !promised_since(history, position, absence.placed).is_empty();
+            let early = || kill::acknowledged_early(scene, absence.placed);
+            let removed = || Some(kill::old_removed(scene, id, absence, point));
+            if promised { early().or_else(removed) } else { None }
+        }
+        _ => old_removed_first(scene, file, position),
+    }
 }
 
 /// The old file was removed for good and the rename that should replace it undone, although the program

@@ -326,3 +326,16 @@ fn names_that_differ_from_save_to_save_are_one_group() {
     let locks = roles.map(|path| paths::Role::of(path) == paths::Role::Lock);
     assert_eq!(locks, [false, true, true, true, true, false]);
 }
+
+#[test]
+fn an_old_file_is_removed_first_whatever_is_done_before_the_new_one_comes() {
+    let log = Log::new().create("k").write("k", 0, 3).acknowledge().intend().create("k.new");
+    let log = log.write("k.new", 0, 3).unlink("k").acknowledge().rename("k.new", "k");
+    let found = log.killed(6, Class::Lost);
+    assert_eq!(found.cause, Cause::OldRemovedFirst, "{found:#?}");
+    // What is deleted, and stored again later, is no save.
+    let log = Log::new().create("k").write("k", 0, 3).acknowledge().intend().unlink("k");
+    let log = log.acknowledge().intend().create("k.new").write("k.new", 0, 3).rename("k.new", "k");
+    let found = log.killed(5, Class::Lost);
+    assert_ne!(found.cause, Cause::OldRemovedFirst, "{found:#?}");
+}

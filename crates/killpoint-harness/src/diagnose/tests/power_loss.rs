@@ -229,3 +229,42 @@ fn an_overwrite_in_place_is_at_risk_until_its_sync() {
         );
     }
 }
+
+#[test]
+fn a_name_that_is_empty_under_any_model_is_one_defect() {
+    let log = || {
+        let log = Log::new().create("k").write("k", 0, 3).fsync("k").fsync(".").acknowledge();
+        let log = log.intend().create("k.new").write("k.new", 0, 3).fsync("k.new").unlink("k");
+        let log = log.create("stats").write("stats", 0, 3).fsync("stats");
+        log.rename("k.new", "k").fsync(".").acknowledge()
+    };
+    let sentence =
+        "unlink(k)#1 takes k away before rename(k.new, k)#1 puts the new one in its place.";
+    for (point, model) in [
+        (10, CrashModel::Data),
+        (11, CrashModel::Size),
+        (12, CrashModel::Prefix),
+        (10, CrashModel::Kill),
+    ] {
+        let found = log().at(point, model, Class::AckedNotDurable);
+        check(&found, Cause::OldRemovedFirst, "k", sentence, "without removing the old one first");
+    }
+}
+
+#[test]
+fn what_is_promised_between_the_removal_and_the_rename_is_promised_early() {
+    let log = || {
+        let log = Log::new().create("k").write("k", 0, 3).fsync("k").fsync(".").acknowledge();
+        let log = log.intend().create("k.new").write("k.new", 0, 3).fsync("k.new").unlink("k");
+        log.acknowledge().rename("k.new", "k").fsync(".").intend().create("other")
+    };
+    for point in [9, 10] {
+        for (model, variant) in
+            [(CrashModel::Prefix, Variant::Only), (CrashModel::DirLost, Variant::From(8))]
+        {
+            let found = log().with_variant(point, model, &variant, Class::AckedNotDurable);
+            assert_eq!(found.cause, Cause::AcknowledgedBeforeWritten, "{found:#?}");
+            assert!(found.fix.contains("only after rename(k.new, k)#1 has returned"), "{found:#?}");
+        }
+    }
+}
