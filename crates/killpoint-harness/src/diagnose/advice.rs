@@ -76,7 +76,7 @@ pub(super) fn until_synced(history: &History, path: &str) -> String {
 }
 
 /// For a file that has to be synced before its contents are promised.
-pub(super) fn sync_before_promise(history: &History, path: &str) -> String {
+pub(super) fn sync_before_promise(history: &History, written: u64, path: &str) -> String {
     match Store::of(history, path) {
         Store::SqliteWal(database) => format!(
             "set PRAGMA synchronous=FULL for {database}: with NORMAL the write-ahead log is \
@@ -90,6 +90,10 @@ pub(super) fn sync_before_promise(history: &History, path: &str) -> String {
             "write with WriteOptions.sync=true, which fsyncs {path} before the write returns"
         ),
         Store::Git => GIT.to_owned(),
+        Store::DumbDbm | Store::Plain if history.is_mapped(written) => format!(
+            "msync {path} with MS_SYNC after the last change in its mapping and before \
+             acknowledging"
+        ),
         Store::DumbDbm | Store::Plain => {
             format!("fsync {path} after its last write and before acknowledging")
         }

@@ -162,13 +162,17 @@ fn serves_only(scene: &Scene<'_>, file: FileId) -> bool {
 
 /// What the journal promised between a write and the point.
 fn promised_since(history: &History, written: u64, point: u64) -> String {
-    let (before, now) = (history.journal(written), history.journal(point));
+    let (before, now) = (history.journal_before(written), history.journal(point));
+    let when = match history.is_mapped(written) {
+        true => "since the last call before it",
+        false => "in between",
+    };
     match history.acknowledged_between(before, now) {
         Some(0) => String::new(),
-        Some(1) => ", and an operation was acknowledged in between".to_owned(),
-        Some(count) => format!(", and {count} operations were acknowledged in between"),
+        Some(1) => format!(", and an operation was acknowledged {when}"),
+        Some(count) => format!(", and {count} operations were acknowledged {when}"),
         None if now > before => {
-            format!(", and the ack journal grew from {before} to {now} bytes in between")
+            format!(", and the ack journal grew from {before} to {now} bytes {when}")
         }
         None => String::new(),
     }

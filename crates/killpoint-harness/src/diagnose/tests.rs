@@ -112,6 +112,12 @@ impl Log {
         self.push(OperationKind::Write, &[path], effect)
     }
 
+    fn mapped(mut self, path: &str, offset: u64, length: u64) -> Self {
+        let file = self.file(path);
+        let effect = Effect::Write { file, offset, length, durable: false };
+        self.push(OperationKind::Mapped, &[path], effect)
+    }
+
     fn fsync(mut self, path: &str) -> Self {
         let file = self.file(path);
         let effect = Effect::Synced { file, data_only: false, range: None };

@@ -4,7 +4,7 @@ use super::{Absence, Arrival, Departure, Entry, History, PlacedEmpty, Stay};
 use crate::diagnose::paths::{self, PathId, Role};
 use crate::diagnose::span::{FileTrack, Span};
 use killpoint_model::address::{role_suffix, shape};
-use killpoint_model::operation::FileId;
+use killpoint_model::operation::{FileId, OperationKind};
 
 impl History {
     /// The operation at this position.
@@ -35,6 +35,24 @@ impl History {
         self.entry(point).map(|entry| entry.journal).or_else(at_end).unwrap_or(0)
     }
 
+    /// Whether an entry is what stores into a mapping had changed when the next call was held.
+    pub(in crate::diagnose) fn is_mapped(&self, position: u64) -> bool {
+        self.entry(position).and_then(|entry| entry.kind) == Some(OperationKind::Mapped)
+    }
+
+    /// Length of the ack journal before a change, which stores may have made at any time since the
+    /// last call.
+    pub(in crate::diagnose) fn journal_before(&self, change: u64) -> u64 {
+        let mut position = change;
+        while self.is_mapped(position) {
+            position -= 1;
+        }
+        match position {
+            0 => 0,
+            position => self.journal(position),
+        }
+    }
+
     /// How many acknowledgements the journal got between two of its lengths; none if not told.
     pub(in crate::diagnose) fn acknowledged_between(&self, from: u64, to: u64) -> Option<usize> {
         let ends = self.acknowledged.as_ref()?;
@@ -48,7 +66,11 @@ impl History {
         let ends = self.acknowledged.as_ref()?;
         let last = last_before(ends, self.journal(point).saturating_add(1))?;
         let before = self.entries.partition_point(|entry| entry.journal < last) as u64;
-        Some((before + 1).min(point))
+        let mut until = before + 1;
+        while self.is_mapped(until) {
+            until += 1;
+        }
+        Some(until.min(point))
     }
 
     /// The track of a file.

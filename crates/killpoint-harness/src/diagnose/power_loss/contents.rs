@@ -147,7 +147,7 @@ fn other_file_synced(
         history.text(written)
     );
     let fix = format!("fsync {path} instead of {other}: {}", {
-        advice::sync_before_promise(history, path)
+        advice::sync_before_promise(history, written, path)
     });
     Some(scene.diagnosis(Cause::OtherFileSynced, Some(path.to_owned()), sentence, fix))
 }
@@ -184,10 +184,11 @@ fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Op
             (Cause::UnsyncedWritesReordered, apart.to_owned())
         }
     };
-    let sentence = format!("{write} is followed by no fsync of {path} until {until}{result}.");
+    let sync = if history.is_mapped(written) { "msync" } else { "fsync" };
+    let sentence = format!("{write} is followed by no {sync} of {path} until {until}{result}.");
     let fix = match cause {
         Cause::AcknowledgedBeforeFsync | Cause::WrittenWithoutFsync => {
-            advice::sync_before_promise(history, path)
+            advice::sync_before_promise(history, written, path)
         }
         // The sync is there; what counts is what the disk has until then.
         _ => advice::until_synced(history, path),

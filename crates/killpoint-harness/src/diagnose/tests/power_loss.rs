@@ -268,3 +268,21 @@ fn what_is_promised_between_the_removal_and_the_rename_is_promised_early() {
         }
     }
 }
+
+#[test]
+fn stores_into_a_mapping_are_acknowledged_before_their_msync() {
+    let log = || {
+        let log = Log::new().create("m").write("m", 0, 8_192).fsync("m").fsync(".").intend();
+        log.acknowledge().intend().acknowledge().mapped("m", 0, 4_096).fsync("m")
+    };
+    for model in [CrashModel::Prefix, CrashModel::Data, CrashModel::Size] {
+        check(
+            &log().at(6, model, Class::AckedNotDurable),
+            Cause::AcknowledgedBeforeFsync,
+            "m",
+            "mapped(m)#1 is followed by no msync of m until fsync(m)#2, and 2 operations were \
+             acknowledged since the last call before it.",
+            "msync m with MS_SYNC after the last change in its mapping and before acknowledging",
+        );
+    }
+}
