@@ -19,6 +19,22 @@ const SQLITE_NO_JOURNAL: &str = "if this is a SQLite database, set PRAGMA journa
                                  DELETE): journal_mode=MEMORY and OFF keep no rollback journal on \
                                  disk";
 
+/// For acknowledged transactions of a SQLite database that syncs nothing.
+pub(super) fn synchronous_for_promises(database: &str) -> String {
+    format!(
+        "set PRAGMA synchronous=FULL for {database}, or EXTRA where it keeps a rollback journal, of \
+         which the removal must be durable, too: with OFF SQLite syncs nothing"
+    )
+}
+
+/// For a SQLite database that a power cut leaves broken, because it syncs nothing.
+pub(super) fn synchronous_for_order(database: &str) -> String {
+    format!(
+        "set PRAGMA synchronous=FULL for {database}, or NORMAL with journal_mode=WAL: with OFF \
+         SQLite syncs nothing"
+    )
+}
+
 const DUMB_DBM: &str = "dbm.dumb cannot change its files in one step: use sqlite3, or dbm.sqlite3 \
                         from Python 3.13 on";
 

@@ -76,12 +76,15 @@ pub(super) struct PlacedEmpty {
     pub(super) end: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct PathTrack {
     text: String,
     directory: Option<FileId>,
     stays: Vec<Stay>,
     absences: Vec<Absence>,
+    /// When whichever file stood there was changed, and synced.
+    changes: Vec<u64>,
+    syncs: Vec<u64>,
 }
 
 /// One operation, condensed.
@@ -194,8 +197,7 @@ impl History {
             return *id;
         }
         let id = PathId(u32::try_from(self.paths.len()).expect("fewer paths than memory holds"));
-        let (stays, absences) = (Vec::new(), Vec::new());
-        self.paths.push(PathTrack { text: text.to_owned(), directory: None, stays, absences });
+        self.paths.push(PathTrack { text: text.to_owned(), ..PathTrack::default() });
         self.path_ids.insert(text.to_owned(), id);
         id
     }
@@ -340,6 +342,9 @@ impl History {
             Effect::Synced { file, .. } => {
                 self.barriers.push(position);
                 self.track(operation, *file).synced(position);
+                if let Some(id) = self.path_id_at(*file, position) {
+                    self.path_mut(id).syncs.push(position);
+                }
                 return;
             }
             Effect::SyncedAll => {
@@ -354,6 +359,9 @@ impl History {
             _ => return,
         };
         self.track(operation, file).change(change);
+        if let Some(id) = self.path_id_at(file, position) {
+            self.path_mut(id).changes.push(position);
+        }
     }
 
     fn arrive(&mut self, id: PathId, file: FileId, arrival: (u64, Arrival), round: u32) {

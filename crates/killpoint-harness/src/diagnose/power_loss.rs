@@ -3,6 +3,7 @@
 mod contents;
 mod names;
 mod order;
+mod sqlite;
 
 use super::history::History;
 use super::paths::Role;
@@ -24,6 +25,9 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     if scene.failure.class == Class::Extra
         && let Some(found) = temporary_left(scene)
     {
+        return Some(found);
+    }
+    if let Some(found) = sqlite::nothing_synced(scene) {
         return Some(found);
     }
     // All but these two keep the names as they are at the point.

@@ -119,6 +119,18 @@ impl History {
         stays.get(after.saturating_sub(1)).map(|stay| stay.file)
     }
 
+    /// The last change before a point of whichever file stood under a path.
+    pub(in crate::diagnose) fn last_change_under(&self, path: &str, point: u64) -> Option<u64> {
+        last_before(&self.path(*self.path_ids.get(path)?).changes, point)
+    }
+
+    /// Whether whichever file stands under a path is synced from a point on, now or ever.
+    pub(in crate::diagnose) fn is_synced_under(&self, path: &str, point: u64) -> bool {
+        let own = self.path_ids.get(path).map(|id| &self.path(*id).syncs);
+        let own = own.and_then(|syncs| first_from(syncs, point));
+        own.is_some() || first_from(&self.syncs_of_all, point).is_some()
+    }
+
     /// The stay of a file under a path at a point.
     pub(in crate::diagnose) fn stay_at(&self, id: PathId, point: u64) -> Option<&Stay> {
         let stays = &self.path(id).stays;

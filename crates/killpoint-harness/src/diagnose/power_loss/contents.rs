@@ -1,6 +1,7 @@
 //! Contents of files that were not on disk yet.
 
-use super::order::{data_before_journal, journal_of, relied_on_early};
+use super::order::relied_on_early;
+use super::sqlite::{data_before_journal, journal_of};
 use super::{LOOKED_AT_MAX, promised_since};
 use crate::diagnose::history::History;
 use crate::diagnose::paths::Role;

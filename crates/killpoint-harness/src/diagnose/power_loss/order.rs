@@ -3,48 +3,10 @@
 use super::names::{ends_journal, is_name_change};
 use super::{LOOKED_AT_MAX, promised_since, serves_only};
 use crate::diagnose::scene::Scene;
-use crate::diagnose::stores::Store;
 use crate::diagnose::{Cause, Diagnosis, advice, kill};
 use killpoint_engine::states::Variant;
 use killpoint_model::CrashModel;
 use killpoint_model::operation::FileId;
-
-/// The SQLite journal that a file is, or has beside it.
-pub(super) fn journal_of(scene: &Scene<'_>, file: FileId) -> Option<FileId> {
-    let path = scene.path(file)?;
-    match Store::of(scene.history, path) {
-        Store::SqliteJournal(_) | Store::SqliteWal(_) => Some(file),
-        Store::SqliteDatabase { journal: true } => ["-journal", "-wal"]
-            .iter()
-            .find_map(|end| scene.history.file_under(&format!("{path}{end}"), scene.failure.point)),
-        _ => None,
-    }
-}
-
-pub(super) fn data_before_journal(scene: &Scene<'_>, journal: FileId) -> Option<Diagnosis> {
-    let (history, point) = (scene.history, scene.failure.point);
-    let written = history.file(journal)?.last_unsynced(point)?.at;
-    if history.last_sync(journal, point).is_some_and(|synced| synced > written) {
-        return None;
-    }
-    let journal_path = history.path_at(journal, point)?;
-    let (Store::SqliteJournal(database) | Store::SqliteWal(database)) =
-        Store::of(history, journal_path)
-    else {
-        return None;
-    };
-    let file = history.file_under(&database, point)?;
-    let changed = history.file(file)?.next_change(written).filter(|change| change.at < point)?.at;
-    let sentence = format!(
-        "{} changes {database} before {journal_path} is synced: {} is followed by no fsync of it \
-         until {}.",
-        history.text(changed),
-        history.text(written),
-        history.text(point)
-    );
-    let fix = advice::sync_first(history, journal_path, changed, &database);
-    Some(scene.diagnosis(Cause::DataBeforeJournal, Some(database), sentence, fix))
-}
 
 /// [`relied_on_early`] for a file with no defect of its own.
 pub(super) fn only_relied_on_early(scene: &Scene<'_>, file: FileId) -> Option<Diagnosis> {

@@ -213,3 +213,35 @@ fn a_log_that_was_not_synced_in_an_earlier_save_either_is_missed_in_this_one() {
         (Cause::DataBeforeJournal, "fsync steps before writing k")
     );
 }
+
+/// SQLite with `synchronous=OFF`: two transactions, none of which syncs anything.
+fn sqlite_off() -> Log {
+    let save = |log: Log| {
+        let log = log.intend().create("n.db-journal").write("n.db-journal", 0, 512);
+        log.write("n.db", 0, 4_096).unlink("n.db-journal").acknowledge()
+    };
+    save(save(Log::new().create("n.db").write("n.db", 0, 4_096)))
+}
+
+#[test]
+fn a_database_that_syncs_nothing_is_one_defect_for_each_class() {
+    let variants = [
+        (CrashModel::Prefix, Variant::Only),
+        (CrashModel::Data, Variant::Only),
+        (CrashModel::FileLost, Variant::File(2)),
+        (CrashModel::DirLost, Variant::From(6)),
+    ];
+    for (model, variant) in variants {
+        check(
+            &sqlite_off().with_variant(11, model, &variant, Class::AckedNotDurable),
+            Cause::AcknowledgedBeforeFsync,
+            "n.db",
+            "write(n.db-journal)#2 and write(n.db)#3 change n.db-journal and n.db, and in the rest \
+             of the run no fsync of either follows.",
+            "set PRAGMA synchronous=FULL for n.db, or EXTRA",
+        );
+        let broken = sqlite_off().with_variant(11, model, &variant, Class::Unopenable);
+        assert_eq!(broken.cause, Cause::WrittenWithoutFsync, "{broken:#?}");
+        assert!(broken.fix.contains("or NORMAL with journal_mode=WAL"), "{broken:#?}");
+    }
+}

@@ -231,6 +231,24 @@ fn an_overwrite_in_place_is_at_risk_until_its_sync() {
 }
 
 #[test]
+fn stores_into_a_mapping_are_acknowledged_before_their_msync() {
+    let log = || {
+        let log = Log::new().create("m").write("m", 0, 8_192).fsync("m").fsync(".").intend();
+        log.acknowledge().intend().acknowledge().mapped("m", 0, 4_096).fsync("m")
+    };
+    for model in [CrashModel::Prefix, CrashModel::Data, CrashModel::Size] {
+        check(
+            &log().at(6, model, Class::AckedNotDurable),
+            Cause::AcknowledgedBeforeFsync,
+            "m",
+            "mapped(m)#1 is followed by no msync of m until fsync(m)#2, and 2 operations were \
+             acknowledged since the last call before it.",
+            "msync m with MS_SYNC after the last change in its mapping and before acknowledging",
+        );
+    }
+}
+
+#[test]
 fn a_name_that_is_empty_under_any_model_is_one_defect() {
     let log = || {
         let log = Log::new().create("k").write("k", 0, 3).fsync("k").fsync(".").acknowledge();
@@ -266,23 +284,5 @@ fn what_is_promised_between_the_removal_and_the_rename_is_promised_early() {
             assert_eq!(found.cause, Cause::AcknowledgedBeforeWritten, "{found:#?}");
             assert!(found.fix.contains("only after rename(k.new, k)#1 has returned"), "{found:#?}");
         }
-    }
-}
-
-#[test]
-fn stores_into_a_mapping_are_acknowledged_before_their_msync() {
-    let log = || {
-        let log = Log::new().create("m").write("m", 0, 8_192).fsync("m").fsync(".").intend();
-        log.acknowledge().intend().acknowledge().mapped("m", 0, 4_096).fsync("m")
-    };
-    for model in [CrashModel::Prefix, CrashModel::Data, CrashModel::Size] {
-        check(
-            &log().at(6, model, Class::AckedNotDurable),
-            Cause::AcknowledgedBeforeFsync,
-            "m",
-            "mapped(m)#1 is followed by no msync of m until fsync(m)#2, and 2 operations were \
-             acknowledged since the last call before it.",
-            "msync m with MS_SYNC after the last change in its mapping and before acknowledging",
-        );
     }
 }
