@@ -1,10 +1,12 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
+mod births;
 pub mod promises;
 
 use super::oracle::{
     Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
 };
+use births::Births;
 use killpoint_engine::image::{Content, Image, Inode};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
@@ -25,6 +27,7 @@ pub struct BuiltIn {
     /// Operations at whose entry there were more acknowledgements than before that survive a loss of
     /// power, ascending.
     durable: Vec<u64>,
+    births: Births,
     digests: Digests,
 }
 
@@ -57,6 +60,7 @@ impl BuiltIn {
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
         let digests = Digests::default();
+        let births = births(recording)?;
         let (mut oracles, mut durable) = (Vec::new(), Vec::new());
         for root in 0..initial.roots().len() {
             let mut counted = Counted::default();
@@ -79,7 +83,7 @@ impl BuiltIn {
             )?;
             oracles.push(learner.finish());
         }
-        Ok(BuiltIn { oracles, durable, digests })
+        Ok(BuiltIn { oracles, durable, births, digests })
     }
 
     /// The files that are judged and how: index of the state directory, path, kind.
@@ -87,6 +91,15 @@ impl BuiltIn {
         self.oracles.iter().enumerate().flat_map(|(root, oracle)| {
             oracle.subjects().map(move |(path, kind)| (root, path, kind))
         })
+    }
+
+    /// A state that another run has left, whose recording is at `recording`, with the names that the same files
+    /// had in the run that was learnt.
+    ///
+    /// # Errors
+    /// If the recording cannot be read.
+    pub fn with_own_names(&self, image: Image, recording: &Path) -> Result<Image, RecordingError> {
+        Ok(self.births.rename(image, &births(recording)?))
     }
 
     /// Judges one state, and names what is left over in it. `recorded_beyond` says whether the log that was learnt goes on beyond the
@@ -118,6 +131,17 @@ impl BuiltIn {
         litter.truncate(LITTER_NAMED_MAX);
         (worst, litter)
     }
+}
+
+fn births(recording: &Path) -> Result<Births, RecordingError> {
+    let mut births = Births::default();
+    let mut reader = Reader::open(recording)?;
+    while let Some(record) = reader.next_record()? {
+        if let Record::Operation(operation, _) = record {
+            births.note(&operation);
+        }
+    }
+    Ok(births)
 }
 
 /// When more was acknowledged than before, and how much then.

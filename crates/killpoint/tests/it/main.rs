@@ -3,6 +3,7 @@
 mod architecture;
 mod attach;
 mod bad_input;
+mod built_in;
 mod cases;
 mod chaos_toolkit;
 mod collecting;

@@ -216,34 +216,10 @@ impl<'a> Bench<'a> {
         let none = Models { models: Vec::new(), profile: Profile::Strict };
         let mut walk = Walk::start(&path, initial.clone(), none)?;
         while walk.step()? {}
-        let image = match left_by.unseen && self.built_in.is_some() {
-            true => {
-                let copy = |index| arena.in_run(&snapshot_name(name, index));
-                let copies: Vec<PathBuf> = (0..self.local.roots.len()).map(copy).collect();
-                Image::scan(&copies)?
-            }
-            false => walk.image().without_nameless(),
-        };
         if self.built_in.is_some() {
-            let answer = self.read(arena, &image, walk.crash_time(), question)?;
-            let Reading::Judged(judgement) = &answer.reading else { return Ok(answer) };
-            let held = judgement.verdict == Verdict::Held;
-            let other_order = left_by.other_order && !held;
-            if judgement.verdict != Verdict::Unknown(Reason::NoOracle) && !other_order {
-                return Ok(answer);
-            }
-            // Where bytes vary from run to run, or threads came in another order, the kill's own
-            // recording knows the versions.
-            let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
-            let (promised, local) = (Journal::parse(&journal)?, self.local);
-            let mut place = |image: &Image| self.place(arena, image);
-            let own = BuiltIn::learn(&path, &local.promises(&promised), initial, &mut place)?;
-            let state = question.state.clone().unwrap_or_else(before_all);
-            let (judgement, litter) =
-                own.judge(&image, &state, false, &mut || self.place(arena, &image));
-            self.take_off_if_laid(arena)?;
-            return Ok(Answer { litter, ..Answer::of(Reading::Judged(judgement)) });
+            return self.judge_left(arena, initial, &walk, left_by, question);
         }
+        let image = walk.image().without_nameless();
         let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
         let recorded = std::mem::replace(&mut self.journal, journal);
         self.journal_written = u64::MAX;
@@ -255,6 +231,49 @@ impl<'a> Bench<'a> {
         self.journal = recorded;
         self.journal_written = u64::MAX;
         answer
+    }
+
+    /// What the built-in oracle says of what a live kill has left; `walk` stands at the end of its recording.
+    fn judge_left(
+        &mut self,
+        arena: &mut Arena,
+        initial: &Image,
+        walk: &Walk,
+        left_by: &LeftBy,
+        question: &Question,
+    ) -> Result<Answer, Problem> {
+        let name = &left_by.recording;
+        let path = arena.in_run(&format!("recordings/{name}.rec"));
+        let image = match left_by.unseen {
+            true => {
+                let copy = |index| arena.in_run(&snapshot_name(name, index));
+                let copies: Vec<PathBuf> = (0..self.local.roots.len()).map(copy).collect();
+                Image::scan(&copies)?
+            }
+            false => walk.image().without_nameless(),
+        };
+        let renamed = match &self.built_in {
+            Some(built_in) if !left_by.unseen => built_in.with_own_names(image.clone(), &path)?,
+            _ => image.clone(),
+        };
+        let answer = self.read(arena, &renamed, walk.crash_time(), question)?;
+        let Reading::Judged(judgement) = &answer.reading else { return Ok(answer) };
+        let held = judgement.verdict == Verdict::Held;
+        let other_order = left_by.other_order && !held;
+        if judgement.verdict != Verdict::Unknown(Reason::NoOracle) && !other_order {
+            return Ok(answer);
+        }
+        // Where bytes vary from run to run, or threads came in another order, the kill's own
+        // recording knows the versions.
+        let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
+        let (promised, local) = (Journal::parse(&journal)?, self.local);
+        let mut place = |image: &Image| self.place(arena, image);
+        let own = BuiltIn::learn(&path, &local.promises(&promised), initial, &mut place)?;
+        let state = question.state.clone().unwrap_or_else(before_all);
+        let (judgement, litter) =
+            own.judge(&image, &state, false, &mut || self.place(arena, &image));
+        self.take_off_if_laid(arena)?;
+        Ok(Answer { litter, ..Answer::of(Reading::Judged(judgement)) })
     }
 
     /// Runs the target on the state that is mounted now, and reads what it leaves.
