@@ -1,6 +1,6 @@
 //! What the built-in oracle says of small programs, with nothing to go by but their files.
 
-use crate::support::{Explored, World, explored, succeed};
+use crate::support::{ALL_MODELS, Explored, World, explored, succeed};
 use killpoint_model::{Class, Outcome};
 use std::fs;
 
@@ -38,5 +38,21 @@ fn live_kills_hit_documents_whose_names_vary() {
         assert_eq!(confirmed, (1, 1), "{}", explored.summary());
         let run = format!("{}/{}", world.only_run().display(), finding.number);
         assert!(succeed(world.killpoint().args(["replay", &run])).contains("hit 1 of 1"));
+    }
+}
+
+#[test]
+fn what_an_earlier_save_left_half_done_is_no_loss() {
+    let save = |temporary: &str| {
+        format!(
+            r#"printf '{{"v":3}}' >{temporary}; sync {temporary}; mv {temporary} a.json; sync ."#
+        )
+    };
+    for (temporary, left) in
+        [("a.json.tmp", r#"{"v":2}"#), ("a.json.tmp", r#"{"v":2"#), ("new.json", r#"{"v":2}"#)]
+    {
+        let world = world(&[("a.json", r#"{"v":1}"#), (temporary, left)]);
+        let explored = explore(&world, &["--model", ALL_MODELS], &save(temporary));
+        explored.expect(Outcome::Pass);
     }
 }

@@ -5,6 +5,7 @@
 //! anew from its start; or because something was acknowledged. Where the engine does know of a close,
 //! `closed` takes it.
 
+use super::backup::is_called_after;
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::learner::{Learner, Moment, Version};
 use super::sqlite;
@@ -68,6 +69,17 @@ struct Node {
     is_changed: bool,
     /// Changed since it came to stand under the names that it has.
     is_changed_here: bool,
+    /// Made in this recording.
+    is_new: bool,
+    /// How many of its first bytes were written in this recording.
+    fresh: u64,
+}
+
+impl Node {
+    /// Whether nothing of what it held at the beginning is left in it.
+    fn is_written_anew(&self) -> bool {
+        self.is_new || (self.fresh > 0 && self.fresh >= self.contents.size())
+    }
 }
 
 impl Follower {
@@ -181,6 +193,7 @@ impl Follower {
                     names: name.iter().cloned().collect(),
                     is_directory: *kind == FileKind::Directory,
                     appended: true,
+                    is_new: true,
                     ..Node::default()
                 };
                 if matches!(kind, FileKind::Directory | FileKind::Regular) {
@@ -200,6 +213,7 @@ impl Follower {
                 self.change(*file, at, |node| {
                     let is_as_long = node.contents.size() == *size;
                     node.contents.resize(*size);
+                    node.fresh = node.fresh.min(*size);
                     is_as_long
                 });
             }
@@ -216,6 +230,7 @@ impl Follower {
                         && bytes.starts_with(&node.contents.read(0, u64::MAX));
                     node.contents = Content::of_bytes(bytes);
                     node.contents.resize(length);
+                    node.fresh = length;
                     kept
                 });
             }
@@ -291,6 +306,9 @@ impl Follower {
                 node.contents.resize(end);
             }
             node.contents.write(offset, bytes);
+            if offset <= node.fresh {
+                node.fresh = node.fresh.max(end);
+            }
             is_at_end
         });
     }
@@ -339,6 +357,7 @@ impl Follower {
         let before = list(self);
         change(self);
         let after = list(self);
+        self.tell_moves(&before, &after);
         for path in before.keys().filter(|path| !after.contains_key(*path)) {
             self.learner.removed(path, at);
         }
@@ -351,6 +370,24 @@ impl Follower {
                     node.is_changed_here = false;
                 }
             }
+        }
+    }
+
+    /// Tells which paths gave their files to others, and whether those files were only made there: written
+    /// anew, and then moved to where a file stood before, or to a name that theirs is called after.
+    fn tell_moves(
+        &mut self,
+        before: &BTreeMap<PathBuf, FileId>,
+        after: &BTreeMap<PathBuf, FileId>,
+    ) {
+        let came = after.iter().filter(|(path, file)| before.get(*path) != Some(*file));
+        let came: BTreeMap<FileId, &PathBuf> = came.map(|(path, file)| (*file, path)).collect();
+        for (path, file) in before.iter().filter(|(path, file)| after.get(*path) != Some(*file)) {
+            let Some(to) = came.get(file) else { continue };
+            let is_anew = self.nodes.get(file).is_some_and(Node::is_written_anew);
+            let stood = before.contains_key(*to) || self.learner.knows(to);
+            let is_staged = is_anew && (stood || is_called_after(path, to));
+            self.learner.moved(path.clone(), is_staged);
         }
     }
 

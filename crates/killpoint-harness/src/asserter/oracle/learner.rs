@@ -83,6 +83,8 @@ struct History {
     /// How long it was at acknowledgements, while it only ever grew; 0 where it was changed otherwise,
     /// removed or replaced.
     grown: Vec<(u64, u64)>,
+    /// Whether each file that was moved from here to another path was only made here; none while none was.
+    is_staged: Option<bool>,
 }
 
 /// Gathers versions. Tell it everything in the order of the recording, then `finish`.
@@ -162,6 +164,18 @@ impl Learner {
         history.grow(at, 0);
     }
 
+    /// Whether a file stood at this path at some time.
+    pub fn knows(&self, path: &Path) -> bool {
+        self.histories.get(path).is_some_and(|history| history.versions().next().is_some())
+    }
+
+    /// The file at `path` was moved to another path. `is_staged` says whether it was only made here: written
+    /// anew, to take the place of another file.
+    pub fn moved(&mut self, path: PathBuf, is_staged: bool) {
+        let history = self.histories.entry(path).or_default();
+        history.is_staged = Some(is_staged && history.is_staged.unwrap_or(true));
+    }
+
     /// When everything up to operation `at` was promised, a file was so long that had only grown since its
     /// last other change; 0 if it did anything else with operation `at`.
     pub fn grown(&mut self, path: PathBuf, at: u64, length: u64) {
@@ -233,7 +247,7 @@ impl Learner {
         let mut subjects = Vec::new();
         for (path, history) in self.histories {
             let is_companion = belongs(&path);
-            if is_companion || history.is_lasting() || history.is_spare() {
+            if is_companion || !history.is_temporary() {
                 known.insert(path.clone());
             }
             if !is_companion && history.is_lasting() {
@@ -281,14 +295,29 @@ impl History {
         last.is_some_and(|seen| seen.moment == Moment::Displaced)
     }
 
+    /// Whether new versions of other files are made here, and what was here at the beginning is what an
+    /// earlier crash has left of one: the program writes it anew, moves it into place, and has nothing
+    /// here at the end. What was acknowledged here is data all the same.
+    fn is_staging(&self) -> bool {
+        let has = |moment: Moment| self.versions().any(|seen| seen.moment == moment);
+        let is_gone = self.seen.last().is_some_and(|(_, seen)| seen.is_none());
+        let is_acknowledged =
+            has(Moment::Acknowledged) || self.grown.iter().any(|(_, length)| *length > 0);
+        self.is_staged == Some(true) && is_gone && !has(Moment::Placed) && !is_acknowledged
+    }
+
+    /// Whether nothing stood here before the program began, and nobody reads what it makes here.
+    fn is_temporary(&self) -> bool {
+        let stays = |seen: &Seen| {
+            matches!(seen.moment, Moment::Begin | Moment::Placed | Moment::Displaced | Moment::End)
+        };
+        !self.versions().any(stays)
+    }
+
     /// Whether anybody reads this path: it was there at the beginning or at the end, or was put in
-    /// place whole. All else are temporary files and spares.
+    /// place whole. All else are temporary files, those that are made to be moved, and spares.
     fn is_lasting(&self) -> bool {
-        if self.is_spare() {
-            return false;
-        }
-        self.versions()
-            .any(|seen| matches!(seen.moment, Moment::Begin | Moment::Placed | Moment::End))
+        !self.is_temporary() && !self.is_spare() && !self.is_staging()
     }
 
     fn into_subject(self, path: PathBuf, is_careful: bool) -> Subject {

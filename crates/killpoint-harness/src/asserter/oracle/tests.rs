@@ -5,4 +5,5 @@ mod append_only_files;
 mod databases;
 mod document_files;
 mod properties;
+mod staging_files;
 mod world;
