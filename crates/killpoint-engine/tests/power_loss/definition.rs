@@ -177,6 +177,12 @@ fn names(image: &Image) -> BTreeMap<Vec<u8>, (FileId, u32)> {
     names
 }
 
+/// The names in a directory.
+fn entries(image: &Image, directory: FileId) -> BTreeMap<Vec<u8>, FileId> {
+    let Some(inode) = image.inode(directory) else { return BTreeMap::new() };
+    inode.entries.iter().map(|(name, entry)| (name.to_vec(), entry.file)).collect()
+}
+
 fn differing(one: &Image, other: &Image) -> Vec<FileId> {
     let files = one.inodes().filter(|(file, inode)| {
         other.inode(*file).is_none_or(|it| !it.content.equals(&inode.content))
@@ -288,11 +294,18 @@ impl CutAt<'_> {
                 assert!(bytes.is_none_or(|bytes| bytes == *held), "what was synced is kept");
             }
             // Strictly, an fsync keeps the creation of a file, and no other name: one that was given by a
-            // link can be lost while the one that was taken away is gone.
+            // link, or by a rename into another directory, can be lost while the one that was taken
+            // away is gone.
             let is_moved = |(operation, _): &(Operation, Vec<u8>)| {
                 operation.effects.iter().any(|effect| match effect {
                     Effect::Unlink { file: it, .. } => *it == file,
-                    Effect::Rename { replaced, .. } => *replaced == Some(file),
+                    Effect::Rename { file: it, from: Some(from), to: Some(to), replaced } => {
+                        *replaced == Some(file) || *it == file && from.directory != to.directory
+                    }
+                    Effect::Exchange { first, second } => {
+                        let is_own = first.1 == file || second.1 == file;
+                        is_own && first.0.directory != second.0.directory
+                    }
                     _ => false,
                 })
             };
@@ -300,6 +313,11 @@ impl CutAt<'_> {
                 || !self.operations[..index].iter().any(is_moved);
             if kept && is_promised && !own(self.now).is_empty() {
                 assert!(!own(&built.image).is_empty(), "{file:?} was synced and has a name");
+            }
+            let entries = |image: &Image| entries(image, file);
+            let same = |image: &Image| entries(image) == entries(self.now);
+            if self.history[index..].iter().all(same) {
+                assert_eq!(entries(&built.image), entries(self.now), "{file:?} was synced");
             }
         }
     }

@@ -247,6 +247,45 @@ fn strict_loses_any_name_that_nothing_builds_on() {
 }
 
 #[test]
+fn strict_keeps_of_a_move_between_directories_what_was_synced_of_each() {
+    let model = CrashModel::DirLost;
+    let setup = "mkdir i; mkdir o; create i/k";
+    let moved = "rename i/k o/k";
+    check(STRICT, model, setup, moved, &["i/ i/k=empty o/"]);
+    // The old name is gone for certain, the new one is not there for certain.
+    check(STRICT, model, setup, &format!("{moved}; fsync i"), &["i/ o/"]);
+    check(STRICT, model, setup, &format!("{moved}; fsync o/k; fsync i"), &["i/ o/"]);
+    check(STRICT, model, setup, &format!("{moved}; fsync i; fsync o"), &[]);
+    check(STRICT, model, setup, &format!("{moved}; fsync o"), &["i/ i/k=empty o/ o/k=empty"]);
+    check(STRICT, model, setup, &format!("{moved}; fsync o; fsync i"), &[]);
+    check(STRICT, model, setup, &format!("{moved}; syncfs"), &[]);
+    let over = "mkdir i; mkdir o; create i/k; write i/k 0 3 n; create o/k; write o/k 0 3 o";
+    check(STRICT, model, over, &format!("{moved}; fsync i"), &["i/ o/ o/k=3o"]);
+
+    let two = "mkdir i; mkdir o; create i/a; write i/a 0 1 a; create o/b; write o/b 0 1 b";
+    let exchanged = "exchange i/a o/b; fsync i";
+    check(STRICT, model, two, exchanged, &["i/ i/a=1b o/ o/b=1b"]);
+    check(STRICT, model, two, &format!("{exchanged}; fsync o"), &[]);
+
+    check(STRICT, model, setup, "link i/k o/k; fsync i", &["i/ i/k=empty o/"]);
+    check(STRICT, model, setup, "link i/k o/k; fsync o", &[]);
+    check(STRICT, model, setup, "link i/k o/k; unlink i/k; fsync i", &["i/ o/"]);
+}
+
+#[test]
+fn no_directory_has_two_names() {
+    let model = CrashModel::DirLost;
+    let setup = "mkdir i; mkdir o; mkdir i/d; create i/d/k";
+    let moved = "rename i/d o/d";
+    check(STRICT, model, setup, moved, &["i/ i/d/ i/d/k=empty o/"]);
+    check(STRICT, model, setup, &format!("{moved}; fsync i"), &["i/ o/"]);
+    check(ALL, model, setup, &format!("{moved}; fsync o"), &[]);
+    let two = "mkdir i; mkdir o; mkdir i/d; mkdir o/e; create i/d/k";
+    check(ALL, model, two, "exchange i/d o/e; fsync i", &[]);
+    check(STRICT, model, two, "rename i/d o/e; fsync i", &["i/ o/ o/e/"]);
+}
+
+#[test]
 fn states_are_named_around_barriers_after_acknowledgements_and_at_the_end() {
     let steps =
         "write f 0 3 a; write f 3 3 b; ack; write f 6 3 c; fsync f; chmod f 600; chmod f 644";

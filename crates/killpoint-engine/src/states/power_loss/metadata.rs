@@ -2,6 +2,7 @@
 //!
 //! What makes a change durable depends on the profile (measured, see docs/profiles.md):
 //! - strict: an fsync of the directory, for the names in it; an fsync of a new file, for its creation.
+//!   So of a rename between directories one name can be durable and the other not.
 //! - ext4, xfs: an fsync of an inode, for everything up to that inode's own last change. A change of
 //!   times counts for fsync; for fdatasync ext4 counts sizes and new files only, xfs all but times.
 //!   For a directory its entries count, with either call.
@@ -13,7 +14,7 @@
 
 use crate::image::{BLOCK, Content, Image};
 use killpoint_model::Profile;
-use killpoint_model::operation::{Attributes, Effect, FileId, Name};
+use killpoint_model::operation::{Attributes, Effect, FileId, FileKind, Name};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One change of metadata that a power cut may undo.
@@ -68,11 +69,29 @@ struct NameChange {
     files: Vec<FileId>,
     /// It gave a new inode its first name.
     created: bool,
-    /// The directories from which a rename took a name. Once that is on disk, so is the new name.
+    /// The directories from which a rename took a name.
     taken_from: Vec<FileId>,
+    /// The directories that a rename moved. None has two names, whatever was synced.
+    moved_directories: Vec<FileId>,
 }
 
 impl NameChange {
+    /// What a sync of a directory makes durable of it: the names that lie there, or all of it where
+    /// undoing the rest would give a directory a second name. Leaves the rest.
+    fn take_durable(&mut self, directory: FileId) -> Vec<(Name, Option<FileId>)> {
+        let (durable, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.parts)
+            .into_iter()
+            .partition(|(name, _)| name.directory == directory);
+        let comes_back = |before: &Option<FileId>| {
+            before.is_some_and(|before| self.moved_directories.contains(&before))
+        };
+        if !durable.is_empty() && rest.iter().any(|(_, before)| comes_back(before)) {
+            return durable.into_iter().chain(rest).collect();
+        }
+        self.parts = rest;
+        durable
+    }
+
     fn builds_on(&self, earlier: &NameChange) -> bool {
         self.parts.iter().any(|(name, _)| {
             earlier.files.contains(&name.directory)
@@ -192,13 +211,13 @@ impl Metadata {
                 parts: vec![stood(name)],
                 files: vec![*file],
                 created: true,
-                taken_from: vec![],
+                ..NameChange::default()
             },
             Effect::Link { file, name } => NameChange {
                 parts: vec![stood(name)],
                 files: vec![*file],
                 created: self.nameless.remove(file),
-                taken_from: vec![],
+                ..NameChange::default()
             },
             Effect::Unlink { file, name } => NameChange {
                 parts: vec![(name.clone(), Some(*file))],
@@ -208,14 +227,16 @@ impl Metadata {
             Effect::Rename { file, from, to, replaced } => NameChange {
                 parts: from.iter().chain(to).map(stood).collect(),
                 files: std::iter::once(*file).chain(*replaced).collect(),
-                created: false,
                 taken_from: from.iter().map(|from| from.directory).collect(),
+                moved_directories: directories(image, &[*file]),
+                ..NameChange::default()
             },
             Effect::Exchange { first, second } => NameChange {
                 parts: vec![stood(&first.0), stood(&second.0)],
                 files: vec![first.1, second.1],
-                created: false,
                 taken_from: vec![first.0.directory, second.0.directory],
+                moved_directories: directories(image, &[first.1, second.1]),
+                ..NameChange::default()
             },
             _ => return None,
         })
@@ -285,17 +306,13 @@ impl Metadata {
         let own = |names: &NameChange| {
             let is_own = names.files.contains(&file);
             is_own && (names.created || self.profile == Profile::Btrfs)
-                || names.taken_from.contains(&file)
         };
         self.changes.retain_mut(|change| {
             let Kind::Names(names) = &mut change.kind else { return true };
-            let (in_it, rest) = match own(names) {
-                true => (std::mem::take(&mut names.parts), Vec::new()),
-                false => std::mem::take(&mut names.parts)
-                    .into_iter()
-                    .partition(|(name, _)| name.directory == file),
+            let in_it = match own(names) {
+                true => std::mem::take(&mut names.parts),
+                false => names.take_durable(file),
             };
-            names.parts = rest;
             if !in_it.is_empty() {
                 durable.push((change.ordinal, NameChange { parts: in_it, ..names.clone() }));
             }
@@ -362,6 +379,12 @@ impl Metadata {
             change.kind.undo(state, &synced, in_place);
         }
     }
+}
+
+fn directories(image: &Image, files: &[FileId]) -> Vec<FileId> {
+    let is_directory =
+        |file| image.inode(file).is_some_and(|inode| inode.kind == FileKind::Directory);
+    files.iter().copied().filter(|file| is_directory(*file)).collect()
 }
 
 impl Kind {
