@@ -46,6 +46,12 @@ impl Place {
         rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()
     }
 
+    /// Its absolute path without symbolic links in directories, the same however it was written.
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
+        let directory = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        Ok(std::fs::read_link(directory)?.join(OsString::from_vec(self.name.clone())))
+    }
+
     /// A path by which the harness itself can reach it.
     pub(crate) fn reach(&self) -> PathBuf {
         let mut path = PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()));

@@ -123,7 +123,8 @@ struct Recorder<C> {
     gaps: Vec<(String, String)>,
     outside_writes: Outside,
     state_callers: BTreeSet<i32>,
-    sockets: BTreeSet<Vec<u8>>,
+    /// Where the tree has bound sockets: absolute, without symbolic links.
+    sockets: BTreeSet<PathBuf>,
     turns: Turns,
     acknowledgements: Vec<u8>,
     error: Option<RecordError>,

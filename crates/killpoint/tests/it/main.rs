@@ -30,6 +30,7 @@ mod servers;
 mod several;
 mod shrink;
 mod soak;
+mod sockets;
 mod supervise;
 mod support;
 mod surroundings;

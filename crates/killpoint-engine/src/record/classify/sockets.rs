@@ -10,7 +10,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
     pub(super) fn bind(&mut self, guest: Guest, a: [u64; 6]) -> Attempt {
         let Some(path) = socket_path(guest, a)? else { return Ok(None) };
         let place = guest.place(libc::AT_FDCWD, &path, false)?;
-        self.sockets.insert(path);
+        // Where something stands already, the call fails: a socket there is somebody else's.
+        if place.stat().is_none() {
+            self.sockets.insert(place.path()?);
+        }
         Ok(self.creation(OperationKind::Bind, place, "bind"))
     }
 
@@ -21,7 +24,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let Some(path) = socket_path(guest, a)? else { return Ok(None) };
         let harmless = HARMLESS.iter().any(|prefix| path.starts_with(prefix));
         let there = guest.open_path(libc::AT_FDCWD, &path, true).is_ok();
-        if !harmless && there && !self.sockets.contains(&path) {
+        if !harmless && there && !self.is_own_socket(guest, &path) {
             self.gap(
                 String::from_utf8_lossy(&path),
                 "the target handed work to a process outside its tree through this socket; what \
@@ -29,6 +32,12 @@ impl<C: FnMut() -> bool> Recorder<C> {
             );
         }
         Ok(None)
+    }
+
+    /// Whether the tree has bound the socket that a path leads to, however either was written.
+    fn is_own_socket(&self, guest: Guest, path: &[u8]) -> bool {
+        let place = guest.place(libc::AT_FDCWD, path, true);
+        place.and_then(|place| place.path()).is_ok_and(|path| self.sockets.contains(&path))
     }
 }
 
