@@ -174,6 +174,9 @@ pub enum Lifecycle {
         command: Command,
         /// Whether it is the fallback command.
         fallback: bool,
+        /// The moment before: nothing that the process did is earlier.
+        #[serde(default)]
+        not_before: String,
     },
     /// See [`TABLE`].
     #[serde(rename = "process.start-failed")]
@@ -497,7 +500,7 @@ mod tests {
         r#""pid":1,"guardian":1,"killpoint":"","processes":[],"bounded_by":"""#,
         r#""cause":"signal""#,
         r#""cause":"all-down","clean":true,"lines_dropped":0"#,
-        r#""pid":1,"command":[],"fallback":false"#,
+        r#""pid":1,"command":[],"fallback":false,"not_before":"""#,
         r#""error":"""#,
         r#""after_us":1"#,
         r#""timeout_ms":1"#,

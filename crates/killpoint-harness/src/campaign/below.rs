@@ -185,7 +185,12 @@ mod tests {
                 1,
                 1,
                 "app",
-                Lifecycle::Started { pid: 7, command: Vec::new(), fallback: false },
+                Lifecycle::Started {
+                    pid: 7,
+                    command: Vec::new(),
+                    fallback: false,
+                    not_before: String::new(),
+                },
             ),
             record(2, 2, "app", Lifecycle::CheckpointSaved { sequence: 4 }),
             record(3, 3, "app", Lifecycle::Heartbeat {}),

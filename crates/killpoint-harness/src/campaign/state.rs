@@ -112,9 +112,9 @@ impl Clock {
     }
 }
 
-/// When it was told, by the clock that files have.
-fn time_of(record: &Record) -> SystemTime {
-    record.time.parse::<jiff::Timestamp>().map_or_else(|_| SystemTime::now(), SystemTime::from)
+/// A time of an event, by the clock that files have.
+fn time_of(text: &str) -> SystemTime {
+    text.parse::<jiff::Timestamp>().map_or_else(|_| SystemTime::now(), SystemTime::from)
 }
 
 /// One supervised process.
@@ -134,7 +134,7 @@ pub(super) struct Process {
     pub(super) gave_up: Option<String>,
     /// When it was started last.
     pub(super) started: Option<Instant>,
-    /// The same by the clock that files have.
+    /// The moment before that, by the clock that files have.
     started_at: Option<SystemTime>,
     /// What it executes, or executed last.
     pub(super) program: String,
@@ -211,7 +211,7 @@ impl State {
         self.count_death(&name, record);
         let Some(process) = self.processes.get_mut(&name) else { return };
         match &record.event {
-            Lifecycle::Started { pid, command, .. } => {
+            Lifecycle::Started { pid, command, not_before, .. } => {
                 self.restarts += u64::from(record.life.is_some_and(|life| life > 1));
                 *process = Process {
                     policy: process.policy,
@@ -219,7 +219,7 @@ impl State {
                     pid: Some(*pid),
                     life: record.life.unwrap_or(process.life + 1),
                     started: Some(Instant::now()),
-                    started_at: Some(time_of(record)),
+                    started_at: Some(time_of(not_before)),
                     program: command.first().cloned().unwrap_or_default(),
                     ..Process::default()
                 };
@@ -258,7 +258,7 @@ impl State {
             Some((strike, problem)) => (Some(strike), problem),
             None => (None, None),
         };
-        let now = time_of(record);
+        let now = time_of(&record.time);
         self.deaths.push(Death {
             process: name.to_owned(),
             life: record.life.unwrap_or(process.life),
@@ -305,4 +305,33 @@ fn is_made_by_a_clock(event: &Lifecycle) -> bool {
             | Lifecycle::Status { .. }
             | Lifecycle::TimeExtended { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_begins_before_its_start_is_told() {
+        let told = |second: u64, event| Record {
+            version: 1,
+            ordinal: second,
+            at_us: second * 1_000_000,
+            time: format!("2026-01-01T00:00:0{second}Z"),
+            process: Some("app".to_owned()),
+            life: Some(1),
+            event,
+        };
+        let not_before = "2026-01-01T00:00:01Z".to_owned();
+        let started = Lifecycle::Started { pid: 7, command: vec![], fallback: false, not_before };
+        let exit = Some(Exit::Status(3));
+        let ended = Lifecycle::Ended { end: End::Failed, exit, after_us: 1, swept: 0 };
+        let mut state = State::default();
+        state.processes.insert("app".to_owned(), Process::default());
+        state.take(&told(3, started));
+        state.take(&told(4, ended));
+        let lives = state.deaths.iter().map(|death| (death.started_at, death.died_at));
+        let expected = (time_of("2026-01-01T00:00:01Z"), time_of("2026-01-01T00:00:04Z"));
+        assert_eq!(lives.collect::<Vec<_>>(), [expected]);
+    }
 }

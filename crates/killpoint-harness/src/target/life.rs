@@ -5,6 +5,7 @@ use super::message;
 use super::output::{self, Reading};
 use super::probe::{self, Purpose, Question};
 use super::process::{Life, Supervised};
+use jiff::Timestamp;
 use killpoint_engine::children::{Confinement, Held};
 use killpoint_engine::undo::{self, Made};
 use killpoint_model::lifecycle::{Lifecycle, Stream};
@@ -110,7 +111,7 @@ impl Dispatcher {
         }
         self.processes[index].current.store(life, Ordering::Relaxed);
         self.ask(index, life);
-        let started = Instant::now();
+        let (started, not_before) = (Instant::now(), Timestamp::now().to_string());
         // The writers' ends of the pipes go with the command.
         let held =
             self.starters[index].start(command, self.confinement(index)).map_err(|error| {
@@ -127,7 +128,7 @@ impl Dispatcher {
             self.tell(index, Lifecycle::CheckpointHandedBack { file, bytes, sequence });
         }
         let pid = held.identity.pid;
-        self.tell(index, Lifecycle::Started { pid, command: words, fallback });
+        self.tell(index, Lifecycle::Started { pid, command: words, fallback, not_before });
         let process = &self.processes[index].process;
         Ok(Life {
             first: pid,

@@ -109,7 +109,12 @@ impl Told {
         let name = self.name.clone();
         let rule = if trial == 0 { String::new() } else { name.clone() };
         self.tell(TrialEvent::Started { trial, attempt: 1, rule, rerun_of: None, expected: None });
-        let started = || Lifecycle::Started { pid: 7, command: Vec::new(), fallback: false };
+        let started = || Lifecycle::Started {
+            pid: 7,
+            command: Vec::new(),
+            fallback: false,
+            not_before: String::new(),
+        };
         self.lifecycle(trial, 1, started());
         self.lifecycle(trial, 1, Lifecycle::Ready { after_us: 40_000 });
         self.lifecycle(trial, 1, Lifecycle::CheckpointSaved { sequence: 3 });

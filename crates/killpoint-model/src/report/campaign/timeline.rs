@@ -259,7 +259,16 @@ mod tests {
         let mut timeline = Timeline::default();
         let killed = Some(Exit::Signal { number: 9, core: false });
         for event in [
-            told(5, 1, Lifecycle::Started { pid: 7, command: Vec::new(), fallback: false }),
+            told(
+                5,
+                1,
+                Lifecycle::Started {
+                    pid: 7,
+                    command: Vec::new(),
+                    fallback: false,
+                    not_before: String::new(),
+                },
+            ),
             strike(100),
             told(
                 120,

@@ -4,6 +4,7 @@ use super::{Supervisor, ids, signal, started};
 use crate::support::World;
 use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record};
 use std::fs;
+use std::process::Command;
 
 fn events<'a>(records: &'a [Record], id: &'a str) -> impl Iterator<Item = &'a Record> {
     records.iter().filter(move |record| record.event.id() == id)
@@ -252,4 +253,30 @@ fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         assert!(said.contains(expected), "{said}");
         assert!(!world.join("events.jsonl").exists(), "{text}");
     }
+}
+
+/// The output file is a pipe, for whose reader the supervisor waits once the process runs.
+#[test]
+fn nothing_that_a_process_does_is_earlier_than_its_start_says() {
+    let world = World::new();
+    let (pipe, early) = (world.join("logs/main.1.stdout"), world.join("early"));
+    fs::create_dir(world.join("logs")).expect("made");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts");
+    assert!(made.success());
+    let flags = ["--restart", "never", "--output", "logs"];
+    let command = ["sh", "-c", "date -u +%FT%T.%N > part; mv part early"];
+    let mut supervisor = Supervisor::start_in(world, &flags, &command);
+    while !early.exists() {
+        std::thread::sleep(super::STEP);
+    }
+    let _reader = fs::File::open(&pipe).expect("the other end is open");
+    let (_, records) = supervisor.end();
+    let started = records.iter().find_map(|record| match &record.event {
+        Lifecycle::Started { not_before, .. } => Some((not_before, &record.time)),
+        _ => None,
+    });
+    let (not_before, told) = started.expect("it was started");
+    let early = fs::read_to_string(&early).expect("written");
+    let in_order = [not_before.trim_end_matches('Z'), early.trim_end(), told.trim_end_matches('Z')];
+    assert!(in_order.is_sorted(), "{in_order:?}");
 }
