@@ -272,9 +272,17 @@ impl Console<'_> {
         let (class, extent) = (words::class(finding), words::extent(finding));
         let address = words::visible(&finding.address.to_string());
         let place = format!("{address} under {}{}", finding.model, words::phases(finding));
-        let width = 2 + columns(&class) + 2 + columns(&place);
-        let class = self.paint(colour, &class);
-        let head = format!("  {class}  {}", self.paint(Colour::Bold, &place));
+        let begin = 2 + columns(&class) + 2;
+        let mut head = format!("  {}  ", self.paint(colour, &class));
+        let mut width = begin;
+        for (index, line) in wrapped(&place, WIDTH - begin).iter().enumerate() {
+            if index > 0 {
+                self.line(&head);
+                head = " ".repeat(begin);
+            }
+            head.push_str(&self.paint(Colour::Bold, line));
+            width = begin + columns(line);
+        }
         match WIDTH.checked_sub(width + columns(&extent)).filter(|blanks| *blanks >= 2) {
             Some(blanks) => self.line(&format!("{head}{}{extent}", " ".repeat(blanks))),
             None => {
@@ -396,6 +404,22 @@ mod tests {
         let mut report = sample::hostile();
         report.notes.push("x".repeat(300));
         check("console-hostile", &report);
+    }
+
+    #[test]
+    fn the_head_of_a_finding_breaks_behind_its_address() {
+        use killpoint_model::Phase;
+        let mut report = sample::violated();
+        report.findings[0].phases = vec![Phase::Work, Phase::Idle, Phase::Shutdown];
+        for length in 1..120 {
+            let address = format!("write({})#1", "n".repeat(length));
+            report.findings[0].address = sample::address(&address);
+            let text = summary(&report, Style::plain());
+            assert!(text.lines().any(|line| line.contains(&address)), "{text}");
+            for line in text.lines().filter(|line| columns(line) > WIDTH) {
+                assert!(line.trim().split("  ").last() == Some(&address), "too wide: {line}");
+            }
+        }
     }
 
     #[test]

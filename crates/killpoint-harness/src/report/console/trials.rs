@@ -34,7 +34,7 @@ impl Console<'_> {
             self.line(&format!("  recovery   {text}"));
         }
         for remark in &campaign.remarks {
-            self.line(&format!("  note       {}", words::visible(remark)));
+            self.text.push_str(&hanging("  note       ", &words::visible(remark), WIDTH));
         }
         self.gap();
         let bad = |trial: &&TrialReport| {
@@ -85,7 +85,6 @@ impl Console<'_> {
             true => (format!("known {word}"), Colour::Yellow),
             false => (word, colour),
         };
-        let word = self.paint(colour, &word);
         let which = match (trial.trial, trial.attempt) {
             (0, _) => "the control".to_owned(),
             (number, 1) => format!("trial {number}, {}", words::visible(&trial.rule)),
@@ -93,7 +92,9 @@ impl Console<'_> {
                 format!("trial {number}, {}, try {attempt}", words::visible(&trial.rule))
             }
         };
-        self.line(&format!("  {word}  {which}"));
+        let head = hanging(&format!("  {word}  "), &which, WIDTH);
+        let painted = self.paint(colour, &word);
+        self.text.push_str(&head.replacen(&word, &painted, 1));
         self.item(&words::visible_lines(&trial.judgement.detail));
         for strike in &trial.strikes {
             self.item(&words::visible(strike));
