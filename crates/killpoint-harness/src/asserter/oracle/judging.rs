@@ -1,13 +1,14 @@
 //! Judging one file of a crash state.
 
-use super::append_only::{self, Tail};
-use super::backup::is_called_after;
+mod append_only;
+mod copies;
+mod database;
+
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
-use super::sqlite::Reading;
-use super::state::{CrashState, HELD_BYTES_MAX, Present};
-use super::subject::{Entry, Kind, Match, Subject, What};
+use super::state::{CrashState, Present};
+use super::subject::{Kind, Match, Subject, What};
 use super::{Crash, Oracle};
-use killpoint_model::{Class, Judgement, Reason, Verdict};
+use killpoint_model::{Class, Judgement, Reason};
 use std::io;
 use std::path::Path;
 
@@ -34,19 +35,6 @@ impl Case<'_> {
             Judgement::unknown(Reason::JudgeFailed, detail)
         });
         self.spared_by_copy(judgement)
-    }
-
-    /// A program may restore a damaged document from a copy that it keeps.
-    fn spared_by_copy(&self, judgement: Judgement) -> Judgement {
-        let is_violated = matches!(judgement.verdict, Verdict::Violated(_));
-        let Some(copy) = self.whole_copy().filter(|_| is_violated) else { return judgement };
-        let detail = format!(
-            "{} {} holds a version of it: whether the next start takes that one only a checker \
-             can say.",
-            judgement.detail,
-            copy.display()
-        );
-        Judgement::unknown(Reason::NoOracle, detail)
     }
 
     fn present(&self, present: Present) -> io::Result<Judgement> {
@@ -220,131 +208,6 @@ impl Case<'_> {
         *length > 0 && start.is_some_and(|start| super::Digest::of(start) == *digest)
     }
 
-    fn append_only(&self, present: Present) -> io::Result<Judgement> {
-        if present.length > HELD_BYTES_MAX {
-            return Ok(self.opaque(present));
-        }
-        let contents = self.state.read(&self.subject.path)?;
-        let (kept, first) = match &self.subject.entries[self.floor].what {
-            What::File { length, whole, .. } => {
-                (usize::try_from(*length).unwrap_or(usize::MAX), *whole)
-            }
-            _ => (0, 0),
-        };
-        let had = usize::try_from(self.acknowledged_bytes()).unwrap_or(usize::MAX);
-        let (kept, first) = if had > kept { (had, self.next_whole()) } else { (kept, first) };
-        let wholes = self.subject.wholes.get(first..).unwrap_or_default();
-        let mut worst = None;
-        for (index, whole) in wholes.iter().enumerate() {
-            // A file that was begun anew after the version that had to stay owes nothing.
-            let kept = if index == 0 { kept } else { 0 };
-            match append_only::compare(&contents, whole, kept, self.crash.power_loss) {
-                Tail::Holds => return Ok(Judgement::held()),
-                Tail::Strange { .. } if !self.crash.recorded_beyond => {
-                    return Ok(Judgement::held());
-                }
-                tail => worst = worst.or(Some(tail)),
-            }
-        }
-        let name = self.name();
-        let kept_bytes = bytes(kept as u64);
-        Ok(match worst {
-            None => self.opaque(present),
-            Some(Tail::Holds) => Judgement::held(),
-            Some(Tail::Short) => Judgement {
-                bytes_lost: kept as u64 - present.length,
-                ..self.lost(&format!("is {} long and had {kept_bytes}", bytes(present.length)))
-            },
-            Some(Tail::Zeroed { index, lost }) => Judgement {
-                bytes_lost: lost as u64,
-                ..Judgement::violated(
-                    self.loss(),
-                    format!(
-                        "{name} holds {} of zeros from byte {index} on, of what had to stay.",
-                        bytes(lost as u64)
-                    ),
-                )
-            },
-            Some(Tail::Changed { index }) => Judgement::violated(
-                Class::Torn,
-                format!("{name} was only ever appended to, and its byte {index} has changed."),
-            ),
-            Some(Tail::Strange { index }) => Judgement::violated(
-                Class::Wrong,
-                format!("{name} holds from byte {index} what was never appended to it."),
-            ),
-        })
-    }
-
-    /// Of what it is the beginning, from the version on that had to stay.
-    fn next_whole(&self) -> usize {
-        let entries = self.subject.entries[self.floor..].iter();
-        let mut wholes = entries.filter_map(|entry| match entry.what {
-            What::File { whole, .. } => Some(whole),
-            _ => None,
-        });
-        wholes.next().unwrap_or(0)
-    }
-
-    fn database(&self, present: Present) -> io::Result<Judgement> {
-        let (name, path) = (self.name(), &self.subject.path);
-        if present.length == 0 && self.floor_is_blank() && !self.has_companions() {
-            return Ok(Judgement::held());
-        }
-        let reading = self.oracle.cache.database(path, self.state)?;
-        let unknown = |why: &str| {
-            let detail = format!("{name} is a SQLite database that cannot be judged: {why}.");
-            Judgement::unknown(Reason::NoOracle, detail)
-        };
-        if let Some(why) = self.oracle.not_understood.get(path) {
-            return Ok(unknown(why));
-        }
-        let dump = match reading.as_ref() {
-            Reading::NotUnderstood(why) => return Ok(unknown(why)),
-            Reading::Broken(_, why) if self.subject.placed.contains(&present.digest) => {
-                return Ok(unknown(&format!("the program put it in place like this: {why}")));
-            }
-            Reading::Broken(..) if present.length == 0 => return Ok(self.lost("is empty")),
-            Reading::Broken(class, why) => {
-                let detail = format!("{name} is not an intact SQLite database: {why}.");
-                return Ok(Judgement::violated(*class, detail));
-            }
-            Reading::Whole(dump) => *dump,
-        };
-        let is_blank = What::Database(dump).is_blank();
-        let same = |what: &What| match what {
-            What::Database(it) => it.digest == dump.digest,
-            What::Absent => is_blank,
-            What::File { .. } => false,
-        };
-        if let Some(judgement) = self.version(same) {
-            return Ok(judgement);
-        }
-        if is_blank {
-            return Ok(self.lost("is empty"));
-        }
-        let learnt = |what: &What| matches!(what, What::Database(_));
-        if !self.subject.entries.iter().any(|entry| learnt(&entry.what)) {
-            return Ok(unknown("no committed state of it was recorded"));
-        }
-        if !self.crash.recorded_beyond {
-            return Ok(unknown("it holds what this recording does not"));
-        }
-        let rows = dump.rows;
-        let detail = format!(
-            "{name} is intact and holds {rows} rows that are those of no committed state: part of \
-             a transaction is there."
-        );
-        Ok(Judgement::violated(Class::Torn, detail))
-    }
-
-    fn has_companions(&self) -> bool {
-        ["-wal", "-journal"].iter().any(|suffix| {
-            let path = super::sqlite::companion(&self.subject.path, suffix);
-            self.state.files().get(&path).is_some_and(|present| present.length > 0)
-        })
-    }
-
     /// A file of no known format. One thing can be said without understanding it: it is empty where
     /// each version that the program ever completed had content, the program carries most of it from
     /// one version to the next or takes no care of any file, and nothing in the state is a copy of one. Files that are not data
@@ -391,44 +254,6 @@ impl Case<'_> {
             self.name()
         );
         Judgement::unknown(Reason::NoOracle, detail)
-    }
-
-    /// Another file that holds a version of this one, as a backup or as one not yet moved into place.
-    /// Equal bytes alone are no backup: many files may hold the same. It is called after this file, or,
-    /// where the format is unknown, the program made it in this run.
-    fn whole_copy(&self) -> Option<&Path> {
-        let path = &self.subject.path;
-        let made_counts = match self.subject.kind {
-            Kind::Document(_) => false,
-            Kind::Opaque => true,
-            Kind::Database | Kind::AppendOnly => return None,
-        };
-        let copy = self.state.files().iter().find(|(other, present)| {
-            let versions = &self.subject.entries[self.floor..];
-            let mut holding = versions.iter().filter(|entry| entry.what.holds(present));
-            present.length > 0
-                && *other != path
-                && match is_called_after(other, path) {
-                    true => holding.next().is_some(),
-                    false => {
-                        made_counts && holding.any(|entry| self.is_made(other, present, entry))
-                    }
-                }
-        });
-        copy.map(|(path, _)| path.as_path())
-    }
-
-    /// Whether the program has made a file in this run out of a version, or for it. A file that it keeps
-    /// is made out of one only if the version was there before; what comes to hold the same bytes as
-    /// this file later does is no copy of it.
-    fn is_made(&self, other: &Path, present: &Present, version: &Entry) -> bool {
-        let subjects = &self.oracle.subjects;
-        match subjects.binary_search_by(|subject| subject.path.as_path().cmp(other)) {
-            Ok(index) => {
-                version.at < self.crash.at && !subjects[index].entries[0].what.holds(present)
-            }
-            Err(_) => true,
-        }
     }
 
     fn stale(&self, at: u64) -> Judgement {

@@ -1,0 +1,259 @@
+//! What stood at one path in the course of a recording, and what that makes of it.
+
+use super::Moment;
+use crate::asserter::oracle::documents::Format;
+use crate::asserter::oracle::state::Digest;
+use crate::asserter::oracle::subject::{Entry, Kind, Subject, What};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The unit in which two versions of a file that nothing here understands are compared.
+const PIECE_BYTES: usize = 16;
+
+/// A version as it is kept.
+pub(super) struct Seen {
+    pub(super) at: u64,
+    pub(super) moment: Moment,
+    pub(super) digest: Digest,
+    pub(super) length: u64,
+    pub(super) appended: bool,
+    pub(super) document: Option<(Format, Option<Digest>)>,
+    pub(super) contents: Option<Arc<[u8]>>,
+}
+
+/// What stood at a path in the course of the recording.
+#[derive(Default)]
+pub(super) struct History {
+    /// In the order in which they were told; none where it was removed.
+    pub(super) seen: Vec<(u64, Option<Seen>)>,
+    pub(super) dumps: Vec<Entry>,
+    pub(super) is_database: bool,
+    /// The beginning of the last version that had any bytes.
+    pub(super) last: Vec<u8>,
+    /// Whether each version after the first has kept less than half of the one before; none while
+    /// there was only one.
+    pub(super) is_given_up: Option<bool>,
+    /// How long it was at acknowledgements, while it only ever grew; 0 where it was changed otherwise,
+    /// removed or replaced.
+    pub(super) grown: Vec<(u64, u64)>,
+    /// Whether each file that was moved from here to another path was only made here; none while none was.
+    pub(super) is_staged: Option<bool>,
+}
+
+impl History {
+    pub(super) fn versions(&self) -> impl Iterator<Item = &Seen> {
+        self.seen.iter().filter_map(|(_, seen)| seen.as_ref())
+    }
+
+    pub(super) fn grow(&mut self, at: u64, length: u64) {
+        if self.grown.last().map_or(0, |(_, last)| *last) != length {
+            self.grown.push((at, length));
+        }
+    }
+
+    /// Notes how much of the last version is in the next.
+    pub(super) fn carry(&mut self, contents: &[u8], appended: bool) {
+        const COMPARED_BYTES_MAX: usize = 1 << 20;
+        let contents = &contents[..contents.len().min(COMPARED_BYTES_MAX)];
+        if !self.last.is_empty() && contents != self.last {
+            let is_given_up = !appended && !keeps_half(&self.last, contents);
+            self.is_given_up = Some(is_given_up && self.is_given_up.unwrap_or(true));
+        }
+        self.last = contents.to_vec();
+    }
+
+    /// Whether what stands here at last was pushed here by an exchange of names: the version before
+    /// the one that counts, kept as a spare and written over for the next exchange.
+    pub(super) fn is_spare(&self) -> bool {
+        let arrival = |seen: &&Seen| matches!(seen.moment, Moment::Placed | Moment::Displaced);
+        let last = self.versions().filter(arrival).last();
+        last.is_some_and(|seen| seen.moment == Moment::Displaced)
+    }
+
+    /// Whether new versions of other files are made here, and what was here at the beginning is what an
+    /// earlier crash has left of one: the program writes it anew, moves it into place, and has nothing
+    /// here at the end. What was acknowledged here is data all the same.
+    fn is_staging(&self) -> bool {
+        let has = |moment: Moment| self.versions().any(|seen| seen.moment == moment);
+        let is_gone = self.seen.last().is_some_and(|(_, seen)| seen.is_none());
+        let is_acknowledged =
+            has(Moment::Acknowledged) || self.grown.iter().any(|(_, length)| *length > 0);
+        self.is_staged == Some(true) && is_gone && !has(Moment::Placed) && !is_acknowledged
+    }
+
+    /// Whether nothing stood here before the program began, and nobody reads what it makes here.
+    pub(super) fn is_temporary(&self) -> bool {
+        let stays = |seen: &Seen| {
+            matches!(seen.moment, Moment::Begin | Moment::Placed | Moment::Displaced | Moment::End)
+        };
+        !self.versions().any(stays)
+    }
+
+    /// Whether anybody reads this path: it was there at the beginning or at the end, or was put in
+    /// place whole. All else are temporary files, those that are made to be moved, and spares.
+    pub(super) fn is_lasting(&self) -> bool {
+        !self.is_temporary() && !self.is_spare() && !self.is_staging()
+    }
+
+    pub(super) fn into_subject(self, path: PathBuf, is_careful: bool) -> Subject {
+        let kind = self.kind(&path);
+        let is_given_up = is_careful && self.is_given_up == Some(true);
+        let appended = self.versions().all(|seen| seen.appended);
+        let placed = match kind {
+            Kind::Document(format) => {
+                let unread = self.versions().filter(|seen| seen.is_placed_unread(format));
+                unread.map(|seen| seen.digest).collect()
+            }
+            Kind::Database => {
+                let placed = self.versions().filter(|seen| seen.moment == Moment::Placed);
+                placed.map(|seen| seen.digest).collect()
+            }
+            _ => Vec::new(),
+        };
+        let mut entries = Vec::new();
+        if self.versions().next().is_none_or(|seen| seen.moment != Moment::Begin) {
+            entries.push(Entry { at: 0, what: What::Absent });
+        }
+        let mut wholes: Vec<Arc<[u8]>> = Vec::new();
+        let mut is_begun = false;
+        for (at, seen) in self.seen {
+            let Some(seen) = seen else {
+                entries.push(Entry { at, what: What::Absent });
+                is_begun = false;
+                continue;
+            };
+            if kind == Kind::Database || !seen.counts(kind) {
+                continue;
+            }
+            is_begun &= seen.moment != Moment::Placed;
+            keep_whole(kind, &seen, is_begun, &mut wholes);
+            is_begun = true;
+            let value = seen.document.and_then(|(_, value)| value);
+            let whole = wholes.len().saturating_sub(1);
+            let what = What::File { digest: seen.digest, length: seen.length, value, whole };
+            entries.push(Entry { at: seen.at, what });
+        }
+        entries.extend(self.dumps);
+        entries.sort_by_key(|entry| entry.at);
+        let grown = self.grown;
+        Subject { path, kind, entries, wholes, appended, placed, is_given_up, grown }
+    }
+
+    fn kind(&self, path: &Path) -> Kind {
+        if self.is_database {
+            return Kind::Database;
+        }
+        let document = self.document_format();
+        if let Some(format) = document.filter(|format| *format != Format::JsonLines) {
+            return Kind::Document(format);
+        }
+        if self.is_append_only(path) {
+            return Kind::AppendOnly;
+        }
+        document.map_or(Kind::Opaque, Kind::Document)
+    }
+
+    /// A document is whole at the beginning and at the end, or where it was put in place if it was
+    /// at neither.
+    fn document_format(&self) -> Option<Format> {
+        let is_at = |moments: &'static [Moment]| {
+            move |seen: &&Seen| seen.length > 0 && moments.contains(&seen.moment)
+        };
+        let mut deciding: Vec<_> =
+            self.versions().filter(is_at(&[Moment::Begin, Moment::End])).collect();
+        if deciding.is_empty() {
+            deciding = self.versions().filter(is_at(&[Moment::Placed])).collect();
+        }
+        let (format, _) = deciding.first()?.document?;
+        let is_whole = |seen: &&Seen| {
+            seen.document.is_some_and(|(its, value)| its == format && value.is_some())
+        };
+        deciding.iter().all(is_whole).then_some(format)
+    }
+
+    /// Appended to by every call, and seen to grow: a file that was written once, from its start to
+    /// its end, is no log.
+    fn is_append_only(&self, path: &Path) -> bool {
+        let is_log = path.extension().is_some_and(|extension| {
+            ["log", "jsonl", "ndjson"].iter().any(|name| extension.eq_ignore_ascii_case(name))
+        });
+        let mut last: Option<&Seen> = None;
+        let mut grew = false;
+        for (_, seen) in &self.seen {
+            let Some(seen) = seen else {
+                last = None;
+                continue;
+            };
+            let Some(contents) = seen.contents.as_ref().filter(|_| seen.appended) else {
+                return false;
+            };
+            // Another file came to stand here: a log that was written anew.
+            if seen.moment == Moment::Placed {
+                last = None;
+            }
+            if let Some(last) = last {
+                if !last.contents.as_ref().is_some_and(|last| contents.starts_with(last)) {
+                    return false;
+                }
+                grew |= last.length > 0
+                    && seen.length > last.length
+                    && matches!(last.moment, Moment::Begin | Moment::Closed);
+            }
+            last = Some(seen);
+        }
+        grew || is_log
+    }
+}
+
+impl Seen {
+    /// Whether it was put in place with contents that are no document of this format.
+    fn is_placed_unread(&self, format: Format) -> bool {
+        self.moment == Moment::Placed && self.length > 0 && !self.counts(Kind::Document(format))
+    }
+
+    /// Whether a file of this kind was complete here. What the program synced or closed half-way
+    /// through a document was not.
+    fn counts(&self, kind: Kind) -> bool {
+        let is_edge = matches!(self.moment, Moment::Begin | Moment::End);
+        match kind {
+            Kind::Document(format) => {
+                let is_whole =
+                    self.document.is_some_and(|(its, value)| its == format && value.is_some());
+                let is_emptied = self.length == 0
+                    && matches!(self.moment, Moment::Superseded | Moment::Acknowledged);
+                is_edge || (is_whole && !is_emptied)
+            }
+            Kind::AppendOnly => true,
+            Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
+        }
+    }
+}
+
+/// Whether at least half of the bytes of one version stand in another, wherever there, in pieces of
+/// [`PIECE_BYTES`].
+fn keeps_half(old: &[u8], new: &[u8]) -> bool {
+    let length = PIECE_BYTES.min(old.len());
+    let pieces: Vec<&[u8]> = old.chunks_exact(length).collect();
+    let mut missing: BTreeSet<&[u8]> = pieces.iter().copied().collect();
+    for window in new.windows(length) {
+        missing.remove(window);
+    }
+    let kept = pieces.iter().filter(|piece| !missing.contains(*piece)).count();
+    2 * kept >= pieces.len()
+}
+
+/// Keeps the bytes that crash states will be compared with.
+fn keep_whole(kind: Kind, seen: &Seen, is_begun: bool, wholes: &mut Vec<Arc<[u8]>>) {
+    let Some(contents) = &seen.contents else { return };
+    match kind {
+        Kind::AppendOnly => match wholes.last_mut().filter(|_| is_begun) {
+            Some(last) => *last = Arc::clone(contents),
+            None => wholes.push(Arc::clone(contents)),
+        },
+        Kind::Document(format) if !format.shows_its_end() && !wholes.contains(contents) => {
+            wholes.push(Arc::clone(contents));
+        }
+        _ => {}
+    }
+}
