@@ -213,6 +213,7 @@ fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize
             FileKind::Regular => {
                 follower.begin_file(child, name, child_inode.content.clone());
             }
+            FileKind::Symlink(ref target) => follower.begin_link(child, name, target),
             _ => {}
         }
     }
@@ -246,6 +247,7 @@ fn offer_committed(
 struct ImageState<'a, 'b> {
     files: BTreeMap<PathBuf, Present>,
     contents: BTreeMap<PathBuf, std::sync::Arc<Inode>>,
+    links: BTreeMap<PathBuf, Vec<u8>>,
     root: usize,
     place: RefCell<&'a mut Place<'b>>,
 }
@@ -253,19 +255,28 @@ struct ImageState<'a, 'b> {
 impl<'a, 'b> ImageState<'a, 'b> {
     fn new(image: &Image, root: usize, digests: &Digests, place: &'a mut Place<'b>) -> Self {
         let mut files = BTreeMap::new();
-        let mut contents = BTreeMap::new();
+        let (mut contents, mut links) = (BTreeMap::new(), BTreeMap::new());
         image.walk(|(index, path), _, inode| {
-            if index == root && matches!(inode.kind, FileKind::Regular) {
-                let path = PathBuf::from(OsStr::from_bytes(path));
-                let present = Present {
-                    digest: digest_of(&inode.content, digests),
-                    length: inode.content.size(),
-                };
-                files.insert(path.clone(), present);
-                contents.insert(path, std::sync::Arc::clone(inode));
+            if index != root {
+                return;
+            }
+            let path = PathBuf::from(OsStr::from_bytes(path));
+            match &inode.kind {
+                FileKind::Regular => {
+                    let present = Present {
+                        digest: digest_of(&inode.content, digests),
+                        length: inode.content.size(),
+                    };
+                    files.insert(path.clone(), present);
+                    contents.insert(path, std::sync::Arc::clone(inode));
+                }
+                FileKind::Symlink(target) => {
+                    links.insert(path, target.clone());
+                }
+                _ => {}
             }
         });
-        ImageState { files, contents, root, place: RefCell::new(place) }
+        ImageState { files, contents, links, root, place: RefCell::new(place) }
     }
 }
 
@@ -276,6 +287,10 @@ fn digest_of(content: &Content, digests: &Digests) -> Digest {
 impl CrashState for ImageState<'_, '_> {
     fn files(&self) -> &BTreeMap<PathBuf, Present> {
         &self.files
+    }
+
+    fn links(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
+        &self.links
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

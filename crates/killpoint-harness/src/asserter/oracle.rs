@@ -22,6 +22,7 @@ mod spelling;
 pub mod sqlite;
 pub mod state;
 mod subject;
+mod switches;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use killpoint_model::{Judgement, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use subject::Subject;
+use switches::leads_to;
 
 /// Beyond this many, litter is counted and no longer named.
 pub const LITTER_NAMED_MAX: usize = 16;
@@ -125,7 +127,7 @@ impl Oracle {
             let is_promised = !judging::is_scratch(&subject.path)
                 || matches!(subject.kind, Kind::Document(_) | Kind::Database);
             let through = if is_promised { through } else { 0 };
-            let floor = subject.floor(through);
+            let floor = self.floor(subject, through, state);
             let case = Case { oracle: self, subject, state, crash, through, floor };
             let judgement = case.judge();
             if judgement.verdict != Verdict::Held {
@@ -133,6 +135,26 @@ impl Oracle {
             }
         }
         Judged { judgement: worst(&files), files, litter: self.litter(state) }
+    }
+
+    /// The version of a file that had to stay: an index. What a link leads to has to be as it was when the link
+    /// was moved there.
+    fn floor(&self, subject: &Subject, through: u64, state: &dyn CrashState) -> usize {
+        let leading = subject.switches.iter().filter_map(|link| {
+            let target = state.links().get(link)?;
+            let leads = leads_to(link, target, &subject.path);
+            leads.then(|| self.switched_at(link, target, through)).flatten()
+        });
+        subject.floor(leading.max().unwrap_or(0).max(through))
+    }
+
+    /// The operation by which a link came to lead to this target.
+    fn switched_at(&self, link: &Path, target: &[u8], through: u64) -> Option<u64> {
+        let index = self.subjects.binary_search_by(|it| it.path.as_path().cmp(link)).ok()?;
+        let switch = &self.subjects[index];
+        let present = Present::of(target);
+        let mut entries = switch.entries[switch.floor(through)..].iter();
+        entries.find(|entry| entry.what.holds(&present)).map(|entry| entry.at)
     }
 
     /// The operation up to which everything had to stay: 0 is the beginning.

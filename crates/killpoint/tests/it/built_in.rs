@@ -56,3 +56,42 @@ fn what_an_earlier_save_left_half_done_is_no_loss() {
         explored.expect(Outcome::Pass);
     }
 }
+
+/// Makes a new release, and moves a link from the old one to it.
+const RELEASE: &str = r#"
+old=$(readlink current); new=$((old+1))
+mkdir $new; printf '{"release":%s,"more":"%0200d"}' $new $new >$new/a.json; SYNC
+ln -sfn $new current.new; mv -T current.new current; sync .
+rm -r $old
+"#;
+
+#[test]
+fn what_a_link_that_is_moved_does_not_lead_to_is_not_in_use() {
+    for (sync, outcome) in
+        [("sync $new/a.json $new .", Outcome::Pass), ("sync .", Outcome::Violated)]
+    {
+        let world = world(&[("1/a.json", r#"{"release":1}"#)]);
+        std::os::unix::fs::symlink("1", world.state().join("current")).expect("made");
+        let flags = ["--model", ALL_MODELS, "--profile", "strict"];
+        explore(&world, &flags, &RELEASE.replace("SYNC", sync)).expect(outcome);
+    }
+}
+
+/// Makes a directory anew, and exchanges it with the one in use.
+const EXCHANGE: &str = r#"
+for n in 1 2; do
+    rm -rf next; mkdir next; printf '{"release":%s,"more":"%0200d"}' $n $n >next/a.json
+    sync next/a.json next .
+    python3 -c 'import ctypes; assert ctypes.CDLL(None).renameat2(-100, b"next", -100, b"live", 2) == 0'
+    sync .
+done
+"#;
+
+#[test]
+fn a_directory_that_is_exchanged_is_judged_where_it_is_in_use() {
+    let flags = ["--model", ALL_MODELS, "--profile", "strict"];
+    let world = world(&[("live/a.json", r#"{"release":0}"#)]);
+    explore(&world, &flags, EXCHANGE).expect(Outcome::Pass);
+    // And again with what that has left.
+    explore(&world, &flags, EXCHANGE).expect(Outcome::Pass);
+}

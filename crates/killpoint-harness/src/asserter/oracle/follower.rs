@@ -11,13 +11,14 @@ use super::backup::is_called_after;
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::learner::{Learner, Moment, Version};
 use super::state::{HELD_BYTES_MAX, digest_of};
+use super::switches::leads_to;
 use killpoint_engine::image::Content;
 use killpoint_model::operation::Name;
 use killpoint_model::{Effect, FileId, FileKind, Operation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Directories nested deeper are taken for lost, so that no loop of names is walked forever.
@@ -57,10 +58,19 @@ pub struct Follower {
     changed: BTreeSet<FileId>,
 }
 
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum NodeKind {
+    #[default]
+    File,
+    Directory,
+    Link,
+}
+
 #[derive(Default)]
 struct Node {
     names: Vec<Name>,
-    is_directory: bool,
+    kind: NodeKind,
+    /// Of a symbolic link its target.
     contents: Content,
     appended: bool,
     /// Changed since its last version.
@@ -83,7 +93,7 @@ impl Node {
 impl Follower {
     /// Begins with an empty state directory, whose inode is `root`.
     pub fn new(root: FileId) -> Follower {
-        let directory = Node { is_directory: true, ..Node::default() };
+        let directory = Node { kind: NodeKind::Directory, ..Node::default() };
         Follower {
             root,
             nodes: BTreeMap::from([(root, directory)]),
@@ -98,8 +108,9 @@ impl Follower {
 
     /// A directory that is there at the beginning. Parents first.
     pub fn begin_directory(&mut self, file: FileId, name: Name) {
-        self.nodes.entry(file).or_default().is_directory = true;
-        self.nodes.entry(file).or_default().names.push(name);
+        let node = self.nodes.entry(file).or_default();
+        node.kind = NodeKind::Directory;
+        node.names.push(name);
     }
 
     /// A regular file that is there at the beginning; once for each of its names.
@@ -109,6 +120,12 @@ impl Follower {
         node.names.push(name);
         (node.contents, node.appended) = (contents, true);
         self.tell(file, paths, 0, Moment::Begin);
+    }
+
+    /// A symbolic link that is there at the beginning.
+    pub fn begin_link(&mut self, file: FileId, name: Name, target: &[u8]) {
+        self.nodes.entry(file).or_default().kind = NodeKind::Link;
+        self.begin_file(file, name, Content::of_bytes(target));
     }
 
     /// The next operation. `bytes` are those of its writes and replacements, one after the other.
@@ -186,18 +203,7 @@ impl Follower {
 
     fn effect(&mut self, effect: &Effect, at: u64, bytes: &[u8], length: u64) {
         match effect {
-            Effect::Create { file, name, kind, .. } => {
-                let node = Node {
-                    names: name.iter().cloned().collect(),
-                    is_directory: *kind == FileKind::Directory,
-                    appended: true,
-                    is_new: true,
-                    ..Node::default()
-                };
-                if matches!(kind, FileKind::Directory | FileKind::Regular) {
-                    self.nodes.insert(*file, node);
-                }
-            }
+            Effect::Create { file, name, kind, .. } => self.create(*file, name.as_ref(), kind, at),
             Effect::Write { file, offset, .. } => {
                 if *offset == 0 {
                     self.supersede(*file, at);
@@ -252,10 +258,9 @@ impl Follower {
                 });
             }
             Effect::Exchange { first, second } => {
-                let is_new =
-                    |file: &FileId| self.nodes.get(file).is_some_and(|node| node.is_changed_here);
-                // The file that was written for the exchange pushes out the other.
-                self.displaced = match (is_new(&first.1), is_new(&second.1)) {
+                // What was written for the exchange, a file or files below a directory, pushes out the other.
+                let changed = |file: FileId| self.is_changed_here(file);
+                self.displaced = match (changed(first.1), changed(second.1)) {
                     (true, false) => Some(second.1),
                     (false, true) => Some(first.1),
                     _ => None,
@@ -279,6 +284,42 @@ impl Follower {
             | Effect::Times { .. }
             | Effect::Xattr { .. } => {}
         }
+    }
+
+    fn create(&mut self, file: FileId, name: Option<&Name>, kind: &FileKind, at: u64) {
+        let (kind, contents) = match kind {
+            FileKind::Regular => (NodeKind::File, Content::default()),
+            FileKind::Directory => (NodeKind::Directory, Content::default()),
+            FileKind::Symlink(target) => (NodeKind::Link, Content::of_bytes(target)),
+            _ => return,
+        };
+        let names = name.cloned().into_iter().collect();
+        let appended = true;
+        let node = Node { names, kind, contents, appended, is_new: true, ..Node::default() };
+        self.nodes.insert(file, node);
+        if kind == NodeKind::Link {
+            let paths = self.paths(file);
+            self.tell(file, paths, at, Moment::Closed);
+        }
+    }
+
+    /// Whether a file, or one below a directory, was changed since it came to its name.
+    fn is_changed_here(&self, file: FileId) -> bool {
+        let mut changed = self.nodes.iter().filter(|(_, node)| node.is_changed_here);
+        changed.any(|(changed, _)| self.is_in(*changed, file))
+    }
+
+    /// Whether a file is this one, or stands below this directory.
+    fn is_in(&self, file: FileId, directory: FileId) -> bool {
+        let mut at = file;
+        for _ in 0..DEPTH_MAX {
+            if at == directory {
+                return true;
+            }
+            let Some(name) = self.nodes.get(&at).and_then(|node| node.names.first()) else { break };
+            at = name.directory;
+        }
+        false
     }
 
     /// `change` says whether it only appended.
@@ -321,9 +362,11 @@ impl Follower {
     }
 
     fn tell(&mut self, file: FileId, paths: Vec<PathBuf>, at: u64, moment: Moment) {
-        let Some(node) = self.nodes.get_mut(&file).filter(|node| !node.is_directory) else {
+        let Some(node) = self.nodes.get_mut(&file) else { return };
+        if node.kind == NodeKind::Directory {
             return;
-        };
+        }
+        let is_link = node.kind == NodeKind::Link;
         let appended = node.appended;
         node.is_changed &= paths.is_empty();
         if paths.is_empty() {
@@ -338,14 +381,22 @@ impl Follower {
         let oversized = (!is_held).then(|| (digest_of(&node.contents), length));
         for path in paths {
             let contents = Arc::clone(&contents);
-            self.learner.version(Version { path, at, moment, contents, oversized, appended });
+            self.learner.version(Version {
+                path,
+                at,
+                moment,
+                contents,
+                is_link,
+                oversized,
+                appended,
+            });
         }
     }
 
     /// Changes names of `files`, and tells which paths went and which came to be by it.
     fn rename(&mut self, files: &[FileId], at: u64, change: impl FnOnce(&mut Follower)) {
-        let has_directory =
-            files.iter().any(|file| self.nodes.get(file).is_some_and(|node| node.is_directory));
+        let is_directory = |node: &Node| node.kind == NodeKind::Directory;
+        let has_directory = files.iter().any(|file| self.nodes.get(file).is_some_and(is_directory));
         let files: Vec<FileId> =
             if has_directory { self.nodes.keys().copied().collect() } else { files.to_vec() };
         let list = |this: &Follower| -> BTreeMap<PathBuf, FileId> {
@@ -361,13 +412,28 @@ impl Follower {
         }
         for (path, file) in after {
             if before.get(&path) != Some(&file) {
-                let is_displaced = self.displaced == Some(file);
+                let is_displaced = self.displaced.is_some_and(|it| self.is_in(file, it));
                 let moment = if is_displaced { Moment::Displaced } else { Moment::Placed };
-                self.tell(file, vec![path], at, moment);
+                self.tell(file, vec![path.clone()], at, moment);
+                self.publish(file, &path, at);
                 if let Some(node) = self.nodes.get_mut(&file) {
                     node.is_changed_here = false;
                 }
             }
+        }
+    }
+
+    /// If this is a symbolic link that was moved to its place: what it leads to is complete.
+    fn publish(&mut self, link: FileId, path: &Path, at: u64) {
+        let Some(node) = self.nodes.get(&link).filter(|node| node.kind == NodeKind::Link) else {
+            return;
+        };
+        let target = node.contents.read(0, u64::MAX);
+        let files: Vec<FileId> = self.nodes.keys().copied().collect();
+        for file in files {
+            let mut paths = self.paths(file);
+            paths.retain(|it| leads_to(path, &target, it));
+            self.tell(file, paths, at, Moment::Published);
         }
     }
 

@@ -3,6 +3,7 @@
 mod append_only;
 mod copies;
 mod database;
+mod switched;
 
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::state::{CrashState, Present};
@@ -26,15 +27,20 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     pub(super) fn judge(&self) -> Judgement {
-        let judged = match self.state.files().get(&self.subject.path) {
+        let path = &self.subject.path;
+        let present = match self.subject.kind {
+            Kind::Link => self.state.links().get(path).map(|target| Present::of(target)),
+            _ => self.state.files().get(path).copied(),
+        };
+        let judged = match present {
             None => Ok(self.missing()),
-            Some(present) => self.present(*present),
+            Some(present) => self.present(present),
         };
         let judgement = judged.unwrap_or_else(|error| {
             let detail = format!("{} cannot be read: {error}.", self.name());
             Judgement::unknown(Reason::JudgeFailed, detail)
         });
-        self.spared_by_copy(judgement)
+        self.spared_by_switch(self.spared_by_copy(judgement))
     }
 
     fn present(&self, present: Present) -> io::Result<Judgement> {
@@ -52,6 +58,7 @@ impl Case<'_> {
         match self.subject.kind {
             Kind::Document(format) => self.document(format, present),
             Kind::AppendOnly => self.append_only(present),
+            Kind::Link => Ok(self.strange_link()),
             Kind::Database | Kind::Opaque => Ok(self.opaque(present)),
         }
     }
@@ -69,7 +76,7 @@ impl Case<'_> {
     /// How long it had to stay because it only ever grew, and something was acknowledged.
     fn acknowledged_bytes(&self) -> u64 {
         match self.subject.kind {
-            Kind::Document(_) | Kind::Database => 0,
+            Kind::Document(_) | Kind::Database | Kind::Link => 0,
             Kind::AppendOnly | Kind::Opaque => self.subject.kept_bytes(self.through, self.crash.at),
         }
     }
@@ -97,7 +104,7 @@ impl Case<'_> {
             return Judgement { bytes_lost: had, ..Judgement::violated(self.loss(), detail) };
         }
         let is_absent = |what: &What| *what == What::Absent;
-        let is_data = matches!(self.subject.kind, Kind::Document(_) | Kind::Database);
+        let is_data = matches!(self.subject.kind, Kind::Document(_) | Kind::Database | Kind::Link);
         match self.subject.compare(self.floor, &self.oracle.acknowledged, is_absent) {
             Match::Legal => Judgement::held(),
             Match::Gap { at } if is_data => self.gap("is missing", at),
@@ -242,6 +249,15 @@ impl Case<'_> {
         Judgement::unknown(Reason::NoOracle, detail)
     }
 
+    fn strange_link(&self) -> Judgement {
+        let detail = format!(
+            "{} leads to where it never led in the recording: whether that is right only a checker \
+             can say.",
+            self.name()
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
+    }
+
     /// A gap in which the program itself had left the file, perhaps meaning it.
     fn gap(&self, how: &str, at: u64) -> Judgement {
         let copy = match self.whole_copy() {
@@ -269,6 +285,9 @@ impl Case<'_> {
 
     fn lost(&self, how: &str) -> Judgement {
         let (keys_lost, bytes_lost, what) = match &self.subject.entries[self.floor].what {
+            What::File { .. } if self.subject.kind == Kind::Link => {
+                (0, 0, "what it leads to is not found".to_owned())
+            }
             What::File { length, .. } => (0, *length, format!("its {} are gone", bytes(*length))),
             What::Database(dump) => (dump.rows, 0, format!("its {} rows are gone", dump.rows)),
             What::Absent => (0, 0, "it had to stay".to_owned()),

@@ -8,6 +8,7 @@ use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
 use super::subject::{Entry, What};
+use super::switches::Switch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub enum Moment {
     Placed,
     /// It was exchanged with a file that was written for that, and so pushed to this path.
     Displaced,
+    /// A symbolic link was moved to its place that leads to this path, or to a directory above it.
+    Published,
     /// It was synced.
     Synced,
     /// The program began to write it anew from its start, removed it or moved it away. Counts for
@@ -51,8 +54,10 @@ pub struct Version {
     pub at: u64,
     /// Why it counts.
     pub moment: Moment,
-    /// All of its bytes; none where it is oversized.
+    /// All of its bytes, of a symbolic link its target; none where it is oversized.
     pub contents: Arc<[u8]>,
+    /// Whether it is a symbolic link.
+    pub is_link: bool,
     /// Of a file that is too large to be held in memory, its digest and its size in bytes.
     pub oversized: Option<(Digest, u64)>,
     /// Whether since the beginning, or since its creation, bytes were only ever appended to this
@@ -82,7 +87,10 @@ impl Learner {
 
     /// A file was complete.
     pub fn version(&mut self, version: Version) {
-        let Version { path, at, moment, contents, oversized, appended } = version;
+        if version.is_link {
+            return self.link(version);
+        }
+        let Version { path, at, moment, contents, oversized, appended, .. } = version;
         let (digest, length) =
             oversized.unwrap_or_else(|| (Digest::of(&contents), contents.len() as u64));
         let is_database = contents.starts_with(sqlite::MAGIC);
@@ -112,8 +120,24 @@ impl Learner {
             }
             None => None,
         };
-        let seen = Seen { at, moment, digest, length, appended, document, contents };
+        let is_link = false;
+        let seen = Seen { at, moment, digest, length, is_link, appended, document, contents };
         history.seen.push((at, Some(seen)));
+    }
+
+    fn link(&mut self, version: Version) {
+        let Version { path, at, moment, contents: target, .. } = version;
+        let seen = Seen {
+            at,
+            moment,
+            digest: Digest::of(&target),
+            length: target.len() as u64,
+            is_link: true,
+            appended: false,
+            document: None,
+            contents: Some(target),
+        };
+        self.histories.entry(path).or_default().seen.push((at, Some(seen)));
     }
 
     fn read_document(
@@ -205,6 +229,17 @@ impl Learner {
         Ok(())
     }
 
+    /// The symbolic links that were moved from one target to the next, if they lead to a file.
+    fn switches(&self) -> Vec<Switch> {
+        let switches = self.histories.iter().filter_map(|(link, history)| {
+            let targets = history.targets_in_turn()?;
+            let switch = Switch { link: link.clone(), targets };
+            let leads = self.histories.keys().any(|path| switch.led_to(path));
+            leads.then_some(switch)
+        });
+        switches.collect()
+    }
+
     /// What was learnt, ready to judge.
     pub fn finish(mut self) -> Oracle {
         // Even undisturbed the database ended like this: not ours to judge.
@@ -215,16 +250,24 @@ impl Learner {
         };
         // Who renames new files into place elsewhere may mean what it writes over here.
         let is_careful = self.histories.values().any(places);
+        let switches = self.switches();
         let belongs = |path: &Path| sqlite::owner(path).is_some_and(|it| databases.contains(&it));
         let mut known = BTreeSet::new();
         let mut subjects = Vec::new();
-        for (path, history) in self.histories {
+        for (path, mut history) in self.histories {
+            let is_switch = switches.iter().any(|switch| switch.link == path);
+            if !is_switch && !history.forget_links() {
+                continue;
+            }
             let is_companion = belongs(&path);
             if is_companion || !history.is_temporary() {
                 known.insert(path.clone());
             }
             if !is_companion && history.is_lasting() {
-                subjects.push(history.into_subject(path, is_careful));
+                let mut subject = history.into_subject(path, is_careful);
+                let leading = switches.iter().filter(|switch| switch.led_to(&subject.path));
+                subject.switches = leading.map(|switch| switch.link.clone()).collect();
+                subjects.push(subject);
             }
         }
         Oracle {

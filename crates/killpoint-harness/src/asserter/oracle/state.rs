@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// BLAKE3 of a file's contents. Equal digests are taken for equal contents.
@@ -44,6 +45,13 @@ pub struct Present {
     pub length: u64,
 }
 
+impl Present {
+    /// A file that holds these bytes.
+    pub fn of(contents: &[u8]) -> Present {
+        Present { digest: Digest::of(contents), length: contents.len() as u64 }
+    }
+}
+
 /// What a crash left in one state directory.
 ///
 /// 1. `files` lists every regular file, so that a missing one is known to be missing.
@@ -54,6 +62,9 @@ pub struct Present {
 pub trait CrashState {
     /// Every regular file, by its path relative to the state directory.
     fn files(&self) -> &BTreeMap<PathBuf, Present>;
+
+    /// Every symbolic link and its target.
+    fn links(&self) -> &BTreeMap<PathBuf, Vec<u8>>;
 
     /// The contents of a file.
     ///
@@ -73,6 +84,7 @@ pub trait CrashState {
 pub struct DirectoryState {
     root: PathBuf,
     files: BTreeMap<PathBuf, Present>,
+    links: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl DirectoryState {
@@ -82,7 +94,7 @@ impl DirectoryState {
     /// The first file or directory that cannot be read.
     pub fn list(root: impl Into<PathBuf>) -> io::Result<DirectoryState> {
         let root = root.into();
-        let mut files = BTreeMap::new();
+        let (mut files, mut links) = (BTreeMap::new(), BTreeMap::new());
         let mut directories = vec![PathBuf::new()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(root.join(&directory))? {
@@ -91,6 +103,9 @@ impl DirectoryState {
                 let kind = entry.file_type()?;
                 if kind.is_dir() {
                     directories.push(path);
+                } else if kind.is_symlink() {
+                    let target = fs::read_link(root.join(&path))?;
+                    links.insert(path, target.into_os_string().into_vec());
                 } else if kind.is_file() {
                     let contents = fs::read(root.join(&path))?;
                     let length = contents.len() as u64;
@@ -98,13 +113,17 @@ impl DirectoryState {
                 }
             }
         }
-        Ok(DirectoryState { root, files })
+        Ok(DirectoryState { root, files, links })
     }
 }
 
 impl CrashState for DirectoryState {
     fn files(&self) -> &BTreeMap<PathBuf, Present> {
         &self.files
+    }
+
+    fn links(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
+        &self.links
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

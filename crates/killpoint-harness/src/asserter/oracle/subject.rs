@@ -15,6 +15,8 @@ pub enum Kind {
     Database,
     /// A file that grew, and only ever at its end.
     AppendOnly,
+    /// A symbolic link that the program moves from one target to the next.
+    Link,
     /// Anything else: it holds while it equals a version, and cannot be judged otherwise.
     Opaque,
 }
@@ -26,6 +28,7 @@ impl Kind {
             Kind::Document(format) => format.name(),
             Kind::Database => "SQLite",
             Kind::AppendOnly => "append-only",
+            Kind::Link => "symbolic link",
             Kind::Opaque => "not understood",
         }
     }
@@ -94,6 +97,9 @@ pub(super) struct Subject {
     /// How long it was at acknowledgements, after which operations, while it only ever grew; 0 where it
     /// was changed otherwise, removed or replaced.
     pub(super) grown: Vec<(u64, u64)>,
+    /// The links that led to it or to a directory above it at some time, while the program moved them from one target to the
+    /// next.
+    pub(super) switches: Vec<PathBuf>,
 }
 
 /// How a crash state's file compares with the versions.

@@ -6,4 +6,5 @@ mod databases;
 mod document_files;
 mod properties;
 mod staging_files;
+mod switched_directories;
 mod world;

@@ -29,7 +29,7 @@ impl Case<'_> {
         let made_counts = match self.subject.kind {
             Kind::Document(_) => false,
             Kind::Opaque => true,
-            Kind::Database | Kind::AppendOnly => return None,
+            Kind::Database | Kind::AppendOnly | Kind::Link => return None,
         };
         let copy = self.state.files().iter().find(|(other, present)| {
             let versions = &self.subject.entries[self.floor..];

@@ -17,6 +17,7 @@ pub(super) struct Seen {
     pub(super) moment: Moment,
     pub(super) digest: Digest,
     pub(super) length: u64,
+    pub(super) is_link: bool,
     pub(super) appended: bool,
     pub(super) document: Option<(Format, Option<Digest>)>,
     pub(super) contents: Option<Arc<[u8]>>,
@@ -63,6 +64,26 @@ impl History {
         self.last = contents.to_vec();
     }
 
+    /// What a symbolic link led to, if nothing else stood here and it was moved to its place, or led to one
+    /// target after another.
+    pub(super) fn targets_in_turn(&self) -> Option<BTreeSet<Vec<u8>>> {
+        let is_moved = self.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0);
+        let targets: BTreeSet<Vec<u8>> = self
+            .versions()
+            .filter_map(|seen| seen.contents.as_deref().filter(|_| seen.is_link))
+            .map(<[u8]>::to_vec)
+            .collect();
+        let is_all = self.versions().all(|seen| seen.is_link);
+        (is_all && !targets.is_empty() && (is_moved || targets.len() > 1)).then_some(targets)
+    }
+
+    /// Forgets symbolic links that are not judged. Whether anything else stood here.
+    pub(super) fn forget_links(&mut self) -> bool {
+        let had_links = self.versions().any(|seen| seen.is_link);
+        self.seen.retain(|(_, seen)| seen.as_ref().is_none_or(|seen| !seen.is_link));
+        !had_links || self.versions().next().is_some()
+    }
+
     /// Whether what stands here at last was pushed here by an exchange of names: the version before
     /// the one that counts, kept as a spare and written over for the next exchange.
     pub(super) fn is_spare(&self) -> bool {
@@ -85,7 +106,8 @@ impl History {
     /// Whether nothing stood here before the program began, and nobody reads what it makes here.
     pub(super) fn is_temporary(&self) -> bool {
         let stays = |seen: &Seen| {
-            matches!(seen.moment, Moment::Begin | Moment::Placed | Moment::Displaced | Moment::End)
+            use Moment::{Begin, Displaced, End, Placed, Published};
+            matches!(seen.moment, Begin | Placed | Displaced | Published | End)
         };
         !self.versions().any(stays)
     }
@@ -137,12 +159,16 @@ impl History {
         entries.extend(self.dumps);
         entries.sort_by_key(|entry| entry.at);
         let grown = self.grown;
-        Subject { path, kind, entries, wholes, appended, placed, is_given_up, grown }
+        let switches = Vec::new();
+        Subject { path, kind, entries, wholes, appended, placed, is_given_up, grown, switches }
     }
 
     fn kind(&self, path: &Path) -> Kind {
         if self.is_database {
             return Kind::Database;
+        }
+        if self.versions().any(|seen| seen.is_link) {
+            return Kind::Link;
         }
         let document = self.document_format();
         if let Some(format) = document.filter(|format| *format != Format::JsonLines) {
@@ -224,7 +250,7 @@ impl Seen {
                     && matches!(self.moment, Moment::Superseded | Moment::Acknowledged);
                 is_edge || (is_whole && !is_emptied)
             }
-            Kind::AppendOnly => true,
+            Kind::AppendOnly | Kind::Link => true,
             Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
         }
     }

@@ -220,11 +220,15 @@ fn what_an_exchange_pushes_out_of_its_place_is_a_spare() {
 }
 
 /// A state of which nothing may be read.
-struct Listed(BTreeMap<PathBuf, Present>);
+struct Listed(BTreeMap<PathBuf, Present>, BTreeMap<PathBuf, Vec<u8>>);
 
 impl CrashState for Listed {
     fn files(&self) -> &BTreeMap<PathBuf, Present> {
         &self.0
+    }
+
+    fn links(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
+        &self.1
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -251,7 +255,8 @@ fn a_file_that_is_too_large_to_be_held_is_known_by_its_digest() {
         |contents: &Content| Present { digest: digest_of(contents), length: contents.size() };
     let changed = Content::of_bytes(b"[1]");
     for (contents, expect) in [(&contents, '.'), (&changed, '?')] {
-        let state = Listed(BTreeMap::from([(PathBuf::from("large.json"), present(contents))]));
+        let files = BTreeMap::from([(PathBuf::from("large.json"), present(contents))]);
+        let state = Listed(files, BTreeMap::new());
         assert_eq!(letter(&oracle.judge(&state, &Crash::kill(1))), expect);
     }
 }

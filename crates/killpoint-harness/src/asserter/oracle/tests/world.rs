@@ -1,8 +1,6 @@
 //! A recording under construction, and its crash states in memory.
 
-use crate::asserter::oracle::{
-    Crash, CrashState, Digest, Follower, Judged, Learner, Oracle, Present,
-};
+use crate::asserter::oracle::{Crash, CrashState, Follower, Judged, Learner, Oracle, Present};
 use killpoint_engine::image::Content;
 use killpoint_model::operation::{Attributes, Name};
 use killpoint_model::{Address, Class, Effect, FileId, FileKind, Operation, Reason, Verdict};
@@ -14,14 +12,50 @@ use std::path::{Path, PathBuf};
 
 const ROOT: FileId = FileId(1);
 
-/// Names and bytes, the flat way.
+/// Paths and what stands there. What is no file and no link is a directory.
 #[derive(Clone, Default)]
 struct Disk {
     names: BTreeMap<String, FileId>,
     contents: BTreeMap<FileId, Vec<u8>>,
+    links: BTreeMap<FileId, Vec<u8>>,
 }
 
-/// A program's operations on one flat state directory.
+impl Disk {
+    /// The name of a path. A slash after no directory is part of the name.
+    fn name(&self, path: &str) -> Name {
+        let parent = path.rsplit_once('/');
+        let parent = parent.and_then(|(parent, name)| Some((*self.names.get(parent)?, name)));
+        let (directory, name) = parent.unwrap_or((ROOT, path));
+        Name { directory, bytes: name.as_bytes().to_vec() }
+    }
+
+    fn path(&self, name: &Name) -> String {
+        let text = String::from_utf8(name.bytes.clone()).expect("a plain name");
+        match self.names.iter().find(|(_, file)| **file == name.directory) {
+            Some((directory, _)) => format!("{directory}/{text}"),
+            None => text,
+        }
+    }
+
+    /// Takes a path and all below it away.
+    fn take(&mut self, path: &str) -> Vec<(String, FileId)> {
+        let below = |it: &str| {
+            it.strip_prefix(path)
+                .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+                .map(str::to_owned)
+        };
+        let taken: Vec<_> =
+            self.names.iter().filter_map(|(it, file)| Some((below(it)?, *file))).collect();
+        self.names.retain(|it, _| below(it).is_none());
+        taken
+    }
+
+    fn put(&mut self, path: &str, taken: Vec<(String, FileId)>) {
+        self.names.extend(taken.into_iter().map(|(rest, file)| (format!("{path}{rest}"), file)));
+    }
+}
+
+/// A program's operations on one state directory.
 #[derive(Default)]
 pub(super) struct World {
     begin: Disk,
@@ -57,8 +91,8 @@ impl World {
         self.now.names[name]
     }
 
-    fn name(name: &str) -> Name {
-        Name { directory: ROOT, bytes: name.as_bytes().to_vec() }
+    fn name(&self, path: &str) -> Name {
+        self.now.name(path)
     }
 
     fn push(&mut self, effect: Effect, bytes: &[u8]) -> &mut World {
@@ -79,14 +113,22 @@ impl World {
     }
 
     pub(super) fn create(&mut self, name: &str) -> &mut World {
+        self.make(name, FileKind::Regular)
+    }
+
+    pub(super) fn directory(&mut self, name: &str) -> &mut World {
+        self.make(name, FileKind::Directory)
+    }
+
+    pub(super) fn link(&mut self, name: &str, target: &str) -> &mut World {
+        self.make(name, FileKind::Symlink(target.as_bytes().to_vec()))
+    }
+
+    fn make(&mut self, name: &str, kind: FileKind) -> &mut World {
         self.files += 1;
-        let effect = Effect::Create {
-            file: FileId(ROOT.0 + self.files),
-            name: Some(World::name(name)),
-            kind: FileKind::Regular,
-            attributes: Attributes::default(),
-        };
-        self.push(effect, b"")
+        let file = FileId(ROOT.0 + self.files);
+        let (name, attributes) = (Some(self.name(name)), Attributes::default());
+        self.push(Effect::Create { file, name, kind, attributes }, b"")
     }
 
     pub(super) fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> &mut World {
@@ -108,14 +150,14 @@ impl World {
     }
 
     pub(super) fn unlink(&mut self, name: &str) -> &mut World {
-        self.push(Effect::Unlink { file: self.file(name), name: World::name(name) }, b"")
+        self.push(Effect::Unlink { file: self.file(name), name: self.name(name) }, b"")
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> &mut World {
         let effect = Effect::Rename {
             file: self.file(from),
-            from: Some(World::name(from)),
-            to: Some(World::name(to)),
+            from: Some(self.name(from)),
+            to: Some(self.name(to)),
             replaced: self.now.names.get(to).copied(),
         };
         self.push(effect, b"")
@@ -124,8 +166,8 @@ impl World {
     /// Exchanges two names in one step.
     pub(super) fn exchange(&mut self, first: &str, second: &str) -> &mut World {
         let effect = Effect::Exchange {
-            first: (World::name(first), self.file(first)),
-            second: (World::name(second), self.file(second)),
+            first: (self.name(first), self.file(first)),
+            second: (self.name(second), self.file(second)),
         };
         self.push(effect, b"")
     }
@@ -162,8 +204,14 @@ impl World {
     pub(super) fn learn(&self) -> Oracle {
         let mut follower = Follower::new(ROOT);
         for (name, file) in &self.begin.names {
-            let contents = self.begin.contents[file].clone();
-            follower.begin_file(*file, World::name(name), Content::of_bytes(&contents));
+            let at = self.begin.name(name);
+            match (self.begin.contents.get(file), self.begin.links.get(file)) {
+                (Some(contents), _) => {
+                    follower.begin_file(*file, at, Content::of_bytes(contents));
+                }
+                (_, Some(target)) => follower.begin_link(*file, at, target),
+                _ => follower.begin_directory(*file, at),
+            }
         }
         let is_acknowledged = |ordinal| self.acknowledged.iter().any(|(at, _)| *at == ordinal);
         for (operation, bytes) in &self.operations {
@@ -195,11 +243,13 @@ impl World {
         for (operation, bytes) in self.operations.iter().filter(|it| it.0.ordinal < at) {
             operation.effects.iter().for_each(|effect| apply(&mut disk, effect, bytes));
         }
-        MemoryState::new(
-            disk.names
-                .iter()
-                .map(|(name, file)| (PathBuf::from(name), disk.contents[file].clone())),
-        )
+        let of = |contents: &BTreeMap<FileId, Vec<u8>>| -> BTreeMap<PathBuf, Vec<u8>> {
+            let held = disk.names.iter().filter_map(|(path, file)| {
+                Some((PathBuf::from(path), contents.get(file)?.clone()))
+            });
+            held.collect()
+        };
+        MemoryState { links: of(&disk.links), ..MemoryState::new(of(&disk.contents)) }
     }
 
     /// The verdicts of all kill points, one letter each.
@@ -225,11 +275,15 @@ pub(super) fn letter(judged: &Judged) -> char {
 }
 
 fn apply(disk: &mut Disk, effect: &Effect, bytes: &[u8]) {
-    let text = |name: &Name| String::from_utf8(name.bytes.clone()).expect("a plain name");
     match effect {
-        Effect::Create { file, name, .. } => {
-            disk.contents.insert(*file, Vec::new());
-            disk.names.extend(name.iter().map(|name| (text(name), *file)));
+        Effect::Create { file, name, kind, .. } => {
+            match kind {
+                FileKind::Directory => None,
+                FileKind::Symlink(target) => disk.links.insert(*file, target.clone()),
+                _ => disk.contents.insert(*file, Vec::new()),
+            };
+            let path = disk.path(name.as_ref().expect("a name"));
+            disk.names.insert(path, *file);
         }
         Effect::Write { file, offset, .. } => {
             let contents = disk.contents.get_mut(file).expect("a file");
@@ -241,17 +295,18 @@ fn apply(disk: &mut Disk, effect: &Effect, bytes: &[u8]) {
             disk.contents.get_mut(file).expect("a file").resize(*size as usize, 0);
         }
         Effect::Unlink { name, .. } => {
-            disk.names.remove(&text(name));
+            disk.names.remove(&disk.path(name));
         }
-        Effect::Rename { file, from, to, .. } => {
-            if let Some(from) = from {
-                disk.names.remove(&text(from));
-            }
-            disk.names.extend(to.iter().map(|to| (text(to), *file)));
+        Effect::Rename { from: Some(from), to: Some(to), .. } => {
+            let (from, to) = (disk.path(from), disk.path(to));
+            let taken = disk.take(&from);
+            disk.put(&to, taken);
         }
         Effect::Exchange { first, second } => {
-            disk.names.insert(text(&first.0), second.1);
-            disk.names.insert(text(&second.0), first.1);
+            let (first, second) = (disk.path(&first.0), disk.path(&second.0));
+            let (one, other) = (disk.take(&first), disk.take(&second));
+            disk.put(&second, one);
+            disk.put(&first, other);
         }
         Effect::Synced { .. } => {}
         other => unreachable!("no test makes {other:?}"),
@@ -262,16 +317,20 @@ fn apply(disk: &mut Disk, effect: &Effect, bytes: &[u8]) {
 pub(super) struct MemoryState {
     contents: BTreeMap<PathBuf, Vec<u8>>,
     files: BTreeMap<PathBuf, Present>,
+    pub(super) links: BTreeMap<PathBuf, Vec<u8>>,
     directory: OnceCell<tempfile::TempDir>,
 }
 
 impl MemoryState {
     pub(super) fn new(contents: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> MemoryState {
         let contents: BTreeMap<PathBuf, Vec<u8>> = contents.into_iter().collect();
-        let present =
-            |bytes: &Vec<u8>| Present { digest: Digest::of(bytes), length: bytes.len() as u64 };
-        let files = contents.iter().map(|(path, bytes)| (path.clone(), present(bytes))).collect();
-        MemoryState { contents, files, directory: OnceCell::new() }
+        let files = contents.iter().map(|(path, bytes)| (path.clone(), Present::of(bytes)));
+        let (files, links) = (files.collect(), BTreeMap::new());
+        MemoryState { contents, files, links, directory: OnceCell::new() }
+    }
+
+    pub(super) fn contents(&self) -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
+        self.contents.clone().into_iter()
     }
 
     pub(super) fn of(files: &[(&str, &[u8])]) -> MemoryState {
@@ -282,6 +341,10 @@ impl MemoryState {
 impl CrashState for MemoryState {
     fn files(&self) -> &BTreeMap<PathBuf, Present> {
         &self.files
+    }
+
+    fn links(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
+        &self.links
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -1,0 +1,74 @@
+//! Switches: symbolic links that a program moves from one directory to the next, each made whole before. What
+//! such a link leads to is in use; what it led to before, or will lead to later, is not.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A link, and all that it led to in the course of the recording.
+#[derive(Debug)]
+pub(super) struct Switch {
+    pub(super) link: PathBuf,
+    pub(super) targets: BTreeSet<Vec<u8>>,
+}
+
+impl Switch {
+    /// Whether at some time it led to this path, or to a directory above it.
+    pub(super) fn led_to(&self, path: &Path) -> bool {
+        self.targets.iter().any(|target| leads_to(&self.link, target, path))
+    }
+}
+
+/// Whether a link with this target leads to a path, or to a directory above it. Paths are relative to the
+/// state directory, of which nobody knows here where it lies: of an absolute target the end has to match.
+pub(super) fn leads_to(link: &Path, target: &[u8], path: &Path) -> bool {
+    let target = Path::new(OsStr::from_bytes(target));
+    if target.is_absolute() {
+        let mut directories = path.ancestors().filter(|it| !it.as_os_str().is_empty());
+        return directories.any(|it| target.ends_with(it));
+    }
+    let Some(resolved) = normal(&link.parent().unwrap_or(Path::new("")).join(target)) else {
+        return false;
+    };
+    !resolved.as_os_str().is_empty() && path.starts_with(&resolved)
+}
+
+/// The path without `.` and `..`; none if it leaves the state directory.
+fn normal(path: &Path) -> Option<PathBuf> {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir if !normal.pop() => return None,
+            _ => {}
+        }
+    }
+    Some(normal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_all_below_its_target() {
+        for (link, target, path, expect) in [
+            ("current", "2", "2/a.json", true),
+            ("current", "2", "2/b/a.json", true),
+            ("current", "2", "12/a.json", false),
+            ("current", "./releases/2/", "releases/2/a.json", true),
+            ("app/current", "releases/2", "app/releases/2/a.json", true),
+            ("app/current", "../releases/2", "releases/2/a.json", true),
+            ("app/current", "../../releases/2", "releases/2/a.json", false),
+            ("current.json", "2.json", "2.json", true),
+            ("current", ".", "2/a.json", false),
+            ("current", "/srv/app/releases/2", "releases/2/a.json", true),
+            ("current", "/srv/app/releases/2", "releases/1/a.json", false),
+            ("current", "/srv/app/releases/2", "other/2/a.json", false),
+        ] {
+            let leads = leads_to(Path::new(link), target.as_bytes(), Path::new(path));
+            assert_eq!(leads, expect, "{link} -> {target}: {path}");
+        }
+    }
+}
