@@ -55,7 +55,7 @@ fn what_the_link_leads_to_is_judged() {
     // Never moved at all.
     let mut fixed = linked();
     make(&mut fixed, "2");
-    assert_eq!(fixed.kills(), "...TT.");
+    assert_eq!(fixed.kills(), "..TT..");
 }
 
 #[test]
