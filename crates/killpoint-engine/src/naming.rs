@@ -1,9 +1,11 @@
 //! Names of the files of a state while it is recorded, and the addresses made from them.
 //!
 //! Pure: fed with what the recorder saw. A name that was not there at the start and that not every
-//! recording knows (random, process-id and date parts) is written as `<newN>`: the N-th such name
-//! born in its directory. Names that all recordings share are written as they are, so that threads
+//! recording knows (random and process-id parts), or that tells the time, is written as `<newN>`: the
+//! N-th such name born in its directory. Names that all recordings share are written as they are, so that threads
 //! that race to create their files shift nothing either.
+
+mod times;
 
 use killpoint_model::address::{escape, role_suffix, shape};
 use killpoint_model::operation::{FileId, Name, OperationKind};
@@ -13,6 +15,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use times::Times;
 
 /// Most directories below one another that are followed.
 const DEPTH_MAX: usize = 1_000;
@@ -34,8 +37,17 @@ impl Label {
     }
 }
 
+/// Which names are written as they are.
+#[derive(Debug)]
+enum Fixed {
+    /// Those that do not tell the time.
+    Timeless(Times),
+    /// Those that every recording before had.
+    Recorded(BTreeSet<String>),
+}
+
 /// The directories of the state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Namespace {
     entries: HashMap<FileId, BTreeMap<Vec<u8>, FileId>>,
     names: HashMap<FileId, BTreeSet<Name>>,
@@ -43,7 +55,9 @@ pub(crate) struct Namespace {
     aliases: HashMap<Name, u64>,
     births: HashMap<FileId, u64>,
     named: BTreeSet<String>,
-    stable: Option<BTreeSet<String>>,
+    fixed: Fixed,
+    /// Names that were asked for and are not written as they are.
+    varying: BTreeSet<String>,
     ordinals: HashMap<String, u64>,
     /// The label that was last asked for, as long as no name has changed: most calls come in rows.
     recent: Option<(FileId, Label)>,
@@ -53,7 +67,33 @@ impl Namespace {
     /// A state whose roots are shown with these prefixes (empty for a single one). `stable` holds
     /// the names that stand in every recording before; none while there is no such recording.
     pub(crate) fn new(roots: Vec<(FileId, String)>, stable: Option<BTreeSet<String>>) -> Self {
-        Namespace { roots: roots.into_iter().collect(), stable, ..Namespace::default() }
+        let fixed = match stable {
+            Some(stable) => Fixed::Recorded(stable),
+            None => Fixed::Timeless(Times::from_now()),
+        };
+        Namespace {
+            entries: HashMap::new(),
+            names: HashMap::new(),
+            roots: roots.into_iter().collect(),
+            aliases: HashMap::new(),
+            births: HashMap::new(),
+            named: BTreeSet::new(),
+            fixed,
+            varying: BTreeSet::new(),
+            ordinals: HashMap::new(),
+            recent: None,
+        }
+    }
+
+    /// Whether a name is written as it is.
+    fn is_fixed(&self, shown: &str) -> bool {
+        match &self.fixed {
+            Fixed::Recorded(stable) => stable.contains(shown),
+            Fixed::Timeless(times) => {
+                self.named.contains(shown)
+                    || !(self.varying.contains(shown) || times.are_told_by(shown))
+            }
+        }
     }
 
     /// Adds a name that was there at the start.
@@ -71,9 +111,9 @@ impl Namespace {
 
     fn birth(&mut self, name: &Name) {
         let shown = self.shown_name(name);
-        let unstable = self.stable.as_ref().is_some_and(|stable| !stable.contains(&shown));
-        self.named.insert(shown);
-        if unstable {
+        let is_fixed = self.is_fixed(&shown);
+        self.note(&shown, is_fixed);
+        if !is_fixed {
             let next = self.births.entry(name.directory).or_insert(0);
             *next += 1;
             self.aliases.insert(name.clone(), *next);
@@ -114,7 +154,13 @@ impl Namespace {
         self.names.get(&file).map_or(0, BTreeSet::len) + usize::from(self.roots.contains_key(&file))
     }
 
-    /// Every name that was born or that a call gave. A name that calls in vain try to give birth to
+    /// Keeps a name that was born or that a call gave.
+    fn note(&mut self, shown: &str, is_fixed: bool) {
+        let set = if is_fixed { &mut self.named } else { &mut self.varying };
+        set.insert(shown.to_owned());
+    }
+
+    /// Every name that was born or that a call gave, and that is written as it is. A name that calls in vain try to give birth to
     /// is one, too: it must be written alike in every recording.
     pub(crate) fn named(&self) -> &BTreeSet<String> {
         &self.named
@@ -174,8 +220,7 @@ impl Namespace {
     }
 
     fn is_unstable_to_come(&self, name: &Name) -> bool {
-        self.look_up(name).is_none()
-            && self.stable.as_ref().is_some_and(|stable| !stable.contains(&self.shown_name(name)))
+        self.look_up(name).is_none() && !self.is_fixed(&self.shown_name(name))
     }
 
     fn shown_name(&self, name: &Name) -> String {
@@ -211,9 +256,10 @@ impl Namespace {
         labels: &[Label],
         role: Option<&str>,
     ) -> String {
-        for label in labels {
-            if !self.named.contains(&*label.shown) {
-                self.named.insert(label.shown.to_string());
+        for Label { shown, .. } in labels {
+            if !self.named.contains(&**shown) && !self.varying.contains(&**shown) {
+                let is_fixed = self.is_fixed(shown);
+                self.note(shown, is_fixed);
             }
         }
         let paths: Vec<&str> = labels.iter().map(|label| &*label.path).collect();
@@ -266,6 +312,20 @@ mod tests {
         let mut second = Namespace::new(initial(), Some(first.named().clone()));
         assert_eq!(attempt(&mut second), "mkdir(refused)#1");
         assert_eq!(first.named(), second.named());
+    }
+
+    #[test]
+    fn a_name_that_tells_the_time_is_written_by_its_birth_in_the_first_recording() {
+        let mut names = Namespace::new(vec![(FileId(1), String::new())], None);
+        let today = jiff::Timestamp::now().strftime("log-%Y-%m-%d").to_string();
+        let (log, other) = (name(1, &today), name(1, "other"));
+        assert_eq!(&*names.label_of_name(&log).path, "<new1>", "to come");
+        names.add(log.clone(), FileId(2));
+        names.add(other, FileId(3));
+        let label = names.label(FileId(2)).expect("named");
+        assert_eq!((&*label.path, &*label.shown), ("<new1>", &*today));
+        names.address(OperationKind::Write, &[label], None);
+        assert_eq!(names.named(), &BTreeSet::from(["other".to_owned()]));
     }
 
     #[test]
