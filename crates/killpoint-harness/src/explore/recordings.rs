@@ -3,6 +3,7 @@
 
 mod back;
 mod blind;
+mod compared;
 mod failure;
 mod told;
 
@@ -19,6 +20,7 @@ use crate::environment::local::{
 };
 use crate::journalist::{Journalist, Progress, Watch};
 use blind::what_is_not_judged;
+use compared::Compared;
 use failure::workload_failure;
 use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;
@@ -134,7 +136,7 @@ pub fn record(
     let mut chosen = first;
     let mut name = "1".to_owned();
     let mut addresses = read_addresses(local, &name)?;
-    let mut sets = vec![addresses.clone()];
+    let (mut others, mut before) = (Vec::new(), Vec::new());
     while number < options.recordings {
         number += 1;
         let again = match second.take() {
@@ -147,12 +149,14 @@ pub fn record(
         note_gaps(local, &again, journalist)?;
         let named: BTreeSet<String> = again.ending.named.iter().cloned().collect();
         if named == stable || number > NAMING_RECORDINGS_MAX {
-            sets.push(read_addresses(local, &number.to_string())?);
+            others.push((number, read_addresses(local, &number.to_string())?));
             tell(u64::from(number));
             continue;
         }
         // Names vary: record anew, with what is common to all so far, and compare with that.
         stable = stable.intersection(&named).cloned().collect();
+        let named_otherwise = read_addresses(local, &number.to_string())?;
+        before = vec![(1, addresses), (number, named_otherwise)];
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),
@@ -162,7 +166,7 @@ pub fn record(
         addresses = read_addresses(local, &name)?;
         let again_number = number + 1;
         run(local, judges, journalist, again_number, Some(stable.clone()), false)?;
-        sets = vec![addresses.clone(), read_addresses(local, &again_number.to_string())?];
+        others = vec![(again_number, read_addresses(local, &again_number.to_string())?)];
         number = number.max(options.recordings);
     }
     let (journal, start, initial, expectation) = match name.as_str() {
@@ -177,16 +181,12 @@ pub fn record(
     {
         journalist.tell(Event::Note { text: text.to_owned() })?;
     }
-    let common = common(&sets);
-    let unstable: BTreeSet<Address> = addresses
-        .iter()
-        .filter(|address| is_call(address) && !common.contains(*address))
-        .cloned()
-        .collect();
-    let calls = |set: &[Address]| -> Vec<Address> {
-        set.iter().filter(|address| is_call(address)).cloned().collect()
-    };
-    let same_order = sets.iter().all(|other| calls(other) == calls(&addresses));
+    let judged = (name.parse().expect("recordings are called by their numbers"), addresses);
+    let Compared { unstable, same_order, beyond } = Compared::of(&judged, &others, &before);
+    if let Some(detail) = beyond {
+        journalist.tell(Event::Unknown { reason: Reason::Diverged, detail })?;
+    }
+    let (_, addresses) = judged;
     note_idle_roles(local, &addresses, journalist)?;
     let phases = Phases::of(options, local, &chosen.ending);
     tell_timeline(local, &name, &journal, &phases, journalist)?;
@@ -311,9 +311,8 @@ fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectat
 }
 
 /// The control, read before and after. Where there is more than one job the second recording is made
-/// at the same time, on another processor, and counts if it gave birth to the same names: then it is
-/// as good as one that was told them. Else one may have been in the other's way, outside of what is
-/// contained, and the first is made again, alone.
+/// at the same time, on another processor, and counts if both are alike. Else one may have been in the
+/// other's way, outside of what is contained, and the first is made again, alone.
 fn run_first(
     options: &Options,
     local: &Local,
@@ -362,19 +361,25 @@ fn run_first(
     Ok((result, second))
 }
 
-/// Whether two recordings that were made side by side ended well and gave birth to the same names.
+/// Whether two recordings that were made side by side ended well, and neither could be in the other's
+/// way: they did the same in the same order, and changed nothing that both see.
 fn are_alike(
     local: &Local,
     first: &TrialResult,
     second: &mut RunningTrial,
-) -> Result<bool, LocalError> {
+) -> Result<bool, ExploreError> {
     let second = match second.recorded() {
         Ok(second) => second,
-        Err(LocalError::Interrupted) => return Err(LocalError::Interrupted),
+        Err(LocalError::Interrupted) => return Err(LocalError::Interrupted.into()),
         Err(_) => return Ok(false),
     };
-    let ended_well = |result: &TrialResult| workload_failure(local, result).is_none();
-    Ok(ended_well(first) && ended_well(second) && first.ending.named == second.ending.named)
+    let is_apart = |result: &TrialResult| {
+        workload_failure(local, result).is_none() && result.ending.outside_writes.is_empty()
+    };
+    Ok(is_apart(first)
+        && is_apart(second)
+        && first.ending.named == second.ending.named
+        && read_addresses(local, "1")? == read_addresses(local, "2")?)
 }
 
 fn run(
@@ -449,12 +454,6 @@ fn recorded_earlier(
     let result = back::load_result(&local.folder, number, digest)?;
     tell_recorded(local, journalist, number, &result)?;
     Ok(Some(result))
-}
-
-fn common(sets: &[Vec<Address>]) -> BTreeSet<Address> {
-    let mut sets = sets.iter().map(|set| set.iter().cloned().collect::<BTreeSet<_>>());
-    let first = sets.next().unwrap_or_default();
-    sets.fold(first, |common, set| common.intersection(&set).cloned().collect())
 }
 
 /// Judges a reading of the control by the rule that is used for all others.

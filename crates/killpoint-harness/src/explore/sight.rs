@@ -17,3 +17,14 @@ pub struct Sight<'a> {
     /// The states.
     pub plan: &'a Plan,
 }
+
+impl Sight<'_> {
+    /// How many live kills are made side by side: one where each changes something that the others
+    /// would see.
+    pub fn live_jobs(self) -> usize {
+        match self.recorded.result.ending.outside_writes.is_empty() {
+            true => self.options.jobs_in(self.local.containment),
+            false => 1,
+        }
+    }
+}

@@ -77,7 +77,7 @@ pub fn confirm(
         sight,
         judged,
         judges,
-        crew: Crew::new(local, options.jobs_in(local.containment)),
+        crew: Crew::new(local, sight.live_jobs()),
         planned: Vec::new(),
         journalist,
         watch,
@@ -225,7 +225,7 @@ impl Stage<'_, '_> {
             for number in 0..self.planned.len() {
                 if self.planned[number].earlier.is_none() {
                     let trial = self.trial(number, 1);
-                    self.crew.add(key(number, 1), trial);
+                    self.crew.add(number, trial);
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Stage<'_, '_> {
     }
 
     fn side_by_side(&self) -> bool {
-        self.sight.options.jobs_in(self.sight.local.containment) > 1
+        self.sight.live_jobs() > 1
     }
 
     fn trial(&self, number: usize, attempt: u32) -> Trial {
@@ -268,13 +268,15 @@ impl Stage<'_, '_> {
     }
 
     fn strike_once(&mut self, number: usize, attempt: u32) -> Result<bool, ExploreError> {
-        if attempt > 1 || !self.side_by_side() {
-            self.journalist.sync()?;
-            self.judges.make_room();
-            let trial = self.trial(number, attempt);
-            self.crew.add_first(key(number, attempt), trial);
-        }
-        let result = self.crew.result(key(number, attempt))?;
+        let result = match attempt == 1 && self.side_by_side() {
+            true => self.crew.result(number)?,
+            false => {
+                self.journalist.sync()?;
+                self.judges.make_room();
+                let trial = self.trial(number, attempt);
+                self.crew.result_alone(&trial)?
+            }
+        };
         let Sight { local, recorded, .. } = self.sight;
         let Planned { at, state, wanted, rerun, judged_by, .. } = &self.planned[number];
         let name = name_of(number, attempt);
@@ -359,11 +361,6 @@ impl Stage<'_, '_> {
         }
         Ok(agreed)
     }
-}
-
-/// What a try is called in the crew.
-fn key(number: usize, attempt: u32) -> usize {
-    number * (RETRIES_MAX as usize + 1) + attempt as usize
 }
 
 /// What the recording of a try is called.

@@ -19,6 +19,7 @@ mod no_vain_pass;
 mod own_paths;
 mod phases;
 mod points;
+mod recordings;
 mod report;
 mod roles;
 mod scenario_kills;

@@ -34,30 +34,43 @@ impl<'a> Crew<'a> {
         self.waiting.push_back((number, trial));
     }
 
-    /// Takes a trial in, before all that wait.
-    pub fn add_first(&mut self, number: usize, trial: Trial) {
-        self.waiting.push_front((number, trial));
-    }
-
     /// Waits for the end of a trial; the others go on meanwhile.
     ///
     /// # Errors
     /// If its worker fails, or somebody asked for the run to be stopped.
     pub fn result(&mut self, number: usize) -> Result<TrialResult, LocalError> {
         loop {
-            self.fill()?;
             if let Some(result) = self.ended.remove(&number) {
                 return result;
             }
-            let open = self.open();
-            if open.is_empty() {
+            if !self.go_on()? {
                 return Err(LocalError::Worker(format!("trial {number} was never begun")));
             }
-            match self.speaking(&open, None)? {
-                Some(position) => self.collect(open[position]),
-                None => self.collect_late(&open),
-            }
         }
+    }
+
+    /// Runs a trial when all others have ended, so that none is in its way.
+    ///
+    /// # Errors
+    /// As [`Crew::result`].
+    pub fn result_alone(&mut self, trial: &Trial) -> Result<TrialResult, LocalError> {
+        while self.go_on()? {}
+        self.leaving.iter_mut().for_each(|left| drop(left.take()));
+        self.local.run(trial)
+    }
+
+    /// Lets the trials go on until one has said something, or for a moment; false if none is left.
+    fn go_on(&mut self) -> Result<bool, LocalError> {
+        self.fill()?;
+        let open = self.open();
+        if open.is_empty() {
+            return Ok(false);
+        }
+        match self.speaking(&open, None)? {
+            Some(position) => self.collect(open[position]),
+            None => self.collect_late(&open),
+        }
+        Ok(true)
     }
 
     /// Lets the trials go on while something else is awaited, for a moment; whether that is there.

@@ -1,0 +1,121 @@
+//! What recordings have in common, and what only some of them have.
+
+use super::back::is_call;
+use killpoint_model::Address;
+use std::collections::BTreeSet;
+
+/// A recording's number and its addresses, in order.
+pub(super) type Addresses = (u32, Vec<Address>);
+
+/// The recording that everything is judged by, beside the others.
+pub(super) struct Compared {
+    /// Addresses that not every recording has.
+    pub(super) unstable: BTreeSet<Address>,
+    /// Whether all have the same addresses in the same order.
+    pub(super) same_order: bool,
+    /// What another recording has and the judged one has not: nobody judges it.
+    pub(super) beyond: Option<String>,
+}
+
+impl Compared {
+    /// Compares the recording that is judged with the others that were made under the same names, and,
+    /// by their number of operations, with those that were made before the names were known.
+    pub(super) fn of(judged: &Addresses, others: &[Addresses], before: &[Addresses]) -> Self {
+        let own = calls(&judged.1);
+        let own_set: BTreeSet<&Address> = own.iter().copied().collect();
+        let (mut all, mut common) = (own_set.clone(), own_set.clone());
+        let mut same_order = true;
+        let mut beyond = None;
+        for (number, addresses) in others {
+            let calls = calls(addresses);
+            same_order &= calls == own;
+            let set: BTreeSet<&Address> = calls.iter().copied().collect();
+            let extra: Vec<&&Address> =
+                calls.iter().filter(|address| !own_set.contains(*address)).collect();
+            if let Some(first) = extra.first() {
+                beyond = beyond.or_else(|| Some(only_there(judged.0, *number, extra.len(), first)));
+            }
+            all.extend(&set);
+            common.retain(|address| set.contains(address));
+        }
+        let longer = before
+            .iter()
+            .map(|(number, addresses)| (number, calls(addresses).len()))
+            .find(|(_, count)| *count > own.len());
+        let beyond = beyond.or_else(|| {
+            longer.map(|(number, count)| {
+                format!(
+                    "recording {number} has {count} operations, recording {}, by which is judged, \
+                     {}: crash points that only the former has are not judged; make the \
+                     command do the same every time",
+                    judged.0,
+                    own.len()
+                )
+            })
+        });
+        let unstable = all.difference(&common).map(|address| (*address).clone()).collect();
+        Compared { unstable, same_order, beyond }
+    }
+}
+
+fn only_there(judged: u32, other: u32, count: usize, first: &Address) -> String {
+    let operations = match count {
+        1 => "an operation".to_owned(),
+        count => format!("{count} operations"),
+    };
+    format!(
+        "recording {other} has {operations} that recording {judged}, by which is judged, has not, first \
+         {first}: their crash points are not judged; make the command do the same every time"
+    )
+}
+
+/// Stores into mappings are seen at a stop by chance.
+fn calls(addresses: &[Address]) -> Vec<&Address> {
+    addresses.iter().filter(|address| is_call(address)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &str) -> Vec<Address> {
+        let parse = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text} is an address"));
+        texts.split_whitespace().map(parse).collect()
+    }
+
+    #[test]
+    fn what_only_another_recording_has_is_told() {
+        for (judged, other, before, unstable, same_order, beyond) in [
+            (
+                "write(a)#1 fsync(a)#1",
+                "write(a)#1 fsync(a)#1",
+                "write(x)#1 fsync(x)#1",
+                0,
+                true,
+                None,
+            ),
+            ("write(a)#1 fsync(a)#1", "fsync(a)#1 write(a)#1", "", 0, false, None),
+            ("write(a)#1 fsync(a)#1", "write(a)#1", "", 1, false, None),
+            ("write(a)#1", "write(a)#1 fsync(a)#1", "", 1, false, Some("an operation")),
+            ("write(a)#1", "write(b)#1 fsync(b)#1", "", 3, false, Some("2 operations")),
+            (
+                "write(a)#1",
+                "write(a)#1",
+                "write(x)#1 fsync(x)#1",
+                0,
+                true,
+                Some("has 2 operations"),
+            ),
+        ] {
+            let (judged, other) = ((3, addresses(judged)), (4, addresses(other)));
+            let compared = Compared::of(&judged, &[other], &[(1, addresses(before))]);
+            assert_eq!(compared.unstable.len(), unstable);
+            assert_eq!(compared.same_order, same_order);
+            match (compared.beyond, beyond) {
+                (None, None) => {}
+                (Some(text), Some(part)) => assert!(text.contains(part), "{text}"),
+                (told, expected) => panic!("{told:?} instead of {expected:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Commands that are not the same in every run, and commands whose runs would be in each other's way.
+
+use crate::support::{Explored, World, explored, outside_of_views, stderr, stdout};
+use killpoint_model::{Outcome, Reason};
+use std::fs;
+use tempfile::TempDir;
+
+/// A state with a document, and a directory that all runs share.
+struct Shared {
+    world: World,
+    outside: TempDir,
+}
+
+impl Shared {
+    fn new() -> Shared {
+        let world = World::new();
+        fs::write(world.state().join("a.json"), "{\"v\":1}").expect("written");
+        Shared { world, outside: tempfile::tempdir_in(outside_of_views()).expect("a directory") }
+    }
+
+    fn explore(&self, jobs: &str, script: &str) -> Explored {
+        let mut command = self.world.explore_json();
+        command.args(["--jobs", jobs, "--", "sh", "-c", script]);
+        explored(command.env("OUTSIDE", self.outside.path()))
+    }
+}
+
+/// A right save: of a document, by way of another file.
+const SAVE: &str =
+    "cd $KILLPOINT_STATE; printf '{\"v\":2}' >a.json.tmp; sync a.json.tmp; mv a.json.tmp a.json; ";
+
+#[test]
+fn a_lock_that_all_runs_share_keeps_none_of_them_from_its_work() {
+    let lock = "exec 9>$OUTSIDE/lock; flock -n 9 || exit 1; sleep 0.2; ";
+    let explored = Shared::new().explore("2", &format!("{lock}{SAVE}"));
+    explored.expect(Outcome::Pass);
+    assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
+}
+
+#[test]
+fn what_a_run_does_only_without_another_beside_it_is_judged() {
+    let unsafe_if_alone = "exec 9>>$OUTSIDE/lock; flock -n 9 || exit 0; sleep 0.2; \
+                           printf '{\"v\":3, \"more\":\"xxxxxxxx\"}' >a.json";
+    let shared = Shared::new();
+    fs::write(shared.outside.path().join("lock"), "").expect("written");
+    shared.explore("2", &format!("{SAVE}{unsafe_if_alone}")).expect(Outcome::Violated);
+}
+
+#[test]
+fn operations_that_only_another_recording_has_are_not_passed_over() {
+    // The first run leaves early, all others go on.
+    let more = "[ -e $OUTSIDE/ran ] || { : >$OUTSIDE/ran; exit 0; }; printf '{\"v\":3}' >b.json.tmp; \
+                sync b.json.tmp; mv b.json.tmp b.json";
+    let explored = Shared::new().explore("1", &format!("{SAVE}{more}"));
+    explored.expect(Outcome::Unknown);
+    let [unknown] = explored.report.unknown.as_slice() else { panic!("{}", explored.summary()) };
+    assert_eq!(unknown.reason, Reason::Diverged);
+    assert!(unknown.detail.contains("has 4 operations that"), "{}", unknown.detail);
+    assert_eq!(explored.report.unstable, 4);
+}
+
+#[test]
+fn a_name_that_tells_the_time_is_found_again_at_another_time() {
+    let world = World::new();
+    fs::write(world.state().join("a.json"), "{}").expect("written");
+    let script = "cd $KILLPOINT_STATE; n=session-$(date +%Y-%m-%d-%H%M%S).json; \
+                  printf '{\"a\":1}' >$n; printf '{\"a\":2}' >$n";
+    let mut command = world.explore_json();
+    let explored = explored(command.args([
+        "--check",
+        "for file in $KILLPOINT_STATE/*.json; do [ -s $file ] || exit 1; done; echo {}",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]));
+    explored.expect(Outcome::Violated);
+    let report = &explored.report;
+    assert!(report.unknown.is_empty(), "{}", explored.summary());
+    assert_eq!(report.recordings, 2, "one more was not needed");
+    for finding in &report.findings {
+        assert!(finding.address.to_string().contains("<new1>"), "{}", finding.address);
+        assert_eq!(finding.confirmed.hits, finding.confirmed.tries, "{}", explored.summary());
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let mut replay = world.killpoint();
+    replay.arg("replay").arg(format!("{}/1", world.only_run().display()));
+    let output = replay.output().expect("it starts");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
