@@ -10,6 +10,7 @@
 
 mod advice;
 mod history;
+mod journal;
 mod kill;
 mod paths;
 mod power_loss;

@@ -186,19 +186,29 @@ pub(super) fn end_of_journal(history: &History, position: u64, path: &str) -> St
 /// For a file that must be on disk before an operation on another one, such as a journal before what it
 /// protects.
 pub(super) fn sync_first(history: &History, path: &str, position: u64, other: &str) -> String {
-    use OperationKind::{OpenTruncate, Rename, Truncate, Unlink};
-    let verb = match history.entry(position).and_then(|entry| entry.kind) {
-        Some(Unlink) => "removing",
-        Some(Truncate | OpenTruncate) => "truncating",
-        Some(Rename) => "renaming",
-        _ => "writing",
-    };
+    let verb = doing(history, position);
     match (Store::of(history, path), Store::of(history, other)) {
         (Store::SqliteJournal(_) | Store::SqliteWal(_), _)
         | (_, Store::SqliteJournal(_) | Store::SqliteWal(_)) => format!(
             "set PRAGMA synchronous=FULL (not OFF): SQLite then syncs {path} before {verb} {other}"
         ),
         _ => format!("fsync {path} before {verb} {other}"),
+    }
+}
+
+/// For a file that must be written before an operation on another one.
+pub(super) fn write_first(history: &History, path: &str, position: u64, other: &str) -> String {
+    format!("write and fsync {path} before {} {other}", doing(history, position))
+}
+
+/// An operation, as what comes before or after something else.
+fn doing(history: &History, position: u64) -> &'static str {
+    use OperationKind::{OpenTruncate, Rename, Truncate, Unlink};
+    match history.entry(position).and_then(|entry| entry.kind) {
+        Some(Unlink) => "removing",
+        Some(Truncate | OpenTruncate) => "truncating",
+        Some(Rename) => "renaming",
+        _ => "writing",
     }
 }
 

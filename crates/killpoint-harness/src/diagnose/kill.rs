@@ -1,6 +1,7 @@
 //! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
 
-use super::history::{Absence, Departure, PlacedEmpty, Stay};
+use super::history::{Absence, Departure, History, PlacedEmpty, Stay};
+use super::journal::ended_before_written;
 use super::paths::{PathId, Role};
 use super::scene::Scene;
 use super::span::{Span, Way};
@@ -29,7 +30,9 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     {
         return Some(found);
     }
-    if let Some(found) = halfway(scene, scene.failure.point) {
+    let point = scene.failure.point;
+    let ended = ended_before_written(scene, point, |_, change| change >= point);
+    if let Some(found) = ended.or_else(|| halfway(scene, point)) {
         return Some(found);
     }
     if scene.failure.model == CrashModel::TornWrite {
@@ -388,10 +391,10 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
     let now = history.journal(point);
     let latest = point.saturating_add(LOOKED_AT_MAX as u64);
     let (next, path) =
-        (point..latest).find_map(|next| Some((next, lasting_change(scene, next)?)))?;
+        (point..latest).find_map(|next| Some((next, lasting_change(history, next)?)))?;
     // What the journal held when something lasting was last changed was promised then.
     let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
-    let last = (from..point).rev().find(|last| lasting_change(scene, *last).is_some());
+    let last = (from..point).rev().find(|last| lasting_change(history, *last).is_some());
     let before = match last {
         Some(last) => history.journal(last),
         None if from > 1 => history.journal(from),
@@ -418,9 +421,8 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
 
 /// The path under which an operation changes what the next start reads; none where it changes nothing,
 /// or only what a later rename puts in its place.
-fn lasting_change<'a>(scene: &Scene<'a>, position: u64) -> Option<&'a str> {
+pub(super) fn lasting_change(history: &History, position: u64) -> Option<&str> {
     use OperationKind::{Mkdir, OpenCreate, OpenTemporary, Rmdir, Unlink};
-    let history = scene.history;
     let entry = history.entry(position).filter(|entry| entry.changes)?;
     let file = entry.file?;
     let when = match entry.kind? {

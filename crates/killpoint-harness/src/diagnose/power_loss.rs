@@ -6,6 +6,7 @@ mod order;
 mod sqlite;
 
 use super::history::History;
+use super::journal::{ended_before_written, ends_journal};
 use super::paths::Role;
 use super::scene::Scene;
 use super::{Diagnosis, kill};
@@ -13,8 +14,8 @@ use contents::{unsynced, was_promised};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::FileId;
 use killpoint_model::{Class, CrashModel};
-use names::{ends_journal, is_name_change, name_lost, undone_from};
-use order::only_relied_on_early;
+use names::{is_name_change, name_lost, undone_from};
+use order::{only_relied_on_early, taken_over_late};
 
 /// Most operations looked at for one failure.
 const LOOKED_AT_MAX: u64 = 64;
@@ -85,6 +86,7 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
         .find_map(|position| contents_of_change_lost(scene, position))
         .or_else(|| name_lost(scene, journal_end()?))
         .or_else(|| lost().find_map(|position| name_of_change_lost(scene, position)))
+        .or_else(|| ended_before_written(scene, barrier + 1, |_, change| change > barrier))
         .or_else(as_killed)
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
 }
@@ -149,7 +151,10 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     }
     let files = lasting.into_iter().chain(passing);
     let found = files.into_iter().find_map(|file| unsynced(scene, file, point));
-    found.or_else(|| kill::halfway(scene, point)).or_else(|| kill::overwritten(scene, point))
+    found
+        .or_else(|| taken_over_late(scene))
+        .or_else(|| kill::halfway(scene, point))
+        .or_else(|| kill::overwritten(scene, point))
 }
 
 /// Whether a file is of no worth by itself: a lock, or one that only passes through.

@@ -1,6 +1,6 @@
 //! Contents of files that were not on disk yet.
 
-use super::order::relied_on_early;
+use super::order::{relied_on_early, taken_over_late};
 use super::sqlite::{data_before_journal, journal_of};
 use super::{LOOKED_AT_MAX, promised_since};
 use crate::diagnose::history::History;
@@ -41,7 +41,9 @@ pub(super) fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Di
         let is_journal = scene.history.is_journal(file, point);
         early().filter(|found| is_journal || found.cause == Cause::JournalEndedEarly)
     };
+    let late = || if promised { None } else { taken_over_late(scene) };
     of_journal()
+        .or_else(late)
         .or_else(halfway)
         .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))
         .or_else(|| renamed_empty(scene, file, written, point))

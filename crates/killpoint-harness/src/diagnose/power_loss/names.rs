@@ -4,6 +4,7 @@ use super::contents::{is_synced_in_time, last_not_on_disk};
 use super::order::relied_on_early;
 use super::{lost_between, promised_since};
 use crate::diagnose::history::History;
+use crate::diagnose::journal::ends_journal;
 use crate::diagnose::paths;
 use crate::diagnose::scene::Scene;
 use crate::diagnose::{Cause, Diagnosis, advice, kill};
@@ -14,16 +15,6 @@ pub(super) fn is_name_change(history: &History, position: u64) -> bool {
     use OperationKind::{Link, Mkdir, OpenCreate, Rename, Rmdir, Symlink, Unlink};
     let kind = history.entry(position).and_then(|entry| entry.kind);
     matches!(kind, Some(Link | Mkdir | OpenCreate | Rename | Rmdir | Symlink | Unlink))
-}
-
-/// Whether an operation removes or cuts a file that is replayed on opening.
-pub(super) fn ends_journal(history: &History, position: u64) -> bool {
-    let Some(entry) = history.entry(position) else { return false };
-    let ends = matches!(
-        entry.kind,
-        Some(OperationKind::Unlink | OperationKind::Truncate | OperationKind::OpenTruncate)
-    );
-    ends && entry.file.is_some_and(|file| history.is_journal(file, position))
 }
 
 /// Directory operations from one on are undone; the one that concerns a differing file counts.

@@ -1,7 +1,8 @@
 //! What was on disk too early: before that which it relies on.
 
-use super::names::{ends_journal, is_name_change};
+use super::names::is_name_change;
 use super::{LOOKED_AT_MAX, promised_since, serves_only};
+use crate::diagnose::journal::{ended_before_written, ends_journal};
 use crate::diagnose::scene::Scene;
 use crate::diagnose::{Cause, Diagnosis, advice, kill};
 use killpoint_engine::states::Variant;
@@ -34,14 +35,20 @@ pub(super) fn relied_on_early(scene: &Scene<'_>, file: FileId, written: u64) -> 
             history.file(file)?.first_unsynced(synced.max(promised), point)?
         }
     };
-    if !promised_since(history, written, point).is_empty() {
-        return None;
-    }
     let until = point.min(written.saturating_add(LOOKED_AT_MAX));
     let relying =
         || (written.saturating_add(1)..until).filter(|position| relies(scene, file, *position));
+    let unpromised = |until: u64| promised_since(history, written, until).is_empty();
     let end = relying().find(|position| ends_journal(history, *position));
-    let changed = end.or_else(|| relying().next())?;
+    // What its log keeps safe needs its sync when the log is ended, which may be before the promise.
+    let end = end.filter(|end| {
+        unpromised(point) || (unpromised(*end) && was_logged(scene, file, *end, written))
+    });
+    let changed = match end {
+        Some(end) => end,
+        None if unpromised(point) => relying().next()?,
+        None => return None,
+    };
     let path = history.path_at(file, point)?;
     let other = history.path_at(history.entry(changed)?.file?, changed)?;
     let (cause, verb) = match end {
@@ -56,6 +63,33 @@ pub(super) fn relied_on_early(scene: &Scene<'_>, file: FileId, written: u64) -> 
     );
     let fix = advice::sync_first(history, path, changed, other);
     Some(scene.diagnosis(cause, Some(other.to_owned()), sentence, fix))
+}
+
+/// Whether the log that an operation ends was written before a change of a file that is no log itself.
+fn was_logged(scene: &Scene<'_>, file: FileId, end: u64, change: u64) -> bool {
+    let history = scene.history;
+    let log = history.entry(end).and_then(|entry| history.file(entry.file?));
+    let logged = log.is_some_and(|log| log.last_change(change).is_some());
+    logged && !history.is_journal(file, change)
+}
+
+/// A log whose end is in the state, unlike the data that takes it over, which was written only afterwards.
+pub(super) fn taken_over_late(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    let is_lost = |change: u64, file: FileId| match scene.failure.variant {
+        Variant::Write(position) | Variant::WriteBytes(position, _) => change == *position,
+        Variant::File(lost) => file == FileId(*lost),
+        _ => {
+            let durable = history.entry(change).is_some_and(|entry| entry.durable);
+            !durable && history.last_sync(file, point).is_none_or(|synced| synced < change)
+        }
+    };
+    ended_before_written(scene, point, |end, change| {
+        let file = history.entry(change).and_then(|entry| entry.file);
+        file.is_some_and(|file| {
+            relies(scene, file, end) && (change >= point || is_lost(change, file))
+        })
+    })
 }
 
 /// Whether an operation after a lost write changes another file and is in the state.

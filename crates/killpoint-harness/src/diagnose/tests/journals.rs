@@ -110,8 +110,9 @@ fn an_undo_log_that_comes_back_is_at_fault_and_not_the_next_save() {
 }
 
 #[test]
-fn what_comes_after_the_last_promise_is_not_missed_by_it() {
-    // `k` is never synced, and its log is ended on disk.
+fn what_is_acknowledged_after_the_end_of_its_log_is_to_be_synced_before_that_end() {
+    // `k` is never synced, and its log is ended on disk. What comes after the last promise is not missed
+    // by it.
     let log = || {
         let log = Log::new().create("k").write("k", 0, 8_192).fsync("k").fsync(".").intend();
         let log = log.create("redo").write("redo", 0, 90).fsync("redo").fsync(".");
@@ -121,13 +122,83 @@ fn what_comes_after_the_last_promise_is_not_missed_by_it() {
     for model in [CrashModel::Data, CrashModel::Size] {
         check(
             &log().at(14, model, Class::AckedNotDurable),
-            Cause::AcknowledgedBeforeFsync,
-            "k",
-            "write(k)#2 is followed by no fsync of k until fsync(redo)#2, and an operation was \
-             acknowledged in between.",
-            "fsync k after its last write and before acknowledging",
+            Cause::JournalEndedEarly,
+            "redo",
+            "unlink(redo)#1 ends redo before k is synced: write(k)#2 is followed by no fsync of it \
+             until fsync(redo)#2.",
+            "fsync k before removing redo",
         );
     }
+}
+
+/// A log of which the records are acknowledged when they are synced, and carried over into `k` after every
+/// second one.
+fn write_ahead_log(carry_over: fn(Log) -> Log) -> Log {
+    let log = Log::new().create("wal").create("k").write("k", 0, 8_192).fsync("k").fsync(".");
+    let save = |log: Log, offset| log.intend().write("wal", offset, 90).fsync("wal").acknowledge();
+    let log = carry_over(save(save(log, 0), 90));
+    save(carry_over(save(save(log, 0), 90)), 0)
+}
+
+#[test]
+fn data_that_is_never_synced_is_to_be_synced_before_its_log_is_truncated() {
+    let log = || {
+        write_ahead_log(|log| {
+            log.write("k", 0, 4_096).write("k", 4_096, 4_096).resize("wal", 0).fsync("wal")
+        })
+    };
+    // In the first save that is carried over, and after the second one.
+    for (point, lost, truncated, written) in [(13, 10, 1, 2), (24, 18, 2, 4)] {
+        let until = ["fsync(wal)#3", "the end of the run"][usize::from(point == 24)];
+        for (model, variant) in [
+            (CrashModel::Data, Variant::Only),
+            (CrashModel::Size, Variant::Only),
+            (CrashModel::FileLost, Variant::File(3)),
+            (CrashModel::OneLost, Variant::Write(lost)),
+        ] {
+            check(
+                &log().with_variant(point, model, &variant, Class::AckedNotDurable),
+                Cause::JournalEndedEarly,
+                "wal",
+                &format!(
+                    "truncate(wal)#{truncated} ends wal before k is synced: write(k)#{written} is \
+                     followed by no fsync of it until {until}."
+                ),
+                "fsync k before truncating wal",
+            );
+        }
+    }
+}
+
+#[test]
+fn data_is_to_be_written_before_its_log_is_truncated() {
+    let log = || {
+        write_ahead_log(|log| {
+            let log = log.resize("wal", 0).fsync("wal");
+            log.write("k", 0, 4_096).write("k", 4_096, 4_096).fsync("k")
+        })
+    };
+    for (point, model, variant, class) in [
+        (11, CrashModel::Kill, Variant::Only, Class::Lost),
+        (12, CrashModel::Kill, Variant::Only, Class::Lost),
+        (12, CrashModel::Prefix, Variant::Only, Class::AckedNotDurable),
+        (14, CrashModel::Prefix, Variant::Only, Class::AckedNotDurable),
+        (11, CrashModel::Size, Variant::Only, Class::AckedNotDurable),
+        (12, CrashModel::Data, Variant::Only, Class::AckedNotDurable),
+        (14, CrashModel::Data, Variant::Only, Class::AckedNotDurable),
+        (14, CrashModel::FileLost, Variant::File(3), Class::AckedNotDurable),
+        (14, CrashModel::OneLost, Variant::Write(12), Class::AckedNotDurable),
+    ] {
+        check(
+            &log().with_variant(point, model, &variant, class),
+            Cause::JournalEndedEarly,
+            "wal",
+            "truncate(wal)#1 ends wal before write(k)#2 changes k.",
+            "write and fsync k before truncating wal",
+        );
+    }
+    let second = log().killed(13, Class::Lost);
+    assert_eq!(second.sentence, "truncate(wal)#1 ends wal before write(k)#3 changes k.");
 }
 
 /// A save that writes down what is to come, and then changes `k` in place.
