@@ -89,6 +89,7 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
         .or_else(|| ended_before_written(scene, barrier + 1, |_, change| change > barrier))
         .or_else(as_killed)
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
+        .or_else(|| kill::acknowledged_early(scene, barrier + 1))
 }
 
 fn is_data(path: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use super::order::{relied_on_early, taken_over_late};
 use super::sqlite::{data_before_journal, journal_of};
-use super::{LOOKED_AT_MAX, promised_since};
+use super::{LOOKED_AT_MAX, promised_since, serves_only};
 use crate::diagnose::history::History;
 use crate::diagnose::paths::Role;
 use crate::diagnose::scene::Scene;
@@ -49,9 +49,15 @@ pub(super) fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Di
         .or_else(|| renamed_empty(scene, file, written, point))
         .or_else(|| renamed_early(scene, file, written, point))
         .or_else(early)
+        .or_else(|| only_promised(scene, file, point))
         .or_else(|| sync_comes_later(scene, file, written, point))
         .or_else(|| other_file_synced(scene, file, written, point))
         .or_else(|| never_synced(scene, file, written, point))
+}
+
+/// A promise is not lost with a file that only passes through, but for want of what it was made for.
+fn only_promised(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
+    serves_only(scene, file).then(|| kill::acknowledged_early(scene, point))?
 }
 
 /// A file that had its final name before it was written, let alone synced.

@@ -208,6 +208,32 @@ fn what_is_acknowledged_before_the_rename_is_lost_until_the_rename() {
              data/ before acknowledging as well",
         );
     }
+    // Done and not on disk, the rename is as good as not done.
+    assert_eq!(log().at(5, CrashModel::Prefix, Class::AckedNotDurable), undone);
+}
+
+#[test]
+fn what_is_acknowledged_first_is_not_missed_in_the_temporary_file() {
+    let log = || {
+        let log = Log::new().create("k").write("k", 0, 3).fsync("k").fsync(".").intend();
+        let log = log.acknowledge().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
+        log.rename("k.tmp", "k").fsync(".")
+    };
+    for (model, variant) in [
+        (CrashModel::Data, Variant::Only),
+        (CrashModel::Size, Variant::Only),
+        (CrashModel::FileLost, Variant::File(3)),
+        (CrashModel::OneLost, Variant::Write(6)),
+    ] {
+        check(
+            &log().with_variant(7, model, &variant, Class::AckedNotDurable),
+            Cause::AcknowledgedBeforeWritten,
+            "k",
+            "1 further acknowledgement stood in the ack journal since write(k)#1, and \
+             rename(k.tmp, k)#1 had not happened yet.",
+            "acknowledge only after rename(k.tmp, k)#1 has returned",
+        );
+    }
 }
 
 #[test]
