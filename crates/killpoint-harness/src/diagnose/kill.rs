@@ -422,17 +422,22 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
 /// The path under which an operation changes what the next start reads; none where it changes nothing,
 /// or only what a later rename puts in its place.
 pub(super) fn lasting_change(history: &History, position: u64) -> Option<&str> {
-    use OperationKind::{Mkdir, OpenCreate, OpenTemporary, Rmdir, Unlink};
+    use OperationKind::{Mkdir, OpenCreate, OpenTemporary, Rename, Rmdir, Unlink};
     let entry = history.entry(position).filter(|entry| entry.changes)?;
     let file = entry.file?;
-    let when = match entry.kind? {
-        OpenCreate | OpenTemporary | Mkdir | Rmdir => return None,
-        Unlink => position,
-        _ => position.saturating_add(1),
+    let after = position.saturating_add(1);
+    let lasting = |when: u64| {
+        let path = history.path_at(file, when)?;
+        let lasting = matches!(Role::of(path), Role::Data | Role::Journal);
+        (lasting && !history.is_passing(file, when)).then_some(path)
     };
-    let path = history.path_at(file, when)?;
-    let lasting = matches!(Role::of(path), Role::Data | Role::Journal);
-    (lasting && !history.is_passing(file, when)).then_some(path)
+    match entry.kind? {
+        OpenCreate | OpenTemporary | Mkdir | Rmdir => None,
+        Unlink => lasting(position),
+        // The next start misses what is moved away, too.
+        Rename => lasting(after).or_else(|| lasting(position)),
+        _ => lasting(after),
+    }
 }
 
 fn capitalised(text: &str) -> String {

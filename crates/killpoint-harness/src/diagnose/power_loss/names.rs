@@ -89,7 +89,10 @@ fn not_the_name(scene: &Scene<'_>, file: FileId, position: u64) -> Option<Diagno
     match history.entry(position)?.kind? {
         // The sync of a new file that its contents need makes its name durable, too.
         OperationKind::OpenCreate => {
-            relied_on_early(scene, file, last_not_on_disk(scene, file, point)?)
+            let written = last_not_on_disk(scene, file, point);
+            written
+                .and_then(|written| relied_on_early(scene, file, written))
+                .or_else(|| old_removed_first(scene, file, position))
         }
         // The old file is there again, and the new one was promised before it came.
         OperationKind::Unlink => {
@@ -104,8 +107,8 @@ fn not_the_name(scene: &Scene<'_>, file: FileId, position: u64) -> Option<Diagno
     }
 }
 
-/// The old file was removed for good and the rename that should replace it undone, although the program
-/// syncs the directory before it promises anything.
+/// The old file was removed for good and what should replace it undone, although the program syncs the
+/// directory before it promises anything.
 fn old_removed_first(scene: &Scene<'_>, file: FileId, position: u64) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
     let (id, absence) = history.absence_before(file, position)?;

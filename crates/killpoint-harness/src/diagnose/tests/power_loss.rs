@@ -86,6 +86,18 @@ fn a_removal_before_the_rename_is_at_fault_where_the_directory_is_synced_in_time
 }
 
 #[test]
+fn an_old_file_moved_away_is_missed_where_its_successor_is_not_on_disk() {
+    let log = Log::new().create("k").write("k", 0, 3).fsync("k").fsync(".").acknowledge();
+    let log = log.intend().rename("k", "k.bak").fsync(".").create("k").write("k", 0, 3);
+    let log = log.fsync("k").fsync(".").acknowledge();
+    let found =
+        log.with_variant(8, CrashModel::DirLost, &Variant::Without(7), Class::AckedNotDurable);
+    let sentence = "rename(k, k.bak)#1 takes k away before open(k, create)#2 puts the new one in its place, \
+                    which is complete only after write(k)#2.";
+    check(&found, Cause::OldRemovedFirst, "k", sentence, "without removing the old one first");
+}
+
+#[test]
 fn a_directory_that_is_synced_before_the_promise_is_to_be_synced_before_what_relies_on_it() {
     let log = || {
         let log = Log::new().intend().create("k.tmp").write("k.tmp", 0, 3).fsync("k.tmp");
