@@ -138,7 +138,11 @@ impl FileTrack {
         let synced_at = self.syncs.last().copied().unwrap_or(0);
         if let Some(span) = self.spans.last_mut().filter(|span| span.open) {
             let unsynced = span.end > synced_at || span.refilled.is_none();
-            let goes_on = span.refilled.is_none() || span.round == change.round;
+            // Synced while it is empty and filled by a later save, a file was empty on purpose.
+            let goes_on = match span.refilled {
+                None => span.round == change.round || span.end > synced_at,
+                Some(_) => span.round == change.round,
+            };
             if goes_on && unsynced {
                 span.end = change.position;
                 span.round = change.round;

@@ -183,6 +183,15 @@ fn unsynced_writes_are_torn_reordered_and_zero_until_their_sync() {
 }
 
 #[test]
+fn a_log_that_was_made_durable_while_empty_may_be_empty() {
+    let log = Log::new().create("records").fsync("records").fsync(".").intend();
+    let log = log.write("records", 0, 30).fsync("records").acknowledge();
+    let found = log.at(5, CrashModel::Size, Class::Unopenable);
+    assert_eq!(found.cause, Cause::ExtendedWithoutSync, "{found:#?}");
+    assert!(found.fix.ends_with("drop an incomplete last one when opening"), "{found:#?}");
+}
+
+#[test]
 fn a_program_that_syncs_before_it_acknowledges_is_not_told_to_do_so() {
     let log = || {
         let log = Log::new().create("c.yaml").write("c.yaml", 0, 90).fsync("c.yaml").acknowledge();
