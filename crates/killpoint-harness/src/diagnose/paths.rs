@@ -99,9 +99,18 @@ fn generalised_part(parent: &str, part: &str) -> String {
 
 fn generalised_word(word: &str) -> String {
     let body = word.trim_end_matches(['.', '-', '_']);
-    let digits = body.bytes().filter(u8::is_ascii_digit).count();
+    let plain = without_escapes(body);
+    let digits = plain.bytes().filter(u8::is_ascii_digit).count();
     let varies = digits >= 3 || (digits >= 1 && digits == body.len());
-    if varies { format!("*{}", &word[body.len()..]) } else { word.to_owned() }
+    // A `*` of the name itself stands for nothing else.
+    if varies { format!("*{}", &word[body.len()..]) } else { word.replace('*', "%2A") }
+}
+
+/// A text without the signs that addresses write `%XX`: their digits are none of the name.
+fn without_escapes(text: &str) -> String {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.get(2..).unwrap_or_default())
 }
 
 /// The file names of temporary files of one directory as one pattern: `store/*.tmp`.

@@ -344,6 +344,10 @@ fn names_that_differ_from_save_to_save_are_one_group() {
         ("tmp-4711-a.txt", "tmp-*-a.txt"),
         ("v2.db", "v2.db"),
         ("db/a.json", "db/a.json"),
+        // As addresses write a tab and parentheses.
+        ("a%09b%28x%29.json", "a%09b%28x%29.json"),
+        ("a%09-4711.json", "a%09-*.json"),
+        ("*.json", "%2A.json"),
     ];
     for (path, group) in cases {
         assert_eq!(paths::generalised(path), group);
