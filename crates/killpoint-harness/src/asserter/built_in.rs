@@ -10,9 +10,9 @@ use births::Births;
 use killpoint_engine::image::{Content, Image, Inode};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
-use killpoint_model::Profile;
 use killpoint_model::operation::{FileId, FileKind, Name};
-use killpoint_model::verdict::Judgement;
+use killpoint_model::verdict::{Judgement, Reason, Verdict};
+use killpoint_model::{Effect, Profile};
 use promises::Promises;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -27,8 +27,17 @@ pub struct BuiltIn {
     /// Operations at whose entry there were more acknowledgements than before that survive a loss of
     /// power, ascending.
     durable: Vec<u64>,
+    unwritten: Unwritten,
     births: Births,
     digests: Digests,
+}
+
+/// The first operation before which something had been acknowledged for which nothing was written to the state,
+/// and its key: with a kill, and with a loss of power.
+#[derive(Default)]
+struct Unwritten {
+    kill: Option<(u64, String)>,
+    power_loss: Option<(u64, String)>,
 }
 
 /// Digests of contents by the engine's own, which cost nothing.
@@ -60,7 +69,7 @@ impl BuiltIn {
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
         let digests = Digests::default();
-        let births = births(recording)?;
+        let (births, unwritten) = survey(recording, promises)?;
         let (mut oracles, mut durable) = (Vec::new(), Vec::new());
         for root in 0..initial.roots().len() {
             let mut counted = Counted::default();
@@ -83,7 +92,7 @@ impl BuiltIn {
             )?;
             oracles.push(learner.finish());
         }
-        Ok(BuiltIn { oracles, durable, births, digests })
+        Ok(BuiltIn { oracles, durable, unwritten, births, digests })
     }
 
     /// The files that are judged and how: index of the state directory, path, kind.
@@ -99,7 +108,8 @@ impl BuiltIn {
     /// # Errors
     /// If the recording cannot be read.
     pub fn with_own_names(&self, image: Image, recording: &Path) -> Result<Image, RecordingError> {
-        Ok(self.births.rename(image, &births(recording)?))
+        let (births, _) = survey(recording, &Promises::default())?;
+        Ok(self.births.rename(image, &births))
     }
 
     /// Judges one state, and names what is left over in it. `recorded_beyond` says whether the log that was learnt goes on beyond the
@@ -129,19 +139,44 @@ impl BuiltIn {
             }
         }
         litter.truncate(LITTER_NAMED_MAX);
+        if worst.verdict == Verdict::Held {
+            worst = self.unwritten.judge(state).unwrap_or(worst);
+        }
         (worst, litter)
     }
 }
 
-fn births(recording: &Path) -> Result<Births, RecordingError> {
-    let mut births = Births::default();
+impl Unwritten {
+    /// Nothing in a state shows what was acknowledged without a write.
+    fn judge(&self, state: &StateName) -> Option<Judgement> {
+        let first = if state.model.is_power_loss() { &self.power_loss } else { &self.kill };
+        let (_, key) = first.as_ref().filter(|(at, _)| *at <= state.point)?;
+        let detail = format!(
+            "{key} was acknowledged, and nothing was written to the state between its intent and that: \
+             whether its value is there only a checker can say."
+        );
+        Some(Judgement::unknown(Reason::NoOracle, detail))
+    }
+}
+
+/// The names that a recording gave, and what was acknowledged in it without a write.
+fn survey(recording: &Path, promises: &Promises) -> Result<(Births, Unwritten), RecordingError> {
+    let (mut births, mut entered, mut written) = (Births::default(), Vec::new(), Vec::new());
     let mut reader = Reader::open(recording)?;
     while let Some(record) = reader.next_record()? {
-        if let Record::Operation(operation, _) = record {
-            births.note(&operation);
+        let Record::Operation(operation, _) = record else { continue };
+        births.note(&operation);
+        entered.push(operation.journal_length);
+        if operation.effects.iter().any(|effect| *effect != Effect::Nothing) {
+            written.push(operation.journal_length);
         }
     }
-    Ok(births)
+    let first = |power_loss| {
+        let (acknowledged, key) = promises.unwritten(&written, power_loss)?;
+        let before = entered.partition_point(|length| *length < acknowledged);
+        Some((before as u64 + 1, key.to_owned()))
+    };
+    Ok((births, Unwritten { kill: first(false), power_loss: first(true) }))
 }
 
 /// When more was acknowledged than before, and how much then.

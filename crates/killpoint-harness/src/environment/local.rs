@@ -167,7 +167,7 @@ impl Local {
 
     /// What a journal promises.
     pub(crate) fn promises(&self, journal: &Journal) -> Promises {
-        Promises::of(journal, self.acks_survive_power_loss)
+        Promises::of(journal, self.acks_survive_power_loss, self.intents_start)
     }
 
     fn read_here(

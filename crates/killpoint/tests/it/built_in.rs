@@ -95,3 +95,29 @@ fn a_directory_that_is_exchanged_is_judged_where_it_is_in_use() {
     // And again with what that has left.
     explore(&world, &flags, EXCHANGE).expect(Outcome::Pass);
 }
+
+#[test]
+fn what_is_acknowledged_before_it_is_written_does_not_pass() {
+    let save = "echo $k >k.new; sync k.new; mv k.new k; sync .";
+    let (intent, acknowledged) =
+        (r#"echo "I k $k" >>"$KILLPOINT_JOURNAL""#, r#"echo "A! k" >>"$KILLPOINT_JOURNAL""#);
+    let right = [intent, save, acknowledged];
+    let early = [intent, acknowledged, save];
+    let batch = [intent, acknowledged, intent, acknowledged, save];
+    for (steps, outcome) in [
+        (&right[..], Outcome::Pass),
+        (&early, Outcome::Unknown),
+        (&batch, Outcome::Unknown),
+        (&[intent, acknowledged], Outcome::Unknown),
+    ] {
+        let script = format!("for k in 1 2; do {}; done; touch done", steps.join("; "));
+        for flags in [&[][..], &["--model", ALL_MODELS, "--profile", "strict"]] {
+            let explored = explore(&world(&[]), flags, &script);
+            explored.expect(outcome);
+            let details = explored.report.unknown.iter().map(|unknown| unknown.detail.as_str());
+            let is_told =
+                details.into_iter().any(|it| it.contains("k was acknowledged, and nothing"));
+            assert_eq!(is_told, outcome == Outcome::Unknown, "{}", explored.summary());
+        }
+    }
+}

@@ -9,11 +9,22 @@ use std::collections::HashMap;
 pub struct Promises {
     kill: Vec<u64>,
     power_loss: Vec<u64>,
+    spans: Vec<Span>,
+}
+
+/// From the intent of an operation of this run to its acknowledgements, as lengths of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Span {
+    key: String,
+    intent: u64,
+    kill: Option<u64>,
+    power_loss: Option<u64>,
 }
 
 impl Promises {
     /// Those of a journal; `plain_acks_count` says whether a plain acknowledgement survives a loss of power.
-    pub fn of(journal: &Journal, plain_acks_count: bool) -> Self {
+    /// Up to the length `start` it holds what was before this run.
+    pub fn of(journal: &Journal, plain_acks_count: bool, start: u64) -> Self {
         let durable = |operation: &Operation| match plain_acks_count {
             true => operation.acknowledged,
             false => operation.durable,
@@ -21,7 +32,20 @@ impl Promises {
         Promises {
             kill: settled(journal, |operation| operation.acknowledged),
             power_loss: settled(journal, durable),
+            spans: spans(journal, durable, start),
         }
+    }
+
+    /// The first acknowledgement of something for which nothing was written: its position in the journal, and
+    /// the key. `written` are the lengths of the journal at the entries of the operations on the state, ascending.
+    pub fn unwritten(&self, written: &[u64], power_loss: bool) -> Option<(u64, &str)> {
+        let unwritten = self.spans.iter().filter_map(|span| {
+            let acknowledged = if power_loss { span.power_loss } else { span.kill }?;
+            let next = written.get(written.partition_point(|length| *length < span.intent));
+            let is_written = next.is_some_and(|length| *length < acknowledged);
+            (!is_written).then_some((acknowledged, span.key.as_str()))
+        });
+        unwritten.min()
     }
 
     /// How often everything had been promised when the journal was `upto` bytes long.
@@ -29,6 +53,16 @@ impl Promises {
         let moments = if power_loss { &self.power_loss } else { &self.kill };
         moments.partition_point(|end| *end <= upto) as u64
     }
+}
+
+fn spans(journal: &Journal, durable: impl Fn(&Operation) -> Option<u64>, start: u64) -> Vec<Span> {
+    let spans = journal.operations().iter().filter_map(|operation| {
+        let first = operation.intents.iter().min_by_key(|intent| intent.end)?;
+        let (key, intent) = (first.key.clone(), first.end);
+        let (kill, power_loss) = (operation.acknowledged, durable(operation));
+        (intent > start).then_some(Span { key, intent, kill, power_loss })
+    });
+    spans.collect()
 }
 
 /// The lengths of the journal at which something had just been promised and nothing else was open, ascending.
@@ -79,10 +113,10 @@ mod tests {
         let lines = |moments: &[u64]| -> Vec<usize> {
             moments.iter().filter_map(|it| ends.iter().position(|end| end == it)).collect()
         };
-        let promises = Promises::of(&journal, false);
+        let promises = Promises::of(&journal, false, 0);
         assert_eq!(lines(&promises.kill), kill, "{text}");
         assert_eq!(lines(&promises.power_loss), power_loss, "{text}");
-        assert_eq!(lines(&Promises::of(&journal, true).power_loss), plain, "{text}");
+        assert_eq!(lines(&Promises::of(&journal, true, 0).power_loss), plain, "{text}");
         assert_eq!(promises.count(u64::MAX, false), kill.len() as u64);
         assert_eq!(promises.count(0, false), 0);
     }
@@ -96,5 +130,31 @@ mod tests {
         check("I #1 a = 1\nI #1 b = 1\nI #2 c = 1\nA! #1\nF #2\n", &[], &[], &[]);
         check("I #1 a = 1\nI #2 c = 1\nF #2\nA! #1\n", &[3], &[3], &[3]);
         check("I a 1\n", &[], &[], &[]);
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_written_after_its_intent() {
+        let text = "I a 1\nA a\nI b 2\nI c 3\nA! b\nA c\nA! a\n";
+        let journal = Journal::parse(text.as_bytes()).expect("a journal");
+        let end = |line: usize| if line == 0 { 0 } else { journal.lines()[line - 1].end };
+        // After which lines something is written, and where and what is acknowledged in vain.
+        for (written, kill, power_loss) in [
+            (&[1, 4][..], None, None),
+            (&[0, 2, 4], Some((2, "a")), None),
+            (&[1], Some((5, "b")), Some((5, "b"))),
+            (&[1, 3], Some((6, "c")), None),
+            (&[1, 5], Some((5, "b")), Some((5, "b"))),
+            (&[2, 4], Some((2, "a")), None),
+            (&[], Some((2, "a")), Some((5, "b"))),
+        ] {
+            let written: Vec<u64> = written.iter().map(|line| end(*line)).collect();
+            let promises = Promises::of(&journal, false, 0);
+            for (power_loss, expect) in [(false, kill), (true, power_loss)] {
+                let expect = expect.map(|(line, key)| (end(line), key));
+                assert_eq!(promises.unwritten(&written, power_loss), expect, "{written:?}");
+            }
+            let earlier = Promises::of(&journal, false, u64::MAX);
+            assert_eq!(earlier.unwritten(&written, false), None);
+        }
     }
 }
