@@ -34,7 +34,7 @@ pub use state::{CrashState, Digest, DirectoryState, Present};
 pub use subject::Kind;
 
 use cache::Cache;
-use judging::Case;
+use judging::{Case, Holders};
 use killpoint_model::{Judgement, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -121,6 +121,7 @@ impl Oracle {
     /// Judges every file of a crash state.
     pub fn judge(&self, state: &dyn CrashState, crash: &Crash) -> Judged {
         let through = self.through(crash);
+        let holders = Holders::default();
         let mut files = Vec::new();
         for subject in &self.subjects {
             // Nobody is promised a lock or a process id.
@@ -128,7 +129,8 @@ impl Oracle {
                 || matches!(subject.kind, Kind::Document(_) | Kind::Database);
             let through = if is_promised { through } else { 0 };
             let floor = self.floor(subject, through, state);
-            let case = Case { oracle: self, subject, state, crash, through, floor };
+            let case =
+                Case { oracle: self, subject, state, crash, holders: &holders, through, floor };
             let judgement = case.judge();
             if judgement.verdict != Verdict::Held {
                 files.push((subject.path.clone(), judgement));

@@ -5,6 +5,8 @@ mod copies;
 mod database;
 mod switched;
 
+pub(super) use copies::Holders;
+
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::state::{CrashState, Present};
 use super::subject::{Kind, Match, Subject, What};
@@ -19,6 +21,7 @@ pub(super) struct Case<'a> {
     pub(super) subject: &'a Subject,
     pub(super) state: &'a dyn CrashState,
     pub(super) crash: &'a Crash,
+    pub(super) holders: &'a Holders<'a>,
     /// Everything up to this operation had to stay.
     pub(super) through: u64,
     /// The version that had to stay: an index.

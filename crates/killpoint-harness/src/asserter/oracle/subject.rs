@@ -62,6 +62,14 @@ impl What {
         }
     }
 
+    /// Whether both were the same bytes.
+    pub(super) fn equals(&self, other: &What) -> bool {
+        match (self, other) {
+            (What::File { digest: one, .. }, What::File { digest: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+
     /// Whether it was these very bytes.
     pub(super) fn holds(&self, present: &Present) -> bool {
         matches!(self, What::File { digest, .. } if *digest == present.digest)

@@ -354,3 +354,23 @@ fn the_worst_file_decides_and_losses_add_up() {
     assert!(matches!(judged.judgement.verdict, Verdict::Violated(_)));
     assert_eq!(judged.judgement.bytes_lost, 28);
 }
+
+#[test]
+fn documents_are_not_judged_in_pairs() {
+    const COUNT: u64 = 20_000;
+    let root = FileId(1);
+    let path = |index: u64| PathBuf::from(format!("{index}.json"));
+    let mut follower = Follower::new(root);
+    for index in 0..COUNT {
+        let bytes = path(index).into_os_string().into_encoded_bytes();
+        let contents = Content::of_bytes(format!("[{index}]").as_bytes());
+        follower.begin_file(FileId(index + 2), Name { directory: root, bytes }, contents);
+    }
+    let oracle = follower.finish().learner.finish();
+    let state = MemoryState::new((0..COUNT).map(|index| (path(index), Vec::new())));
+    let since = std::time::Instant::now();
+    let judged = oracle.judge(&state, &Crash::kill(1));
+    assert_eq!(judged.files.len() as u64, COUNT);
+    // By pairs it takes minutes.
+    assert!(since.elapsed().as_secs() < 20, "{:?}", since.elapsed());
+}
