@@ -9,6 +9,7 @@
 //! so that neighbouring points of one idiom become one finding.
 
 mod advice;
+mod apart;
 mod history;
 mod journal;
 mod kill;
@@ -38,9 +39,9 @@ pub struct Failure<'a> {
     pub variant: &'a Variant,
     /// How the promise is broken.
     pub class: Class,
-    /// Shown paths of the files that the crash left different, if known. They go first where
-    /// several files could be the cause.
-    pub files: &'a [String],
+    /// The nearest earlier point that holds under the same model, if it is known: what was changed
+    /// since goes first where several files could be the cause.
+    pub held: Option<u64>,
 }
 
 /// Why a crash state violates a promise.

@@ -1,5 +1,6 @@
 //! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
 
+use super::apart::files_apart;
 use super::history::{Absence, Departure, History, PlacedEmpty, Stay};
 use super::journal::ended_before_written;
 use super::paths::{PathId, Role};
@@ -47,8 +48,8 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         return Some(found);
     }
     overwritten(scene, scene.failure.point)
-        .or_else(|| acknowledged_early(scene, scene.failure.point))
-        .or_else(|| files_apart(scene))
+        .or_else(|| acknowledged_early(scene, point))
+        .or_else(|| files_apart(scene, point))
 }
 
 /// A file that is neither old nor new, or a name that stands for nothing, at a point.
@@ -288,6 +289,10 @@ pub(super) fn temporary_left(
     shown_as_data: bool,
 ) -> Option<Diagnosis> {
     let (id, stay) = passing(scene, point, |role| matches!(role, Role::Temporary | Role::Data))?;
+    // It was there, too, when all was well.
+    if !shown_as_data && !scene.differs(stay.file) {
+        return None;
+    }
     let history = scene.history;
     let path = history.path_text(id);
     let (gone, how) = stay.departure?;
@@ -444,48 +449,4 @@ fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().to_string())
         + characters.as_str()
-}
-
-/// One file of a save is new, another still old.
-fn files_apart(scene: &Scene<'_>) -> Option<Diagnosis> {
-    let (history, point) = (scene.history, scene.failure.point);
-    let start = history.round_start(point)?;
-    let (done, first) = changed_in_round(scene, start..point).next()?;
-    let nearest = point.saturating_sub(LOOKED_AT_MAX as u64).max(start);
-    let changed: Vec<FileId> =
-        changed_in_round(scene, nearest..point).map(|(_, file)| file).collect();
-    let still_old = |(_, file): &(u64, FileId)| *file != first && !changed.contains(file);
-    let after = || changed_in_round(scene, point..u64::MAX);
-    let (open, second) =
-        after().find(still_old).or_else(|| after().find(|(_, file)| *file != first))?;
-    let first_path = history.path_at(first, done.saturating_add(1))?;
-    let second_path = history.path_at(second, open.saturating_add(1))?;
-    let sentence = format!(
-        "{} changes {first_path} before {} changes {second_path}, and no single step makes both \
-         valid.",
-        history.text(done),
-        history.text(open)
-    );
-    let fix = advice::together(history, first_path, second_path);
-    Some(scene.diagnosis(Cause::FilesChangeApart, Some(first_path.to_owned()), sentence, fix))
-}
-
-/// Changes of lasting files in the same round as the point, in the order of the positions.
-fn changed_in_round(
-    scene: &Scene<'_>,
-    positions: impl Iterator<Item = u64>,
-) -> impl Iterator<Item = (u64, FileId)> {
-    let history = scene.history;
-    let round = history.entry(scene.failure.point).map(|entry| entry.round);
-    positions
-        .take(LOOKED_AT_MAX)
-        .map_while(|position| Some((position, history.entry(position)?)))
-        .take_while(move |(_, entry)| Some(entry.round) == round)
-        .filter(|(_, entry)| entry.changes)
-        .filter_map(|(position, entry)| Some((position, entry.file?)))
-        .filter(|(position, file)| {
-            let path = history.path_at(*file, position.saturating_add(1));
-            let lasting = matches!(path.map(Role::of), Some(Role::Data | Role::Journal));
-            lasting && !history.is_passing(*file, position.saturating_add(1))
-        })
 }

@@ -5,6 +5,7 @@ mod names;
 mod order;
 mod sqlite;
 
+use super::apart::files_apart;
 use super::history::History;
 use super::journal::{ended_before_written, ends_journal};
 use super::paths::Role;
@@ -90,6 +91,7 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
         .or_else(as_killed)
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
         .or_else(|| kill::acknowledged_early(scene, barrier + 1))
+        .or_else(|| files_apart(scene, barrier + 1))
 }
 
 fn is_data(path: &str) -> bool {
@@ -156,6 +158,8 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
         .or_else(|| taken_over_late(scene))
         .or_else(|| kill::halfway(scene, point))
         .or_else(|| kill::overwritten(scene, point))
+        .or_else(|| kill::acknowledged_early(scene, point))
+        .or_else(|| files_apart(scene, point))
 }
 
 /// Whether a file is of no worth by itself: a lock, or one that only passes through.

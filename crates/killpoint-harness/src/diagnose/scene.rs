@@ -6,8 +6,8 @@ use super::{Cause, Diagnosis, Failure};
 use killpoint_model::Class;
 use killpoint_model::operation::FileId;
 
-/// Most files looked at for one failure.
-const FILES_MAX: usize = 24;
+/// Most operations since a point that held that tell which files differ.
+const SINCE_MAX: u64 = 24;
 /// How many operations before and after the point tell further files.
 const NEIGHBOURS_MAX: u64 = 8;
 
@@ -29,15 +29,16 @@ impl<'a> Scene<'a> {
                 files.push(file);
             }
         };
-        for path in failure.files.iter().take(FILES_MAX) {
-            add(&mut files, history.file_under(path, failure.point));
+        let changed = |position: u64| history.entry(position).filter(|entry| entry.changes)?.file;
+        let point = failure.point.min(history.operations() + 1);
+        let held = failure.held.filter(|held| point.saturating_sub(*held) <= SINCE_MAX);
+        for position in held.unwrap_or(point)..point {
+            add(&mut files, changed(position));
         }
         let different = files.len();
-        let point = failure.point.min(history.operations() + 1);
         for distance in 0..NEIGHBOURS_MAX {
             for position in [point.checked_add(distance), point.checked_sub(distance + 1)] {
-                let entry = position.and_then(|position| history.entry(position));
-                add(&mut files, entry.filter(|entry| entry.changes).and_then(|entry| entry.file));
+                add(&mut files, position.and_then(changed));
             }
         }
         Scene { history, failure, files, different }
@@ -48,7 +49,7 @@ impl<'a> Scene<'a> {
         self.files.iter().copied()
     }
 
-    /// Whether the crash left this file different; true of every file where that is not known.
+    /// Whether this file was changed since all was well; true of every file where that is not known.
     pub(super) fn differs(&self, file: FileId) -> bool {
         self.different == 0 || self.files[..self.different].contains(&file)
     }

@@ -160,7 +160,7 @@ impl Log {
         class: Class,
     ) -> Diagnosis {
         let history = self.told();
-        diagnose(&history, &Failure { point, model, variant, class, files: &[] })
+        diagnose(&history, &Failure { point, model, variant, class, held: None })
     }
 }
 

@@ -39,17 +39,15 @@ pub struct Defect {
 pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, ExploreError> {
     let Sight { local, recorded, plan, .. } = sight;
     let history = history(local, recorded, plan)?;
+    let held_points = held_points(plan, judged);
     let mut defects: BTreeMap<(bool, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
         let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
-            let failure = Failure {
-                point: name.point,
-                model: name.model,
-                variant: &name.variant,
-                class,
-                files: &[],
-            };
+            let StateName { point, model, ref variant } = *name;
+            let before = held_points.range(..point).next_back().copied();
+            let held = before.filter(|_| model == CrashModel::Kill);
+            let failure = Failure { point, model, variant, class, held };
             let diagnosis = match one.rerun {
                 true => diagnose_rerun(&history, &failure),
                 false => diagnose(&history, &failure),
@@ -70,6 +68,14 @@ pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, Explore
     let mut defects: Vec<Defect> = defects.into_values().collect();
     defects.sort_by_key(|defect| (defect.model, defect.example.1.point));
     Ok(defects)
+}
+
+/// The points that hold under the kill model.
+fn held_points(plan: &Plan, judged: &[Judged]) -> BTreeSet<u64> {
+    let held = plan.states.iter().zip(judged);
+    let held = held.filter(|(_, judged)| judged.judgement.verdict == Verdict::Held);
+    let names = held.flat_map(|(state, _)| &state.at);
+    names.filter(|name| name.model == CrashModel::Kill).map(|name| name.point).collect()
 }
 
 /// The operations as whoever explains needs them.

@@ -149,7 +149,7 @@ fn tell_findings(
     let mut groups: BTreeMap<(Class, Cause, String), BTreeSet<u64>> = BTreeMap::new();
     let explain = |point: u64, class: Class| {
         let (model, variant) = (CrashModel::Kill, &Variant::Only);
-        diagnose(&history, &Failure { point, model, variant, class, files: &[] })
+        diagnose(&history, &Failure { point, model, variant, class, held: None })
     };
     for (point, judgement) in judged {
         if let Verdict::Violated(class) = judgement.verdict {

@@ -2,7 +2,8 @@
 
 use super::contents::{is_synced_in_time, last_not_on_disk};
 use super::order::relied_on_early;
-use super::{lost_between, promised_since};
+use super::{LOOKED_AT_MAX, lost_between, promised_since};
+use crate::diagnose::apart::files_apart;
 use crate::diagnose::history::History;
 use crate::diagnose::journal::ends_journal;
 use crate::diagnose::paths;
@@ -59,7 +60,7 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let in_time = directory
         .is_some_and(|directory| is_synced_in_time(history, directory, position, point))
         && promised_since(history, position, point).is_empty();
-    if in_time && let Some(found) = kill::acknowledged_early(scene, position) {
+    if in_time && let Some(found) = not_the_sync(scene, position) {
         return Some(found);
     }
     let sentence = match synced.is_some_and(|synced| synced > position) {
@@ -81,6 +82,16 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
         false => advice::sync_directory(history, path),
     };
     Some(scene.diagnosis(Cause::DirectoryNotSynced, Some(path.to_owned()), sentence, fix))
+}
+
+/// What is at fault where a name is lost that is synced before anything is promised: the state is that of
+/// a kill before the name was changed, if nothing came after it.
+fn not_the_sync(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
+    let until = scene.failure.point.min(position.saturating_add(LOOKED_AT_MAX));
+    let mut later = position.saturating_add(1)..until;
+    let last = later.all(|later| kill::lasting_change(scene.history, later).is_none());
+    let apart = || if last { files_apart(scene, position) } else { None };
+    kill::acknowledged_early(scene, position).or_else(apart)
 }
 
 /// What is at fault where a name is lost, but not for want of a sync of its directory.

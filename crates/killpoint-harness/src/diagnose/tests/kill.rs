@@ -320,19 +320,39 @@ fn where_nothing_known_is_seen_the_neighbours_are_named_and_no_more() {
 }
 
 #[test]
-fn files_that_differ_go_before_those_next_to_the_point() {
+fn files_changed_since_a_point_that_held_go_before_those_next_to_the_point() {
     let history = || {
         let log = Log::new().intend().empty("a.json").empty("b.json").write("b.json", 0, 9);
         log.write("a.json", 0, 9).told()
     };
-    let failing = |file: &str| {
-        let files = [file.to_owned()];
+    let failing = |held: Option<u64>| {
         let (model, variant) = (CrashModel::Kill, &Variant::Only);
-        let failure = Failure { point: 3, model, variant, class: Class::Lost, files: &files };
+        let failure = Failure { point: 3, model, variant, class: Class::Lost, held };
         diagnose(&history(), &failure).file
     };
-    assert_eq!(failing("a.json").as_deref(), Some("a.json"));
-    assert_eq!(failing("b.json").as_deref(), Some("b.json"));
+    assert_eq!(failing(Some(1)).as_deref(), Some("a.json"));
+    assert_eq!(failing(Some(2)).as_deref(), Some("b.json"));
+}
+
+#[test]
+fn a_temporary_file_that_was_there_when_all_was_well_is_not_at_fault() {
+    let history = || {
+        let log = Log::new().intend().create("a.tmp").write("a.tmp", 0, 9).fsync("a.tmp");
+        let log = log.create("b.tmp").write("b.tmp", 0, 9).fsync("b.tmp");
+        log.rename("a.tmp", "a").rename("b.tmp", "b").fsync(".").acknowledge().told()
+    };
+    let undone = Variant::Without(8);
+    for (point, model, variant, held) in [
+        (8, CrashModel::Kill, &Variant::Only, Some(7)),
+        (8, CrashModel::Data, &Variant::Only, None),
+        (9, CrashModel::DirLost, &undone, None),
+    ] {
+        let failure = Failure { point, model, variant, class: Class::Unopenable, held };
+        let found = diagnose(&history(), &failure);
+        let sentence = "rename(a.tmp, a)#1 changes a before rename(b.tmp, b)#1 changes b, and no \
+                        single step makes both valid.";
+        check(&found, Cause::FilesChangeApart, "a", sentence, "commit a and b in one step");
+    }
 }
 
 #[test]

@@ -88,6 +88,7 @@ proptest! {
             Class::Unopenable, Class::AckedNotDurable,
         ]),
         told in any::<bool>(),
+        held in prop::option::of(0..40_u64),
     ) {
         let mut history = History::default();
         if told {
@@ -96,9 +97,8 @@ proptest! {
         for operation in &operations {
             history.push(operation);
         }
-        let files = ["a".to_owned(), "nowhere".to_owned()];
         let variant = &variant;
-        let found = diagnose(&history, &Failure { point, model, variant, class, files: &files });
+        let found = diagnose(&history, &Failure { point, model, variant, class, held });
         prop_assert!(!found.sentence.is_empty() && !found.fix.is_empty());
         prop_assert!(found.sentence.ends_with('.'), "{}", found.sentence);
     }
