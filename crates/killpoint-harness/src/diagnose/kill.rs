@@ -50,6 +50,7 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     overwritten(scene, scene.failure.point)
         .or_else(|| acknowledged_early(scene, point))
         .or_else(|| files_apart(scene, point))
+        .or_else(|| overwritten_in_steps(scene, point))
 }
 
 /// A file that is neither old nor new, or a name that stands for nothing, at a point.
@@ -213,8 +214,25 @@ pub(super) fn overwritten(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
 pub(super) fn file_overwritten(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
     let history = scene.history;
     let span = history.file(file)?.span_at(point).filter(|span| span.way == Way::Overwritten)?;
-    let (start, end) = (span.start, span.end);
-    let path = history.path_at(file, point)?;
+    overwritten_from(scene, file, span.start, span.end)
+}
+
+/// Old bytes overwritten, with more changes of the same file to come in the same save.
+pub(super) fn overwritten_in_steps(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let round = |position: u64| history.entry(position).map(|entry| entry.round);
+    scene.files().filter(|file| scene.role(*file) == Role::Data).find_map(|file| {
+        let track = history.file(file)?;
+        let span = track.span_before(point).filter(|span| span.way == Way::Overwritten)?;
+        let next = track.next_change(point)?.at;
+        let in_one_save = round(span.start) == round(next);
+        in_one_save.then(|| overwritten_from(scene, file, span.start, next))?
+    })
+}
+
+fn overwritten_from(scene: &Scene<'_>, file: FileId, start: u64, end: u64) -> Option<Diagnosis> {
+    let history = scene.history;
+    let path = history.path_at(file, start)?;
     let (first, last) = (history.text(start), history.text(end));
     let sentence = match Store::of(history, path) {
         Store::SqliteDatabase { journal: false } => format!(

@@ -92,6 +92,7 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
         .or_else(|| lost().find_map(|position| name_lost(scene, position)))
         .or_else(|| kill::acknowledged_early(scene, barrier + 1))
         .or_else(|| files_apart(scene, barrier + 1))
+        .or_else(|| kill::overwritten_in_steps(scene, barrier + 1))
 }
 
 fn is_data(path: &str) -> bool {
@@ -160,6 +161,7 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
         .or_else(|| kill::overwritten(scene, point))
         .or_else(|| kill::acknowledged_early(scene, point))
         .or_else(|| files_apart(scene, point))
+        .or_else(|| kill::overwritten_in_steps(scene, point))
 }
 
 /// Whether a file is of no worth by itself: a lock, or one that only passes through.

@@ -70,6 +70,30 @@ fn pages_overwritten_in_place_without_a_journal_are_said_in_sqlites_words() {
 }
 
 #[test]
+fn one_place_for_old_and_new_data_is_overwritten_in_steps() {
+    let log = || {
+        let log = Log::new().create("env").write("env", 0, 16_384).fsync("env").acknowledge();
+        let log = log.intend().write("env", 8_192, 90).fsync("env").write("env", 0, 20);
+        log.fsync("env").acknowledge().intend()
+    };
+    for (point, model) in [
+        (5, CrashModel::Kill),
+        (6, CrashModel::Kill),
+        (6, CrashModel::Data),
+        (6, CrashModel::Prefix),
+    ] {
+        check(
+            &log().at(point, model, Class::Unopenable),
+            Cause::OverwrittenInPlace,
+            "env",
+            "write(env)#2 to write(env)#3 overwrite env in place, in more than one write.",
+            "or write the change to a journal",
+        );
+    }
+    assert_eq!(log().killed(7, Class::Unopenable).cause, Cause::BetweenOperations);
+}
+
+#[test]
 fn a_record_across_a_block_boundary_is_torn() {
     let log = Log::new().create("a.log").write("a.log", 0, 4_000).acknowledge();
     let log = log.intend().write("a.log", 4_000, 200);
