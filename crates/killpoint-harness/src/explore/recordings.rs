@@ -111,7 +111,8 @@ pub fn record(
         watch(&Progress { stage: "recording", done, total, elapsed: since.elapsed() });
     };
     tell(0);
-    let (first, mut second) = run_first(options, local, judges, journalist)?;
+    let First { result: first, mut second, mut set_aside } =
+        run_first(options, local, judges, journalist)?;
     if let Some(control) = workload_failure(local, &first) {
         return Ok(control);
     }
@@ -136,7 +137,7 @@ pub fn record(
     let mut chosen = first;
     let mut name = "1".to_owned();
     let mut addresses = read_addresses(local, &name)?;
-    let (mut others, mut before) = (Vec::new(), Vec::new());
+    let mut others = Vec::new();
     while number < options.recordings {
         number += 1;
         let again = match second.take() {
@@ -155,8 +156,7 @@ pub fn record(
         }
         // Names vary: record anew, with what is common to all so far, and compare with that.
         stable = stable.intersection(&named).cloned().collect();
-        let named_otherwise = read_addresses(local, &number.to_string())?;
-        before = vec![(1, addresses), (number, named_otherwise)];
+        set_aside.extend([addresses, read_addresses(local, &number.to_string())?]);
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),
@@ -182,7 +182,7 @@ pub fn record(
         journalist.tell(Event::Note { text: text.to_owned() })?;
     }
     let judged = (name.parse().expect("recordings are called by their numbers"), addresses);
-    let Compared { unstable, same_order, beyond } = Compared::of(&judged, &others, &before);
+    let Compared { unstable, same_order, beyond } = Compared::of(&judged, &others, &set_aside);
     if let Some(detail) = beyond {
         journalist.tell(Event::Unknown { reason: Reason::Diverged, detail })?;
     }
@@ -310,6 +310,15 @@ fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectat
     Ok(Expectation::Between { kept })
 }
 
+/// The first recording, and what came of making the second at the same time.
+struct First {
+    result: TrialResult,
+    /// The second, if both are alike.
+    second: Option<RunningTrial>,
+    /// Addresses of both, where they are not and were made again.
+    set_aside: Vec<Vec<Address>>,
+}
+
 /// The control, read before and after. Where there is more than one job the second recording is made
 /// at the same time, on another processor, and counts if both are alike. Else one may have been in the
 /// other's way, outside of what is contained, and the first is made again, alone.
@@ -318,9 +327,10 @@ fn run_first(
     local: &Local,
     judges: &mut Judges,
     journalist: &mut Journalist,
-) -> Result<(TrialResult, Option<RunningTrial>), ExploreError> {
+) -> Result<First, ExploreError> {
+    let (mut second, mut set_aside) = (None, Vec::new());
     if let Some(result) = recorded_earlier(local, journalist, 1)? {
-        return Ok((result, None));
+        return Ok(First { result, second, set_aside });
     }
     let jobs = options.jobs_in(local.containment);
     let side_by_side = jobs > 1;
@@ -331,7 +341,6 @@ fn run_first(
     }
     judges.make_room();
     let first = local.start(&trial(local, 1, None, true))?;
-    let mut second = None;
     if side_by_side && options.recordings > 1 && journalist.earlier.recorded(2).is_none() {
         let trial = Trial { pin: local.processor(1), ..trial(local, 2, None, false) };
         second = Some(local.start(&trial)?);
@@ -347,9 +356,9 @@ fn run_first(
     }
     if let Some(other) = &mut second
         && result.ending.exit != Exit::TimedOut
-        && !are_alike(local, &result, other)?
+        && let Some(unlike) = unlike(local, &result, other)?
     {
-        second = None;
+        (second, set_aside) = (None, unlike);
         result = local.run(&trial(local, 1, None, true))?;
     }
     let mut result = read_after(local, judges, 1, result)?;
@@ -358,28 +367,36 @@ fn run_first(
         result.before = Some(before.reading);
     }
     tell_recorded(local, journalist, 1, &result)?;
-    Ok((result, second))
+    Ok(First { result, second, set_aside })
 }
 
-/// Whether two recordings that were made side by side ended well, and neither could be in the other's
-/// way: they did the same in the same order, and changed nothing that both see.
-fn are_alike(
+/// None if two recordings that were made side by side ended well and neither could be in the other's
+/// way: they did the same, and changed nothing that both see. Else the addresses of those that ended
+/// well.
+fn unlike(
     local: &Local,
     first: &TrialResult,
     second: &mut RunningTrial,
-) -> Result<bool, ExploreError> {
+) -> Result<Option<Vec<Vec<Address>>>, ExploreError> {
     let second = match second.recorded() {
-        Ok(second) => second,
+        Ok(second) => Some(second),
         Err(LocalError::Interrupted) => return Err(LocalError::Interrupted.into()),
-        Err(_) => return Ok(false),
+        Err(_) => None,
     };
-    let is_apart = |result: &TrialResult| {
-        workload_failure(local, result).is_none() && result.ending.outside_writes.is_empty()
+    let mut addresses = Vec::new();
+    let mut changes_nothing = true;
+    for (name, result) in [("1", Some(first)), ("2", second)] {
+        if let Some(result) = result.filter(|it| workload_failure(local, it).is_none()) {
+            changes_nothing &= result.ending.outside_writes.is_empty();
+            addresses.push(read_addresses(local, name)?);
+        }
+    }
+    let set = |addresses: &Vec<Address>| addresses.iter().cloned().collect::<BTreeSet<_>>();
+    let are_equal = match addresses.as_slice() {
+        [one, other] => one.len() == other.len() && set(one) == set(other),
+        _ => false,
     };
-    Ok(is_apart(first)
-        && is_apart(second)
-        && first.ending.named == second.ending.named
-        && read_addresses(local, "1")? == read_addresses(local, "2")?)
+    Ok((!are_equal || !changes_nothing).then_some(addresses))
 }
 
 fn run(

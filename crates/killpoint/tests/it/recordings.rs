@@ -60,6 +60,18 @@ fn operations_that_only_another_recording_has_are_not_passed_over() {
 }
 
 #[test]
+fn a_recording_that_is_set_aside_still_shows_what_there_is_beyond() {
+    let more_beside_another = "exec 9>>$OUTSIDE/lock; sleep 0.2; flock -n 9 || { printf '{\"v\":3}' >b.json.tmp; \
+                               sync b.json.tmp; mv b.json.tmp b.json; }; sleep 0.2";
+    let shared = Shared::new();
+    fs::write(shared.outside.path().join("lock"), "").expect("written");
+    let explored = shared.explore("2", &format!("{SAVE}{more_beside_another}"));
+    explored.expect(Outcome::Unknown);
+    let [unknown] = explored.report.unknown.as_slice() else { panic!("{}", explored.summary()) };
+    assert!(unknown.detail.contains("set aside, has 8 operations"), "{}", unknown.detail);
+}
+
+#[test]
 fn a_name_that_tells_the_time_is_found_again_at_another_time() {
     let world = World::new();
     fs::write(world.state().join("a.json"), "{}").expect("written");

@@ -19,8 +19,8 @@ pub(super) struct Compared {
 
 impl Compared {
     /// Compares the recording that is judged with the others that were made under the same names, and,
-    /// by their number of operations, with those that were made before the names were known.
-    pub(super) fn of(judged: &Addresses, others: &[Addresses], before: &[Addresses]) -> Self {
+    /// by their number of operations, with those that were set aside.
+    pub(super) fn of(judged: &Addresses, others: &[Addresses], set_aside: &[Vec<Address>]) -> Self {
         let own = calls(&judged.1);
         let own_set: BTreeSet<&Address> = own.iter().copied().collect();
         let (mut all, mut common) = (own_set.clone(), own_set.clone());
@@ -38,20 +38,16 @@ impl Compared {
             all.extend(&set);
             common.retain(|address| set.contains(address));
         }
-        let longer = before
-            .iter()
-            .map(|(number, addresses)| (number, calls(addresses).len()))
-            .find(|(_, count)| *count > own.len());
+        let counts = set_aside.iter().map(|addresses| calls(addresses).len());
         let beyond = beyond.or_else(|| {
-            longer.map(|(number, count)| {
-                format!(
-                    "recording {number} has {count} operations, recording {}, by which is judged, \
-                     {}: crash points that only the former has are not judged; make the \
-                     command do the same every time",
-                    judged.0,
-                    own.len()
-                )
-            })
+            let longest = counts.max().filter(|count| *count > own.len())?;
+            Some(format!(
+                "another recording, which was set aside, has {longest} operations, recording {}, by which is \
+                 judged, {}: crash points that only the former has are not judged; make the command do \
+                 the same every time",
+                judged.0,
+                own.len()
+            ))
         });
         let unstable = all.difference(&common).map(|address| (*address).clone()).collect();
         Compared { unstable, same_order, beyond }
@@ -85,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_only_another_recording_has_is_told() {
-        for (judged, other, before, unstable, same_order, beyond) in [
+        for (judged, other, set_aside, unstable, same_order, beyond) in [
             (
                 "write(a)#1 fsync(a)#1",
                 "write(a)#1 fsync(a)#1",
@@ -108,7 +104,7 @@ mod tests {
             ),
         ] {
             let (judged, other) = ((3, addresses(judged)), (4, addresses(other)));
-            let compared = Compared::of(&judged, &[other], &[(1, addresses(before))]);
+            let compared = Compared::of(&judged, &[other], &[addresses(set_aside)]);
             assert_eq!(compared.unstable.len(), unstable);
             assert_eq!(compared.same_order, same_order);
             match (compared.beyond, beyond) {
