@@ -7,7 +7,7 @@ use super::oracle::{
     Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
 };
 use births::Births;
-use killpoint_engine::image::{Content, Image, Inode};
+use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::operation::{FileId, FileKind, Name};
@@ -280,17 +280,18 @@ fn offer_committed(
 
 /// An image as the oracle sees it.
 struct ImageState<'a, 'b> {
+    image: &'a Image,
     files: BTreeMap<PathBuf, Present>,
-    contents: BTreeMap<PathBuf, std::sync::Arc<Inode>>,
     links: BTreeMap<PathBuf, Vec<u8>>,
     root: usize,
     place: RefCell<&'a mut Place<'b>>,
 }
 
 impl<'a, 'b> ImageState<'a, 'b> {
-    fn new(image: &Image, root: usize, digests: &Digests, place: &'a mut Place<'b>) -> Self {
-        let mut files = BTreeMap::new();
-        let (mut contents, mut links) = (BTreeMap::new(), BTreeMap::new());
+    fn new(image: &'a Image, root: usize, digests: &Digests, place: &'a mut Place<'b>) -> Self {
+        // In the order of their paths: so the map is made of them without a search for each.
+        let mut files = Vec::new();
+        let mut links = BTreeMap::new();
         image.walk(|(index, path), _, inode| {
             if index != root {
                 return;
@@ -302,8 +303,7 @@ impl<'a, 'b> ImageState<'a, 'b> {
                         digest: digest_of(&inode.content, digests),
                         length: inode.content.size(),
                     };
-                    files.insert(path.clone(), present);
-                    contents.insert(path, std::sync::Arc::clone(inode));
+                    files.push((path, present));
                 }
                 FileKind::Symlink(target) => {
                     links.insert(path, target.clone());
@@ -311,7 +311,8 @@ impl<'a, 'b> ImageState<'a, 'b> {
                 _ => {}
             }
         });
-        ImageState { files, contents, links, root, place: RefCell::new(place) }
+        let files = files.into_iter().collect();
+        ImageState { image, files, links, root, place: RefCell::new(place) }
     }
 }
 
@@ -329,7 +330,8 @@ impl CrashState for ImageState<'_, '_> {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let inode = self.contents.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let file = self.image.find(self.root, path.as_os_str().as_bytes());
+        let inode = file.and_then(|file| self.image.inode(file)).ok_or(io::ErrorKind::NotFound)?;
         Ok(inode.content.read(0, u64::MAX))
     }
 

@@ -36,7 +36,9 @@ pub use subject::Kind;
 use cache::Cache;
 use judging::{Case, Holders};
 use killpoint_model::{Judgement, Verdict};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use subject::Subject;
 use switches::leads_to;
@@ -123,15 +125,14 @@ impl Oracle {
         let through = self.through(crash);
         let holders = Holders::default();
         let mut files = Vec::new();
+        let mut present = InTurn(state.files().iter().peekable());
         for subject in &self.subjects {
-            // Nobody is promised a lock or a process id.
-            let is_promised = !judging::is_scratch(&subject.path)
-                || matches!(subject.kind, Kind::Document(_) | Kind::Database);
-            let through = if is_promised { through } else { 0 };
+            let present = present.find(&subject.path).copied();
+            let through = if subject.is_promised { through } else { 0 };
             let floor = self.floor(subject, through, state);
             let case =
                 Case { oracle: self, subject, state, crash, holders: &holders, through, floor };
-            let judgement = case.judge();
+            let judgement = case.judge(present);
             if judgement.verdict != Verdict::Held {
                 files.push((subject.path.clone(), judgement));
             }
@@ -170,7 +171,11 @@ impl Oracle {
 
     fn litter(&self, state: &dyn CrashState) -> Litter {
         let mut litter = Litter::default();
-        for path in state.files().keys().filter(|path| !self.known.contains(*path)) {
+        let mut known = InTurn(self.known.iter().map(|path| (path, ())).peekable());
+        for path in state.files().keys() {
+            if known.find(path).is_some() {
+                continue;
+            }
             if sqlite::owner(path).is_some_and(|owner| self.databases.contains(&owner)) {
                 continue;
             }
@@ -180,6 +185,23 @@ impl Oracle {
             }
         }
         litter
+    }
+}
+
+/// Finds what is asked for in the order of its paths, without a search for each.
+struct InTurn<I: Iterator>(Peekable<I>);
+
+impl<'a, T, I: Iterator<Item = (&'a PathBuf, T)>> InTurn<I> {
+    /// What stands at a path, which is behind all that were asked for before.
+    fn find(&mut self, path: &Path) -> Option<T> {
+        while let Some((next, _)) = self.0.peek() {
+            match next.as_path().cmp(path) {
+                Ordering::Less => self.0.next(),
+                Ordering::Equal => return self.0.next().map(|(_, found)| found),
+                Ordering::Greater => return None,
+            };
+        }
+        None
     }
 }
 

@@ -29,11 +29,14 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
-    pub(super) fn judge(&self) -> Judgement {
-        let path = &self.subject.path;
+    /// `present` is the regular file that stands at its path.
+    pub(super) fn judge(&self, present: Option<Present>) -> Judgement {
         let present = match self.subject.kind {
-            Kind::Link => self.state.links().get(path).map(|target| Present::of(target)),
-            _ => self.state.files().get(path).copied(),
+            Kind::Link => {
+                let target = self.state.links().get(&self.subject.path);
+                target.map(|target| Present::of(target))
+            }
+            _ => present,
         };
         let judged = match present {
             None => Ok(self.missing()),

@@ -89,6 +89,8 @@ pub(super) struct Entry {
 pub(super) struct Subject {
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
+    /// Whether it is anything that can be promised: nobody is promised a lock or a process id.
+    pub(super) is_promised: bool,
     /// In the order of the recording; the first is the beginning, and is always there.
     pub(super) entries: Vec<Entry>,
     /// Bytes kept to compare with: of an append-only file all that it came to hold, once for each

@@ -2,6 +2,7 @@
 
 use super::Moment;
 use crate::asserter::oracle::documents::Format;
+use crate::asserter::oracle::judging::is_scratch;
 use crate::asserter::oracle::state::Digest;
 use crate::asserter::oracle::subject::{Entry, Kind, Subject, What};
 use std::collections::BTreeSet;
@@ -160,7 +161,19 @@ impl History {
         entries.sort_by_key(|entry| entry.at);
         let grown = self.grown;
         let switches = Vec::new();
-        Subject { path, kind, entries, wholes, appended, placed, is_given_up, grown, switches }
+        let is_promised = !is_scratch(&path) || matches!(kind, Kind::Document(_) | Kind::Database);
+        Subject {
+            path,
+            kind,
+            is_promised,
+            entries,
+            wholes,
+            appended,
+            placed,
+            is_given_up,
+            grown,
+            switches,
+        }
     }
 
     fn kind(&self, path: &Path) -> Kind {
