@@ -6,19 +6,18 @@
 //! `closed` takes it.
 
 mod commits;
+mod moves;
 
-use super::backup::is_called_after;
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::learner::{Learner, Moment, Version};
 use super::state::{HELD_BYTES_MAX, digest_of};
-use super::switches::leads_to;
 use killpoint_engine::image::Content;
 use killpoint_model::operation::Name;
 use killpoint_model::{Effect, FileId, FileKind, Operation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Directories nested deeper are taken for lost, so that no loop of names is walked forever.
@@ -246,33 +245,9 @@ impl Follower {
                 self.rename(&[*file], at, |this| this.remove_name(*file, name));
             }
             Effect::Rename { file, from, to, replaced } => {
-                let replaced = replaced.filter(|replaced| replaced != file);
-                let files: Vec<_> = replaced.into_iter().chain([*file]).collect();
-                files.iter().for_each(|file| self.supersede(*file, at));
-                self.rename(&files, at, |this| {
-                    if let (Some(replaced), Some(to)) = (replaced, to) {
-                        this.remove_name(replaced, to);
-                    }
-                    from.iter().for_each(|from| this.remove_name(*file, from));
-                    to.iter().for_each(|to| this.add_name(*file, to));
-                });
+                self.moved(*file, (from.as_ref(), to.as_ref()), *replaced, at);
             }
-            Effect::Exchange { first, second } => {
-                // What was written for the exchange, a file or files below a directory, pushes out the other.
-                let changed = |file: FileId| self.is_changed_here(file);
-                self.displaced = match (changed(first.1), changed(second.1)) {
-                    (true, false) => Some(second.1),
-                    (false, true) => Some(first.1),
-                    _ => None,
-                };
-                self.rename(&[first.1, second.1], at, |this| {
-                    this.remove_name(first.1, &first.0);
-                    this.remove_name(second.1, &second.0);
-                    this.add_name(first.1, &second.0);
-                    this.add_name(second.1, &first.0);
-                });
-                self.displaced = None;
-            }
+            Effect::Exchange { first, second } => self.exchanged(first, second, at),
             Effect::Synced { file, range: None, .. } => {
                 let paths = self.paths(*file);
                 self.tell(*file, paths, at, Moment::Synced);
@@ -301,25 +276,6 @@ impl Follower {
             let paths = self.paths(file);
             self.tell(file, paths, at, Moment::Closed);
         }
-    }
-
-    /// Whether a file, or one below a directory, was changed since it came to its name.
-    fn is_changed_here(&self, file: FileId) -> bool {
-        let mut changed = self.nodes.iter().filter(|(_, node)| node.is_changed_here);
-        changed.any(|(changed, _)| self.is_in(*changed, file))
-    }
-
-    /// Whether a file is this one, or stands below this directory.
-    fn is_in(&self, file: FileId, directory: FileId) -> bool {
-        let mut at = file;
-        for _ in 0..DEPTH_MAX {
-            if at == directory {
-                return true;
-            }
-            let Some(name) = self.nodes.get(&at).and_then(|node| node.names.first()) else { break };
-            at = name.directory;
-        }
-        false
     }
 
     /// `change` says whether it only appended.
@@ -390,68 +346,6 @@ impl Follower {
                 oversized,
                 appended,
             });
-        }
-    }
-
-    /// Changes names of `files`, and tells which paths went and which came to be by it.
-    fn rename(&mut self, files: &[FileId], at: u64, change: impl FnOnce(&mut Follower)) {
-        let is_directory = |node: &Node| node.kind == NodeKind::Directory;
-        let has_directory = files.iter().any(|file| self.nodes.get(file).is_some_and(is_directory));
-        let files: Vec<FileId> =
-            if has_directory { self.nodes.keys().copied().collect() } else { files.to_vec() };
-        let list = |this: &Follower| -> BTreeMap<PathBuf, FileId> {
-            let paths = files.iter().map(|file| (file, this.paths(*file)));
-            paths.flat_map(|(file, paths)| paths.into_iter().map(|path| (path, *file))).collect()
-        };
-        let before = list(self);
-        change(self);
-        let after = list(self);
-        self.tell_moves(&before, &after);
-        for path in before.keys().filter(|path| !after.contains_key(*path)) {
-            self.learner.removed(path, at);
-        }
-        for (path, file) in after {
-            if before.get(&path) != Some(&file) {
-                let is_displaced = self.displaced.is_some_and(|it| self.is_in(file, it));
-                let moment = if is_displaced { Moment::Displaced } else { Moment::Placed };
-                self.tell(file, vec![path.clone()], at, moment);
-                self.publish(file, &path, at);
-                if let Some(node) = self.nodes.get_mut(&file) {
-                    node.is_changed_here = false;
-                }
-            }
-        }
-    }
-
-    /// If this is a symbolic link that was moved to its place: what it leads to is complete.
-    fn publish(&mut self, link: FileId, path: &Path, at: u64) {
-        let Some(node) = self.nodes.get(&link).filter(|node| node.kind == NodeKind::Link) else {
-            return;
-        };
-        let target = node.contents.read(0, u64::MAX);
-        let files: Vec<FileId> = self.nodes.keys().copied().collect();
-        for file in files {
-            let mut paths = self.paths(file);
-            paths.retain(|it| leads_to(path, &target, it));
-            self.tell(file, paths, at, Moment::Published);
-        }
-    }
-
-    /// Tells which paths gave their files to others, and whether those files were only made there: written
-    /// anew, and then moved to where a file stood before, or to a name that theirs is called after.
-    fn tell_moves(
-        &mut self,
-        before: &BTreeMap<PathBuf, FileId>,
-        after: &BTreeMap<PathBuf, FileId>,
-    ) {
-        let came = after.iter().filter(|(path, file)| before.get(*path) != Some(*file));
-        let came: BTreeMap<FileId, &PathBuf> = came.map(|(path, file)| (*file, path)).collect();
-        for (path, file) in before.iter().filter(|(path, file)| after.get(*path) != Some(*file)) {
-            let Some(to) = came.get(file) else { continue };
-            let is_anew = self.nodes.get(file).is_some_and(Node::is_written_anew);
-            let stood = before.contains_key(*to) || self.learner.knows(to);
-            let is_staged = is_anew && (stood || is_called_after(path, to));
-            self.learner.moved(path.clone(), is_staged);
         }
     }
 
