@@ -23,6 +23,7 @@ mod continuous;
 mod course;
 mod crashes;
 mod ends;
+mod growth;
 mod interception;
 mod judging;
 mod log;

@@ -1,6 +1,7 @@
 //! The invariants of one trial at each of their moments. Readings are taken by the asserter's reader,
 //! of a target that does not run from a copy: what a checker repairs is no repair of the target's.
 
+use super::growth::Growth;
 use super::problem::{CampaignError, fail};
 use super::state::State;
 use super::world::{World, copy};
@@ -101,8 +102,8 @@ pub(super) struct Judge<'a> {
     pub(super) before: &'a Readings,
     /// Read at the end of the control; none in the control.
     pub(super) control: Option<&'a Readings>,
-    /// How long the ack journal has been.
-    pub(super) journal_bytes: u64,
+    /// What the ack journal has been.
+    pub(super) growth: &'a Growth,
 }
 
 impl Judge<'_> {
@@ -198,12 +199,7 @@ impl Judge<'_> {
     fn promised(&self, index: usize) -> Result<Expectation, String> {
         let bytes = fs::read(&self.world.journal)
             .map_err(|error| format!("cannot read the ack journal: {error}"))?;
-        if (bytes.len() as u64) < self.journal_bytes {
-            let (were, are) = (self.journal_bytes, bytes.len());
-            return Err(format!(
-                "the ack journal was {were} bytes long and is {are}: lines are only ever added to it"
-            ));
-        }
+        self.growth.check(&bytes)?;
         let journal = Journal::parse(&bytes).map_err(|error| error.to_string())?;
         let store = match self.before.get(&index) {
             Some(Reading::Store { reading, .. }) => {

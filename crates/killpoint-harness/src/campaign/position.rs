@@ -5,6 +5,7 @@
 //! time since the last of them is met as well as the target repeats itself; the journal's time of
 //! modification is as fine as the kernel's clock (1 to 10 ms), and it is looked once a millisecond.
 
+use super::growth::Growth;
 use super::problem::CampaignError;
 use super::trial::Trial;
 use super::waiting::Wait;
@@ -21,21 +22,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 const PATIENCE: u32 = 5;
 
 /// The journal as it was read last, and when it grew.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct JournalSeen {
     bytes: u64,
-    /// The greatest length.
-    most: u64,
+    /// Whether lines were only ever added to it.
+    pub(super) growth: Growth,
     lines: u64,
     acknowledged: u64,
     grew: Option<SystemTime>,
 }
 
 impl JournalSeen {
-    /// Sees how long it is.
+    /// Sees what was added to it.
     pub(super) fn measure(&mut self, path: &Path) -> Option<fs::Metadata> {
         let metadata = fs::metadata(path).ok()?;
-        self.most = self.most.max(metadata.len());
+        self.growth.follow(path, &metadata);
         Some(metadata)
     }
 
@@ -62,16 +63,10 @@ impl Trial<'_, '_> {
         self.journal_seen.acknowledged
     }
 
-    /// The greatest length of the journal that was seen.
-    pub(super) fn journal_bytes(&mut self) -> u64 {
-        self.journal_seen.measure(&self.world.journal);
-        self.journal_seen.most
-    }
-
     /// Where the target stands, apart from time.
     pub(super) fn position(&mut self, planned: &PlannedStrike) -> Position {
         self.journal_seen.look(&self.world.journal);
-        let seen = self.journal_seen;
+        let seen = &self.journal_seen;
         let micros = |at: Duration| u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         Position {
             role: planned.who.role.clone(),

@@ -350,13 +350,13 @@ impl Trial<'_, '_> {
         moment: JudgeAt,
         strike: Option<u64>,
     ) -> Result<(), CampaignError> {
-        let journal_bytes = self.journal_bytes();
+        self.journal_seen.measure(&self.world.journal);
         let judge = Judge {
             scenario: &self.stage.plan.scenario,
             world: &self.world,
             before: &self.before,
             control: (self.number > 0).then_some(&self.stage.control),
-            journal_bytes,
+            growth: &self.journal_seen.growth,
         };
         let Judged { mut judgements, vain, readings } = judge.at(moment, &self.state, &self.marks);
         let drafts = self.drafts_since(&judge, &readings);

@@ -188,6 +188,26 @@ objectives: { data-loss: 0 }"#;
     assert!(loss.measured.contains("did not open"), "{loss:?}");
 }
 
+/// Its store is lost at every start, and so is what it promised; both grow back.
+#[test]
+fn a_journal_that_was_emptied_and_has_grown_back_is_no_pass() {
+    let script = "exec 3> $KILLPOINT_JOURNAL; echo > $KILLPOINT_STATE/keys; i=0; \
+                  while :; do i=$((i+1)); echo I k$$-$i 1 >&3; echo k$$-$i >> $KILLPOINT_STATE/keys; \
+                  echo A k$$-$i >&3; test $KILLPOINT_LIFE = 1 && sleep 0.05; sleep 0.005; done";
+    let check = "touch $KILLPOINT_STATE/keys; awk 'BEGIN { printf \"{\" } NF { printf \"%s\\\"%s\\\":1\", c, $1; c = \",\" } END { print \"}\" }' $KILLPOINT_STATE/keys";
+    let more =
+        format!("invariants: [ {{ acked-is-durable: {{ check: {check:?}, judge: [end] }} }} ]");
+    let command = format!("[sh, -c, {script:?}]");
+    let text = scenario(&command, &more)
+        .replace("at: 50ms", "at: 300ms")
+        .replace("trigger: 300ms", "trigger: 2s");
+    let report = run(&text);
+    assert_eq!(report.result, Outcome::Unknown, "{report:#?}");
+    let trial = &report.campaign.expect("trials").trials[1];
+    assert_eq!(trial.judgement.verdict, Verdict::Unknown(Reason::JudgeFailed), "{trial:#?}");
+    assert!(trial.judgement.detail.contains("only ever added"), "{trial:#?}");
+}
+
 #[test]
 fn what_cannot_be_started_or_means_nobody_is_refused_and_nothing_is_made() {
     for (text, word) in [
