@@ -94,6 +94,15 @@ impl Strike {
         })
     }
 
+    /// Whether it brought the process down. Between two rungs of a ladder that is an end, too.
+    pub fn came_down(&self) -> bool {
+        self.steps.iter().enumerate().any(|(rung, step)| match step.effect {
+            Effect::Ended { .. } => true,
+            Effect::Gone => rung > 0,
+            _ => false,
+        })
+    }
+
     /// How the process ended by it, if it did.
     pub fn death(&self) -> Option<Exit> {
         self.steps.iter().find_map(|step| match step.effect {

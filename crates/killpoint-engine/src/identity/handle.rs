@@ -32,6 +32,8 @@ pub struct Disposition {
     pub blocked: bool,
     /// One was sent and not taken yet.
     pub pending: bool,
+    /// The process stands still, stopped by a signal.
+    pub stopped: bool,
 }
 
 impl Identity {
@@ -147,8 +149,9 @@ impl Handle {
         if status(self.identity.pid).ok()?.identity != self.identity {
             return None;
         }
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
         let has = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let line = field(name)?;
             let set = u64::from_str_radix(line.trim(), 16).ok()?;
             Some(set >> (signal.number() - 1) & 1 == 1)
         };
@@ -157,6 +160,7 @@ impl Handle {
             caught: has("SigCgt:")?,
             blocked: has("SigBlk:")?,
             pending: has("SigPnd:")? || has("ShdPnd:")?,
+            stopped: field("State:")?.trim().starts_with('T'),
         })
     }
 }

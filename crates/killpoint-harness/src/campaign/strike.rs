@@ -28,6 +28,9 @@ pub(super) struct Living<'a> {
     pub(super) target: &'a Target,
 }
 
+/// Why a ladder did nothing.
+const LADDER_IS_OVER: &str = "its rungs are used up, and nobody has ended";
+
 /// What is to be done.
 #[derive(Clone, Copy)]
 pub(super) struct Order<'a> {
@@ -167,7 +170,11 @@ pub(super) fn carry_out(
             for result in injector.strike_all(permits, &act, decided)? {
                 strikes.push(result?);
             }
-            for done in strikes.iter().filter(|done| done.fired()) {
+            // A ladder is there to bring somebody down.
+            let is_ladder = matches!(act, Act::Ladder(_));
+            let has_fired =
+                |done: &&Strike| if is_ladder { done.came_down() } else { done.fired() };
+            for done in strikes.iter().filter(has_fired) {
                 struck.fired = true;
                 struck.pids.push((done.pid, dump_problem(done)));
                 let is_ended = !identity_is_alive(done.pid, done.start);
@@ -175,11 +182,14 @@ pub(super) fn carry_out(
             }
         }
     }
+    if !struck.fired && strikes.iter().any(Strike::fired) {
+        struck.problem = LADDER_IS_OVER.to_owned();
+    }
     let reason = if struck.fired { None } else { Some(Reason::NotFired) };
     let detail = match (chosen.is_empty(), refused.is_empty()) {
         (true, _) => "no process is meant".to_owned(),
         (_, false) => refused.join("; "),
-        _ => String::new(),
+        _ => struck.problem.clone(),
     };
     tell(journalist, TrialEvent::Struck { trial, strike, strikes, reason, detail })?;
     Ok(struck)

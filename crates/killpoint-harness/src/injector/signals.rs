@@ -16,7 +16,9 @@ const TAKEN_MS_MAX: u64 = 1_000;
 const LOOK_INTERVAL: Duration = Duration::from_micros(500);
 
 /// Signals that do nothing to who does not ask for them: CHLD, CONT, URG, WINCH.
-const HARMLESS: [i32; 4] = [17, 18, 23, 28];
+const HARMLESS: [i32; 4] = [17, CONT, 23, 28];
+/// Has whoever stands still go on.
+const CONT: i32 = 18;
 
 /// Dumps a process and kills it while it stands still: first the step of the dump, then that of the kill.
 #[cfg(feature = "dumps")]
@@ -89,6 +91,15 @@ pub(super) fn send_all(
     Ok(processes.iter().copied().zip(before).zip(sent).map(prove).collect())
 }
 
+/// Whether the kernel throws a signal away the moment it is sent: it is ignored, or does nothing to who
+/// does not catch it. One that is blocked waits, as somebody may ask for it; and whoever stands still goes
+/// on with CONT, whatever he does with it.
+fn is_discarded(signal: Signal, before: Disposition) -> bool {
+    let wakes = signal.number() == CONT && before.stopped;
+    let is_harmless = HARMLESS.contains(&signal.number()) && !before.caught && !before.blocked;
+    !wakes && (before.ignored || is_harmless)
+}
+
 /// What became of a signal that was sent.
 fn effect(
     process: &Handle,
@@ -109,7 +120,7 @@ fn effect(
     if ends_within(process, limit)? {
         return Ok(Effect::Ended { death: process.death() });
     }
-    if before.ignored {
+    if is_discarded(signal, before) {
         return Ok(Effect::Ignored);
     }
     let since = Instant::now();

@@ -61,6 +61,10 @@ impl Target {
         }
     }
 
+    fn name(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/comm", self.identity.pid)).expect("it runs")
+    }
+
     fn is_still(&self) -> bool {
         let before = fs::read(self.directory.path().join("counted")).expect("it counted");
         thread::sleep(Duration::from_millis(30));
@@ -150,6 +154,46 @@ fn a_signal_that_is_ignored_has_not_fired_and_one_that_is_caught_has() {
         assert!(since.elapsed() < PATIENCE, "it was not caught");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn a_signal_that_does_nothing_to_who_does_not_catch_it_has_not_fired() {
+    for name in ["WINCH", "URG", "CHLD", "CONT"] {
+        let act = Act::Signal(signal(name));
+        // A shell has a handler of its own for CHLD.
+        let target = Target::start("echo ready; exec sleep 1000");
+        let since = Instant::now();
+        while target.name() != "sleep\n" {
+            assert!(since.elapsed() < PATIENCE, "it is no sleep");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let struck = strike(&target, &act);
+        assert_eq!(struck.steps[0].effect, Effect::Ignored, "{name}");
+        assert!(!struck.fired(), "{name}");
+
+        let target =
+            Target::start(&format!("trap : {name}; echo ready; while :; do sleep 0.01; done"));
+        assert!(strike(&target, &act).fired(), "{name}");
+    }
+    let target = Target::start("echo ready; kill -STOP $$; echo > on; read line");
+    let handle = target.identity.hold().expect("held").expect("alive");
+    let since = Instant::now();
+    while !handle.disposition(signal("CONT")).expect("readable").stopped {
+        assert!(since.elapsed() < PATIENCE, "it does not stand still");
+    }
+    assert!(strike(&target, &Act::Signal(signal("CONT"))).fired());
+}
+
+#[test]
+fn a_ladder_that_brings_nobody_down_has_not_come_to_its_end() {
+    let target = Target::start("trap '' TERM; echo ready; while :; do sleep 0.01; done");
+    let asked = rung(Means::Command(vec!["true".to_owned()]), Duration::from_millis(20));
+    let ladder = vec![asked, rung(Means::Terminate, Duration::from_millis(20))];
+    let struck = strike(&target, &Act::Ladder(ladder.clone()));
+    assert!(!struck.came_down(), "{struck:?}");
+    let kill = rung(Means::Kill, seconds(60));
+    let struck = strike(&target, &Act::Ladder([ladder, vec![kill]].concat()));
+    assert!(struck.came_down(), "{struck:?}");
 }
 
 #[test]

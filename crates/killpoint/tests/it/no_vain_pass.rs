@@ -209,6 +209,22 @@ fn a_journal_that_was_emptied_and_has_grown_back_is_no_pass() {
 }
 
 #[test]
+fn what_brings_nobody_down_or_is_thrown_away_has_not_fired() {
+    let command = "[sh, -c, 'trap \"\" TERM; exec sleep 1000']";
+    for fault in [
+        "{ signal: WINCH }",
+        "{ signal: CONT }",
+        "{ ladder: [ { by: { command: ['true'] }, grace: 50ms }, { by: terminate, grace: 50ms } ] }",
+    ] {
+        let text = scenario(command, "")
+            .replace("do: kill", &format!("do: {fault}"))
+            .replace("state: [state]", "state: [state]\n  stop: { signal: KILL }");
+        let report = run(&text);
+        assert_eq!(report.result, Outcome::Vacuous, "{fault}: {report:#?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_started_or_means_nobody_is_refused_and_nothing_is_made() {
     for (text, word) in [
         (scenario("[./nothere]", ""), "the process `main` cannot be started"),
