@@ -138,7 +138,7 @@ pub(super) struct Trial<'s, 'a> {
     /// The ack journal as it was read last.
     pub(super) journal_seen: JournalSeen,
     /// Where each strike so far stood.
-    positions: Vec<Position>,
+    pub(super) positions: Vec<Position>,
     /// What undoes the scenario's own activities, until it is done.
     pub(super) promised: Option<Promised>,
     /// Who holds the call at which it strikes.
@@ -264,6 +264,7 @@ impl Trial<'_, '_> {
     ) -> Result<bool, CampaignError> {
         // Nobody asks while it strikes.
         self.watch.pause();
+        self.look_at_workload();
         let met = self.held.take();
         let address = met.as_ref().map(|met| met.address.clone());
         let position = Position { address, ..self.position(planned) };

@@ -3,6 +3,7 @@
 use super::CampaignError;
 use super::tell;
 use super::trial::Trial;
+use super::world::Running;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Judgement, Reason};
 use std::path::PathBuf;
@@ -53,18 +54,32 @@ impl Trial<'_, '_> {
             acknowledged: self.acknowledged(),
         };
         tell(self.stage.journalist, event)?;
-        // In the control nothing was done that could make it fail.
         let how = match ended {
             Some(_) if timed_out => format!("did not end within {} s", limit.as_secs_f64()),
             Some(status) if !status.success() => format!("ended with {status}"),
             _ => return Ok(()),
         };
-        if self.number == 0 {
-            let words = self.world.folder.join("workload.stderr");
-            let why = format!("The workload {how}; its words are in {}.", words.display());
-            self.worsen(Judgement::unknown(Reason::JudgeFailed, why));
-        }
+        self.blame_workload(&how);
         Ok(())
+    }
+
+    /// Right before a strike: whether the workload has failed already.
+    pub(super) fn look_at_workload(&mut self) {
+        if let Some(how) = self.workload.as_ref().and_then(Running::failure) {
+            self.blame_workload(&how);
+        }
+    }
+
+    /// A workload that failed, before anything was done that could make it fail: that is so in the control,
+    /// and before the first strike of a trial.
+    fn blame_workload(&mut self, how: &str) {
+        if !self.positions.is_empty() {
+            return;
+        }
+        let when = if self.number == 0 { "" } else { " before the first strike" };
+        let words = self.world.folder.join("workload.stderr");
+        let why = format!("The workload {how}{when}; its words are in {}.", words.display());
+        self.worsen(Judgement::unknown(Reason::JudgeFailed, why));
     }
 
     fn workload_has_ended(&self) -> bool {

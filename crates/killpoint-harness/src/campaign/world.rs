@@ -215,6 +215,18 @@ impl Running {
         Ok(rustix::process::waitid(WaitId::Pid(pid), options)?.is_some())
     }
 
+    /// Why it cannot be said to have done its work; none while it goes on, and where it succeeded.
+    pub(super) fn failure(&self) -> Option<String> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = rustix::process::waitid(WaitId::Pid(pid), options).ok()??;
+        match (ended.exit_status(), ended.terminating_signal()) {
+            (Some(0), _) => None,
+            (Some(status), _) => Some(format!("ended with exit status: {status}")),
+            (_, signal) => Some(format!("ended with signal: {}", signal.unwrap_or_default())),
+        }
+    }
+
     /// Kills what is left of its group; how it ended.
     pub(super) fn finish(&mut self) -> io::Result<ExitStatus> {
         let group = rustix::process::Pid::from_child(&self.child);

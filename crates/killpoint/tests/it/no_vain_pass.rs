@@ -225,6 +225,24 @@ fn what_brings_nobody_down_or_is_thrown_away_has_not_fired() {
 }
 
 #[test]
+fn a_workload_that_fails_before_the_strike_shows_nothing() {
+    let workload = |script: &str| {
+        let script = format!("case $KILLPOINT_JOURNAL in */trials/0*) ;; *) {script} ;; esac");
+        let more = format!("workload: {{ command: [sh, -c, {script:?}] }}");
+        let text = scenario(SLEEPER, &more).replace("at: 50ms", "at: 500ms");
+        run(&text).campaign.expect("trials").trials[1].judgement.clone()
+    };
+    for (script, how) in [("exit 3", "exit status: 3"), ("kill -SEGV $$", "signal: 11")] {
+        let judgement = workload(script);
+        assert_eq!(judgement.verdict, Verdict::Unknown(Reason::JudgeFailed), "{judgement:?}");
+        let said = format!("The workload ended with {how} before the first strike");
+        assert!(judgement.detail.starts_with(&said), "{judgement:?}");
+    }
+    // Its target was struck, and it may say so.
+    assert_eq!(workload("sleep 1; exit 3").verdict, Verdict::Held);
+}
+
+#[test]
 fn what_cannot_be_started_or_means_nobody_is_refused_and_nothing_is_made() {
     for (text, word) in [
         (scenario("[./nothere]", ""), "the process `main` cannot be started"),
