@@ -76,6 +76,8 @@ pub struct Evidence<'a> {
     pub before: Option<&'a Reading>,
     /// What was read at the end of the control; for what is left over.
     pub control: Option<&'a Reading>,
+    /// Whether it may be that the target has not made yet what is asked for.
+    pub may_be_unmade: bool,
     /// What the ack journal promises, and of what a plain `A` promises survival.
     pub promised: Option<(&'a Expectation, Promise)>,
 }
@@ -83,7 +85,7 @@ pub struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     /// A reading, and nothing that it is held against.
     pub fn of(reading: &'a Reading) -> Self {
-        Evidence { reading, before: None, control: None, promised: None }
+        Evidence { reading, before: None, control: None, may_be_unmade: false, promised: None }
     }
 }
 
@@ -91,6 +93,7 @@ impl<'a> Evidence<'a> {
 pub fn judge(invariant: &Invariant, evidence: &Evidence<'_>) -> Judgement {
     match (invariant, evidence.reading) {
         (_, Reading::Failed(problem)) => Judgement::unknown(Reason::JudgeFailed, sentence(problem)),
+        (_, reading) if evidence.may_be_unmade && is_missing(reading) => Judgement::held(),
         (Invariant::AckedIsDurable(asked), Reading::Store { reading, upto }) => {
             judge_store(asked.semantics, reading, *upto, evidence)
         }
@@ -135,6 +138,15 @@ pub fn judge(invariant: &Invariant, evidence: &Evidence<'_>) -> Judgement {
             let problem = format!("What was read is no reading for the invariant {kind}.");
             Judgement::unknown(Reason::JudgeFailed, problem)
         }
+    }
+}
+
+/// Whether there is no file to read.
+fn is_missing(reading: &Reading) -> bool {
+    match reading {
+        Reading::Database(database) => !database.exists,
+        Reading::File(file) => file.length.is_none(),
+        _ => false,
     }
 }
 

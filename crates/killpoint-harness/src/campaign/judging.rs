@@ -17,7 +17,7 @@ use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::selector::Pattern;
 use killpoint_model::supervision::Probe;
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -102,6 +102,8 @@ pub(super) struct Judge<'a> {
     pub(super) before: &'a Readings,
     /// Read at the end of the control; none in the control.
     pub(super) control: Option<&'a Readings>,
+    /// The invariants whose file has been there.
+    pub(super) made: &'a BTreeSet<usize>,
     /// What the ack journal has been.
     pub(super) growth: &'a Growth,
 }
@@ -121,13 +123,16 @@ impl Judge<'_> {
             return judged;
         }
         let is_down = matches!(moment, JudgeAt::AtStrike | JudgeAt::End);
+        // What was never there, and nobody was told of, cannot be lost.
+        let may_be_unmade = moment == JudgeAt::AtStrike && is_nothing_acknowledged(self.world);
         let reader = if is_down { at_rest(self.world) } else { Ok(live(self.world)) };
         for (index, invariant) in due {
             let reading = match &reader {
                 Ok(reader) => read(reader, invariant, self.world, state, marks),
                 Err(error) => Reading::Failed(format!("the state cannot be copied: {error}")),
             };
-            let (judgement, why_vain) = self.judge(index, invariant, &reading);
+            let may_be_unmade = may_be_unmade && !self.made.contains(&index);
+            let (judgement, why_vain) = self.judge(index, invariant, &reading, may_be_unmade);
             judged.judgements.push((invariant.kind(), judgement));
             judged.vain.push((index, invariant.kind(), why_vain));
             judged.readings.insert(index, reading);
@@ -160,6 +165,7 @@ impl Judge<'_> {
         index: usize,
         invariant: &Invariant,
         reading: &Reading,
+        may_be_unmade: bool,
     ) -> (Judgement, Option<&'static str>) {
         let promised = match invariant {
             Invariant::AckedIsDurable(_) => match self.promised(index) {
@@ -172,6 +178,7 @@ impl Judge<'_> {
             before: self.before.get(&index),
             // The control is what the others are held against, and itself.
             control: self.control.map_or(Some(reading), |control| control.get(&index)),
+            may_be_unmade,
             promised: promised.as_ref().map(|expectation| (expectation, Promise::Kill)),
             ..Evidence::of(reading)
         };
@@ -210,6 +217,19 @@ impl Judge<'_> {
         let history = History::new(&journal, 0, store).map_err(|error| error.to_string())?;
         Ok(Expectation::Journal(Box::new(history)))
     }
+}
+
+/// Adds the invariants whose file is there now.
+pub(super) fn note_made(made: &mut BTreeSet<usize>, scenario: &Scenario, world: &World) {
+    let reader = live(world);
+    let there = scenario.invariants.iter().enumerate();
+    made.extend(there.filter(|(_, it)| reader.has_file_of(it)).map(|(index, _)| index));
+}
+
+/// Whether the ack journal can be read and promises nothing.
+fn is_nothing_acknowledged(world: &World) -> bool {
+    let bytes = fs::read(&world.journal).unwrap_or_default();
+    Journal::parse(&bytes).is_ok_and(|journal| journal.acknowledged(bytes.len() as u64) == 0)
 }
 
 pub(super) fn live(world: &World) -> Reader {

@@ -29,7 +29,7 @@ use killpoint_model::span::Span;
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::trigger::Trigger;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Instant, SystemTime};
 
@@ -48,6 +48,8 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     let scenario = &stage.plan.scenario;
     let world = World::make(scenario, stage.options, stage.mounts, stage.folder, &once.folder())?;
     let before = judging::before(scenario, &world)?;
+    let mut made = BTreeSet::new();
+    judging::note_made(&mut made, scenario, &world);
     let supervision = world.supervision(scenario);
     let is_display_silent = stage.is_not_covered(pictures::SILENT);
     let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
@@ -73,6 +75,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         fired: 0,
         judgement: Judgement::held(),
         before,
+        made,
         marks: Marks::default(),
         journal_seen: JournalSeen::default(),
         positions: Vec::new(),
@@ -133,6 +136,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) judgement: Judgement,
     /// What was read before the target was started.
     pub(super) before: Readings,
+    /// The invariants whose file has been there.
+    made: BTreeSet<usize>,
     /// Where the target's output and files stood at the last strike.
     pub(super) marks: Marks,
     /// The ack journal as it was read last.
@@ -352,10 +357,14 @@ impl Trial<'_, '_> {
         strike: Option<u64>,
     ) -> Result<(), CampaignError> {
         self.journal_seen.measure(&self.world.journal);
+        if matches!(moment, JudgeAt::Before | JudgeAt::AfterStrike) {
+            judging::note_made(&mut self.made, &self.stage.plan.scenario, &self.world);
+        }
         let judge = Judge {
             scenario: &self.stage.plan.scenario,
             world: &self.world,
             before: &self.before,
+            made: &self.made,
             control: (self.number > 0).then_some(&self.stage.control),
             growth: &self.journal_seen.growth,
         };

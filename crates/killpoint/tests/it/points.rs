@@ -177,6 +177,20 @@ fn a_signal_at_a_call_comes_before_the_call() {
 }
 
 #[test]
+fn what_a_target_had_not_made_when_it_was_struck_is_not_lost_and_what_it_had_is() {
+    let makes = "set -e; cd \"$KILLPOINT_STATE\"; echo 1 > a; exec mv a b\n";
+    let check = "{ file: { path: b, judge: [at-strike] } }";
+    let rule = "when: { point: 'rename(a, b)#1' }, do: kill, who: { caller: true }";
+    let report = script(&World::new(), makes, rule, check);
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let told = "printf 'I k v\\nA k\\n' >> \"$KILLPOINT_JOURNAL\"; echo 1 > a; exec mv a b\n";
+    let told = format!("set -e; cd \"$KILLPOINT_STATE\"; {told}");
+    let report = script(&World::new(), &told, rule, check);
+    let verdict = &report.campaign.as_ref().expect("trials").trials[1].judgement.verdict;
+    assert_eq!(*verdict, Verdict::Violated(Class::Lost), "{report:#?}");
+}
+
+#[test]
 fn a_target_can_be_struck_while_it_is_stopped() {
     let world = World::new();
     let text = "version: 1

@@ -139,6 +139,15 @@ impl Reader {
         invariant
     }
 
+    /// Whether the file is there that an invariant is about; no if it is about no file.
+    pub fn has_file_of(&self, invariant: &Invariant) -> bool {
+        match self.filled_in(invariant) {
+            Invariant::Sqlite(asked) => self.place(&asked.file).exists(),
+            Invariant::File(asked) => self.place(&asked.path).exists(),
+            _ => false,
+        }
+    }
+
     /// A probe with `{state}` filled in, its place where it really is.
     pub fn real_probe(&self, probe: &Probe) -> Probe {
         let fill = |text: &str| own_paths::fill(text, &self.shown);

@@ -165,6 +165,24 @@ fn a_file_is_there_whole_and_says_what_it_should() {
 }
 
 #[test]
+fn what_the_target_may_not_have_made_yet_is_not_lost() {
+    let world = World::new();
+    for invariant in [json!({"sqlite": {"file": "a"}}), json!({"file": {"path": "a"}})] {
+        let reading = world.read(&invariant);
+        let judged = |may_be_unmade| {
+            let evidence = Evidence { may_be_unmade, ..Evidence::of(&reading) };
+            judge_one(&invariant, &evidence).verdict
+        };
+        assert_eq!((judged(true), judged(false)), (HELD, violated(Class::Lost)), "{invariant}");
+    }
+    world.write("a", "this is no database, but it is long enough to have a header of its own....");
+    let damaged = json!({"sqlite": {"file": "a"}});
+    let reading = world.read(&damaged);
+    let evidence = Evidence { may_be_unmade: true, ..Evidence::of(&reading) };
+    assert_eq!(judge_one(&damaged, &evidence).verdict, violated(Class::Unopenable));
+}
+
+#[test]
 fn a_file_that_must_not_change_is_held_against_what_it_was() {
     let world = World::new();
     let unchanged = json!({"file": {"path": "a", "unchanged": true}});
