@@ -127,6 +127,9 @@ fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> 
         let resolver = resolver.with_read_mode(SafeFileReadMode::Text).into_callback();
         Ok::<_, FileError>(options().with_include_resolver(resolver))
     };
+    if let Some((variable, bytes)) = variables::unclosed(text) {
+        return Err(FileError::Shown(show::unclosed(variable, bytes, text, &name)));
+    }
     // The variables first, with everything else passed over: what they stand for is not known yet.
     let declared: variables::Declared =
         serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;

@@ -138,6 +138,13 @@ pub(super) fn undeclared(unknown: &Undeclared, text: &str, name: &str) -> String
     show(&message, &help, Some(unknown.bytes.clone()), text, name)
 }
 
+/// A variable whose name has no end.
+pub(super) fn unclosed(variable: &str, bytes: Range<usize>, text: &str, name: &str) -> String {
+    let message = format!("`${{{variable}` has no `}}`");
+    let help = "write `}` after its name, or $${ for the characters themselves";
+    show(&message, help, Some(bytes), text, name)
+}
+
 /// A message about one place.
 pub(super) fn at(message: &str, span: Option<Range<usize>>, text: &str, name: &str) -> String {
     show(message, "", span, text, name)

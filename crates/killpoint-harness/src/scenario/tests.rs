@@ -245,6 +245,14 @@ fn variables_are_declared_and_have_a_value() {
         "{error}"
     );
     refuse(("\"${store}\"", "\"${stroe}\""), &["notes.yaml:7:", "did you mean `store`?"]);
+    for broken in ["\"${store\"", "${store", "x${store, y"] {
+        refuse(("\"${store}\"", broken), &["notes.yaml:7:", "`${store` has no `}`"]);
+    }
+    let last =
+        NOTES.replace("[\"notes\", \"--store\", \"${store}\"]", "[notes,\n    ${store\n    ]");
+    let error = parsed(&last, &Given::default()).expect_err("the name has no end");
+    assert!(error.contains("notes.yaml:8:5") && error.contains("`${store` has no `}`"), "{error}");
+    refuse(("\"${store}\"", "\"${HOME:-x}\""), &["notes.yaml:7:", "no variable `HOME:-x`"]);
     let literal = NOTES.replace("\"${store}\"", "\"$${store}\"");
     let scenario = parsed(&literal, &Given::default()).expect("a scenario");
     assert_eq!(scenario.target.command[2], "${store}");

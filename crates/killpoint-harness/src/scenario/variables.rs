@@ -78,7 +78,7 @@ fn value(name: &str, variable: &Variable, given: &Given) -> Result<String, Nonse
     Ok(value.clone())
 }
 
-/// A place that names a variable which the file does not declare.
+/// A place that stands for a variable that the file does not declare, or for none.
 #[derive(Debug)]
 pub(super) struct Undeclared {
     /// Its name.
@@ -89,30 +89,60 @@ pub(super) struct Undeclared {
     pub(super) nearest: Option<String>,
 }
 
+/// A `${NAME}` of a text, or a `$${`, which names nothing.
+struct Place<'a> {
+    bytes: Range<usize>,
+    name: Option<&'a str>,
+    is_closed: bool,
+}
+
+/// All of them, in their order.
+fn places(text: &str) -> Vec<Place<'_>> {
+    let mut places = Vec::new();
+    let mut done = 0;
+    while let Some(found) = text[done..].find("${") {
+        let start = done + found;
+        let is_escaped = text[done..start].ends_with('$');
+        let inside = &text[start + 2..];
+        let is_end = |c: char| c.is_whitespace() || "}{[],\"'$".contains(c);
+        let length = inside.find(is_end).unwrap_or(inside.len());
+        let is_closed = inside[length..].starts_with('}');
+        let place = match is_escaped {
+            true => Place { bytes: start - 1..start + 2, name: None, is_closed: true },
+            false => Place {
+                bytes: start..start + 2 + length + usize::from(is_closed),
+                name: Some(&inside[..length]),
+                is_closed,
+            },
+        };
+        done = place.bytes.end;
+        places.push(place);
+    }
+    places
+}
+
+/// The first `${NAME` without its `}`: its name, and where it stands.
+pub(super) fn unclosed(text: &str) -> Option<(&str, Range<usize>)> {
+    let place = places(text).into_iter().find(|place| !place.is_closed)?;
+    Some((place.name.unwrap_or_default(), place.bytes))
+}
+
 /// The text with its variables filled in. They may stand within quotes, which the parser of YAML
 /// leaves alone.
 pub(super) fn fill(text: &str, values: &BTreeMap<String, String>) -> Result<String, Undeclared> {
     let mut filled = String::with_capacity(text.len());
     let mut done = 0;
-    while let Some(found) = text[done..].find("${") {
-        let start = done + found;
-        if text[done..start].ends_with('$') {
-            filled.push_str(&text[done..start - 1]);
-            filled.push_str("${");
-            done = start + 2;
-            continue;
+    for Place { bytes, name, .. } in places(text) {
+        filled.push_str(&text[done..bytes.start]);
+        done = bytes.end;
+        match name {
+            None => filled.push_str("${"),
+            Some(name) => filled.push_str(values.get(name).ok_or_else(|| Undeclared {
+                name: name.to_owned(),
+                bytes,
+                nearest: nearest(name, values.keys().map(String::as_str)).map(str::to_owned),
+            })?),
         }
-        filled.push_str(&text[done..start]);
-        let inside = &text[start + 2..];
-        let length = inside.find(['}', '\n']).unwrap_or(inside.len());
-        let name = &inside[..length];
-        let value = values.get(name).ok_or_else(|| Undeclared {
-            name: name.to_owned(),
-            bytes: start..start + 2 + length,
-            nearest: nearest(name, values.keys().map(String::as_str)).map(str::to_owned),
-        })?;
-        filled.push_str(value);
-        done = (start + 2 + length + 1).min(text.len());
     }
     filled.push_str(&text[done..]);
     Ok(filled)
