@@ -373,6 +373,7 @@ impl Console<'_> {
 mod tests {
     use super::*;
     use crate::report::sample;
+    use killpoint_model::report::{CampaignReport, Tally};
 
     const PAGE: &str = ".killpoint/runs/7f3a/report.html";
 
@@ -404,6 +405,24 @@ mod tests {
         let mut report = sample::hostile();
         report.notes.push("x".repeat(300));
         check("console-hostile", &report);
+    }
+
+    #[test]
+    fn the_counts_of_trials_break_as_other_lines_do() {
+        let tally = |trial| Tally { trial, tries: 2, fired: 2, ..Tally::default() };
+        let campaign = CampaignReport {
+            planned_trials: 3,
+            rounds: Some(2),
+            restarts: 15,
+            tallies: vec![tally(1), tally(2), tally(3)],
+            ..CampaignReport::default()
+        };
+        let report = Report { campaign: Some(campaign), ..Report::empty() };
+        let text = summary(&report, Style::plain());
+        assert!(
+            text.contains("6 of 6 tries, 6 strikes fired, 15\n             restarts"),
+            "{text}"
+        );
     }
 
     #[test]

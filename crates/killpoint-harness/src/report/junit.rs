@@ -77,7 +77,7 @@ fn trial_case(trial: &TrialReport) -> TestCase {
         (number, 1) => format!("trial {number}, {}", trial.rule),
         (number, attempt) => format!("trial {number}, {}, try {attempt}", trial.rule),
     };
-    let reproduced = trial.reproduced.map(|it| format!("{}. ", words::reproduced(it)));
+    let reproduced = words::reproduced(trial).map(|it| format!("{it}. "));
     let reproduced = reproduced.unwrap_or_default();
     let message = format!("{} {reproduced}{}", trial.judgement.detail, trial.replay);
     if trial.known {

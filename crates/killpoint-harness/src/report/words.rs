@@ -1,7 +1,7 @@
 //! The phrases that all outputs share: numbers, durations, series, the line of the verdict.
 
-use killpoint_model::report::{CampaignReport, Confirmation, Drafts, Finding, Report};
-use killpoint_model::{CrashModel, OperationKind, Outcome, Phase};
+use killpoint_model::report::{CampaignReport, Confirmation, Drafts, Finding, Report, TrialReport};
+use killpoint_model::{CrashModel, OperationKind, Outcome, Phase, Verdict};
 
 /// A number with thousands separators: `88,895`.
 pub fn thousands(number: u64) -> String {
@@ -45,6 +45,18 @@ pub fn seconds(duration: f64) -> String {
         60..3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", thousands(whole / 3600), whole % 3600 / 60),
     }
+}
+
+/// A time in microseconds as the least bound that [`seconds`] can say.
+pub fn seconds_at_most(us: u64) -> String {
+    let step: u64 = match us {
+        0..=9_900_000 => 100_000,
+        9_900_001..=3_599_000_000 => 1_000_000,
+        _ => 60_000_000,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
+    let bound = us.div_ceil(step).saturating_mul(step) as f64;
+    seconds(bound / 1e6)
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -174,14 +186,21 @@ pub fn confirmation(finding: &Finding) -> String {
 }
 
 /// How often a trial that failed did so again, with the same plan from the same state.
-pub fn reproduced(confirmation: Confirmation) -> String {
-    let Confirmation { hits, tries } = confirmation;
+pub fn reproduced(trial: &TrialReport) -> Option<String> {
+    let Confirmation { hits, tries } = trial.reproduced?;
     let word = match hits {
         0 => "not reproduced",
         _ if hits == tries => "reproducible",
         _ => "flaky, reproducible",
     };
-    format!("{word} {} of {}", ratio(hits), ratio(tries))
+    let alike = u64::from(hits).saturating_sub(trial.reproduced_otherwise);
+    let class = match &trial.judgement.verdict {
+        Verdict::Violated(class) if trial.reproduced_otherwise > 0 => {
+            format!(", as {class} {}", thousands(alike))
+        }
+        _ => String::new(),
+    };
+    Some(format!("{word} {} of {}{class}", ratio(hits), ratio(tries)))
 }
 
 fn ratio(number: u32) -> String {
@@ -451,6 +470,21 @@ mod tests {
         report.order_varies = true;
         let expected = "2 recordings with the same addresses in varying order";
         assert_eq!(interleavings(&report), expected);
+    }
+
+    #[test]
+    fn a_bound_is_never_below_what_it_bounds() {
+        for (us, text) in [
+            (0, "0.0 s"),
+            (300_000, "0.3 s"),
+            (809_000, "0.9 s"),
+            (9_900_001, "10 s"),
+            (59_000_001, "1 min 0 s"),
+            (3_599_000_001, "1 h 0 min"),
+            (3_600_000_001, "1 h 1 min"),
+        ] {
+            assert_eq!(seconds_at_most(us), text, "{us}");
+        }
     }
 
     #[test]

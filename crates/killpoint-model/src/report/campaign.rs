@@ -96,6 +96,9 @@ pub struct TrialReport {
     /// How often the failure showed again when it was run again with the same plan and snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduced: Option<Confirmation>,
+    /// How many of these violated with another class.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reproduced_otherwise: u64,
     /// Whether its violation stands in the baseline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub known: bool,
@@ -215,6 +218,7 @@ impl CampaignReport {
                     rerun_of: *rerun_of,
                     expected: expected.clone(),
                     reproduced: None,
+                    reproduced_otherwise: 0,
                     known: false,
                     rule: rule.clone(),
                     strikes: Vec::new(),

@@ -16,19 +16,20 @@ impl Console<'_> {
             self.text.push_str(&hanging("  ", &words::visible(&campaign.title), WIDTH));
         }
         let total = campaign.total();
-        self.line(&format!(
-            "  trials     {}, {} strikes fired, {} restarts",
+        let counts = format!(
+            "{}, {} strikes fired, {} restarts",
             extent(campaign, total.tries),
             words::thousands(total.fired),
             words::thousands(campaign.restarts)
-        ));
+        );
+        self.text.push_str(&hanging("  trials     ", &counts, WIDTH));
         if let Some(Confirmation { hits, tries }) = campaign.replayed {
             self.line(&format!("  hit        {hits} of {tries}"));
         }
         for tally in
             campaign.tallies.iter().filter(|it| it.trial > 0).filter(is_rate).take(RATES_SHOWN_MAX)
         {
-            self.line(&format!("  rate       {}", rate(tally)));
+            self.text.push_str(&hanging("  rate       ", &rate(tally), WIDTH));
         }
         if let Some(text) = recovery(campaign) {
             self.line(&format!("  recovery   {text}"));
@@ -99,8 +100,8 @@ impl Console<'_> {
         for strike in &trial.strikes {
             self.item(&words::visible(strike));
         }
-        if let Some(reproduced) = trial.reproduced {
-            self.item(&words::reproduced(reproduced));
+        if let Some(reproduced) = words::reproduced(trial) {
+            self.item(&reproduced);
         }
         if !trial.replay.is_empty() {
             // Never cut: it is to be pasted.
@@ -158,8 +159,7 @@ fn recovery(campaign: &CampaignReport) -> Option<String> {
     let mut times: Vec<u64> = campaign.recoveries_us.iter().map(|(_, good)| *good).collect();
     times.sort_unstable();
     let (last, middle) = (times.last()?, times.get((times.len() - 1) / 2)?);
-    #[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
-    let seconds = |us: &u64| words::seconds(*us as f64 / 1e6);
+    let (half, all) = (words::seconds_at_most(*middle), words::seconds_at_most(*last));
     let count = words::thousands(times.len() as u64);
-    Some(format!("{count} times; half within {}, all within {}", seconds(middle), seconds(last)))
+    Some(format!("{count} times; half within {half}, all within {all}"))
 }

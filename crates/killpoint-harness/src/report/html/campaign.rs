@@ -189,7 +189,7 @@ fn row(trial: &TrialReport, is_drawn: bool) -> Markup {
                 @if trial.strikes.len() > STRIKES_MAX {
                     small { "and " (thousands((trial.strikes.len() - STRIKES_MAX) as u64)) " more" }
                 }
-                @if let Some(reproduced) = trial.reproduced { small { (words::reproduced(reproduced)) } }
+                @if let Some(reproduced) = words::reproduced(trial) { small { (reproduced) } }
                 @if trial.known { small { "stands in the baseline" } }
                 @if trial.trial == 0 { small { "nothing was done to it" } }
                 @if !trial.replay.is_empty() && *verdict != Verdict::Held {

@@ -71,7 +71,14 @@ impl CampaignReport {
             let is_it =
                 |it: &&mut TrialReport| (it.trial, it.attempt, it.rerun_of) == (trial, of, None);
             if let Some(failed) = failed.find(is_it) {
-                confirm(failed.reproduced.get_or_insert_default(), &expected, &verdict);
+                let reproduced = failed.reproduced.get_or_insert_default();
+                confirm(reproduced, &expected, &verdict);
+                // What is violated again has failed again, whatever it looks like.
+                let is_violated = |it: &Verdict| matches!(it, Verdict::Violated(_));
+                if expected != verdict && is_violated(&expected) && is_violated(&verdict) {
+                    reproduced.hits += 1;
+                    failed.reproduced_otherwise += 1;
+                }
             }
         } else {
             if let (Some(expected), true) = (&last.expected, trial > 0) {
@@ -170,6 +177,7 @@ mod tests {
     fn a_failure_that_is_run_again_is_told_with_its_rate_and_counts_once() {
         let lost = Judgement::violated(Class::Lost, "gone");
         let again = || Some((1, lost.verdict.clone()));
+        let unopenable = Judgement::violated(Class::Unopenable, "damaged");
         let report = report(&[
             started(1, 1, None),
             ended(1, lost.clone()),
@@ -177,8 +185,11 @@ mod tests {
             ended(1, Judgement::held()),
             started(1, 2, again()),
             ended(1, lost.clone()),
+            started(1, 3, again()),
+            ended(1, unopenable),
         ]);
-        assert_eq!(report.trials[0].reproduced, Some(Confirmation { hits: 1, tries: 2 }));
+        assert_eq!(report.trials[0].reproduced, Some(Confirmation { hits: 2, tries: 3 }));
+        assert_eq!(report.trials[0].reproduced_otherwise, 1);
         let total = report.total();
         assert_eq!((total.tries, total.violated, total.fired), (1, 1, 1));
         assert_eq!(report.count(|_| true), 1);
