@@ -20,6 +20,7 @@ use super::supervisor::Supervisor;
 use super::tell;
 use super::waiting::Wait;
 use super::world::{Running, World};
+use crate::asserter::invariants::{Written, written};
 use killpoint_engine::record::hold::Met;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
@@ -32,6 +33,15 @@ use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Instant, SystemTime};
+
+/// The files that strikes of a trial wait for.
+fn waited_for<'a>(once: &Try<'a>) -> impl Iterator<Item = &'a str> {
+    let strikes = once.planned.iter().flat_map(|planned| &planned.strikes);
+    strikes.filter_map(|strike| match &strike.when {
+        Due::When(Trigger::File(path)) => Some(path.as_str()),
+        _ => None,
+    })
+}
 
 /// Carries out a trial once.
 pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, CampaignError> {
@@ -50,6 +60,8 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     let before = judging::before(scenario, &world)?;
     let mut made = BTreeSet::new();
     judging::note_made(&mut made, scenario, &world);
+    let at_first = waited_for(once).map(|path| (path.to_owned(), written(&world.place(path))));
+    let at_first = at_first.collect();
     let supervision = world.supervision(scenario);
     let is_display_silent = stage.is_not_covered(pictures::SILENT);
     let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
@@ -75,6 +87,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         fired: 0,
         judgement: Judgement::held(),
         before,
+        at_first,
         made,
         marks: Marks::default(),
         journal_seen: JournalSeen::default(),
@@ -136,6 +149,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) judgement: Judgement,
     /// What was read before the target was started.
     pub(super) before: Readings,
+    /// What the files are before the target is started that strikes wait for.
+    pub(super) at_first: BTreeMap<String, Option<Written>>,
     /// The invariants whose file has been there.
     made: BTreeSet<usize>,
     /// Where the target's output and files stood at the last strike.

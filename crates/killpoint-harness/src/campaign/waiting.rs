@@ -6,6 +6,7 @@ use super::strike::Living;
 use super::supervisor::{END_GRACE, END_INTERVAL, Gone};
 use super::tell;
 use super::trial::Trial;
+use crate::asserter::invariants::written;
 use crate::interrupt::NOTICE_INTERVAL;
 use killpoint_engine::identity;
 use killpoint_model::Phase;
@@ -176,8 +177,9 @@ impl Trial<'_, '_> {
             }
             Trigger::Checkpoint(sequence) => self.state.checkpoint >= Some(*sequence),
             Trigger::File(path) => {
-                let shown = self.world.shown()[0].join(self.world.fill(path));
-                self.world.own_paths.real(&shown).exists()
+                // What was there when the trial began was not made by the target.
+                let now = written(&self.world.place(path));
+                now.is_some() && self.at_first.get(path).is_none_or(|then| *then != now)
             }
             Trigger::LogLine(line) => {
                 let lines = self.world.lines(line.process.as_deref(), &self.marks);

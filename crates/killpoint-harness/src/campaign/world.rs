@@ -124,6 +124,11 @@ impl World {
         self.states.iter().map(|state| self.own_paths.shown(state)).collect()
     }
 
+    /// Where a file of the state really is.
+    pub(super) fn place(&self, path: &str) -> PathBuf {
+        self.own_paths.real(&self.shown()[0].join(self.fill(path)))
+    }
+
     pub(super) fn variables(&self) -> [(&'static str, PathBuf); 2] {
         let state = self.own_paths.shown(&self.states[0]);
         [("KILLPOINT_STATE", state), ("KILLPOINT_JOURNAL", self.journal.clone())]

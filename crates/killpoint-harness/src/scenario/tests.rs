@@ -171,6 +171,12 @@ fn what_can_never_work_is_shown_where_it_stands() {
             "notes.yaml:13:13",
             "there is no role `x`",
         ),
+        (
+            "{ interval: 2s..8s }",
+            "{ file: /etc/passwd }",
+            "notes.yaml:13:13",
+            "outside of the state",
+        ),
         ("{ interval: 2s..8s }", "{ file: ../lock }", "notes.yaml:13:13", "leave `..` out"),
         ("{ role: worker, pick: one }", "{}", "notes.yaml:15:5", "it names nobody"),
         (

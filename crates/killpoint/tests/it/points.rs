@@ -191,6 +191,28 @@ fn what_a_target_had_not_made_when_it_was_struck_is_not_lost_and_what_it_had_is(
 }
 
 #[test]
+fn a_file_from_before_the_trial_is_not_waited_for_and_one_that_is_written_is() {
+    for (does, is_met) in [("true", false), ("echo new > old", true)] {
+        let world = World::new();
+        fs::write(world.state().join("old"), "left").expect("written");
+        let text = format!(
+            "version: 1
+target:
+  command: [sh, -c, 'cd \"$KILLPOINT_STATE\"; sleep 0.1; {does}; exec sleep 1000']
+  state: [state]
+  supervisor: {{ restart: always, backoff: 10ms }}
+faults: [ {{ when: {{ file: old }}, do: kill }} ]
+timeouts: {{ trigger: 500ms, recovery: 10s }}
+"
+        );
+        let report = run(&world, &write(&world, "file.yaml", &text), &[]);
+        let trial = &report.campaign.as_ref().expect("trials").trials[1];
+        let not_fired = trial.judgement.verdict == Verdict::Unknown(Reason::NotFired);
+        assert_eq!((trial.fired == 1, not_fired), (is_met, !is_met), "{does}: {report:#?}");
+    }
+}
+
+#[test]
 fn a_target_can_be_struck_while_it_is_stopped() {
     let world = World::new();
     let text = "version: 1

@@ -10,6 +10,7 @@ use crate::selector::Who;
 use crate::span::Span;
 use crate::supervision::RestartPolicy;
 use crate::trigger::Trigger;
+use std::path::Path;
 
 /// Whether a rule of a scenario can be carried out.
 pub(super) fn validate(scenario: &Scenario, rule: &FaultRule) -> Result<(), Nonsense> {
@@ -22,6 +23,7 @@ pub(super) fn validate(scenario: &Scenario, rule: &FaultRule) -> Result<(), Nons
     validate_duration(rule)?;
     validate_times(scenario, rule)?;
     validate_names(scenario, rule)?;
+    validate_file(scenario, rule)?;
     let is_activities = matches!(rule.r#do, Fault::Activities(_));
     refuse(&[(
         is_activities && rule.who != Who::default(),
@@ -95,6 +97,18 @@ fn validate_names(scenario: &Scenario, rule: &FaultRule) -> Result<(), Nonsense>
         }
         None => Ok(()),
     }
+}
+
+/// Whether a file that a rule waits for is one of the state.
+fn validate_file(scenario: &Scenario, rule: &FaultRule) -> Result<(), Nonsense> {
+    let Trigger::File(path) = &rule.when else { return Ok(()) };
+    let path = Path::new(path);
+    let is_in_state = scenario.target.state.iter().any(|state| path.starts_with(state));
+    refuse(&[(
+        path.is_absolute() && !is_in_state,
+        "when.file",
+        "it lies outside of the state, where the target's files are: write its path from the state on",
+    )])
 }
 
 /// The role of a rule at crash points, if calls cannot be told apart by it, and where it is named.
