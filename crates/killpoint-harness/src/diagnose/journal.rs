@@ -1,7 +1,6 @@
 //! Logs that are replayed or rolled back on opening, and ended before what they protect is written.
 
 use super::history::History;
-use super::kill::lasting_change;
 use super::paths::Role;
 use super::scene::Scene;
 use super::{Cause, Diagnosis, advice};
@@ -59,6 +58,6 @@ fn taken_over<'a>(scene: &Scene<'a>, end: u64) -> impl Iterator<Item = (u64, &'a
             let is_journal = || path_of(*position, position.saturating_add(1)) == journal;
             entry.is_some_and(|e| Some(e.round) == round && !(e.changes && is_journal()))
         })
-        .filter_map(move |position| Some((position, lasting_change(history, position)?)))
+        .filter_map(move |position| Some((position, history.lasting_change(position)?)))
         .filter(|(_, path)| Role::of(path) == Role::Data)
 }

@@ -1,7 +1,7 @@
 //! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
 
 use super::apart::files_apart;
-use super::history::{Absence, Departure, History, PlacedEmpty, Stay};
+use super::history::{Absence, Departure, PlacedEmpty, Stay};
 use super::journal::ended_before_written;
 use super::paths::{PathId, Role};
 use super::scene::Scene;
@@ -414,10 +414,10 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
     let now = history.journal(point);
     let latest = point.saturating_add(LOOKED_AT_MAX as u64);
     let (next, path) =
-        (point..latest).find_map(|next| Some((next, lasting_change(history, next)?)))?;
+        (point..latest).find_map(|next| Some((next, history.lasting_change(next)?)))?;
     // What the journal held when something lasting was last changed was promised then.
     let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
-    let last = (from..point).rev().find(|last| lasting_change(history, *last).is_some());
+    let last = (from..point).rev().find(|last| history.lasting_change(*last).is_some());
     let before = match last {
         Some(last) => history.journal(last),
         None if from > 1 => history.journal(from),
@@ -440,27 +440,6 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
     let sentence = capitalised(&sentence);
     let fix = advice::acknowledge_after(history, next, path);
     Some(scene.diagnosis(Cause::AcknowledgedBeforeWritten, Some(path.to_owned()), sentence, fix))
-}
-
-/// The path under which an operation changes what the next start reads; none where it changes nothing,
-/// or only what a later rename puts in its place.
-pub(super) fn lasting_change(history: &History, position: u64) -> Option<&str> {
-    use OperationKind::{Mkdir, OpenCreate, OpenTemporary, Rename, Rmdir, Unlink};
-    let entry = history.entry(position).filter(|entry| entry.changes)?;
-    let file = entry.file?;
-    let after = position.saturating_add(1);
-    let lasting = |when: u64| {
-        let path = history.path_at(file, when)?;
-        let lasting = matches!(Role::of(path), Role::Data | Role::Journal);
-        (lasting && !history.is_passing(file, when)).then_some(path)
-    };
-    match entry.kind? {
-        OpenCreate | OpenTemporary | Mkdir | Rmdir => None,
-        Unlink => lasting(position),
-        // The next start misses what is moved away, too.
-        Rename => lasting(after).or_else(|| lasting(position)),
-        _ => lasting(after),
-    }
 }
 
 fn capitalised(text: &str) -> String {

@@ -273,6 +273,27 @@ impl History {
                 .take(LOOKED_AT_MAX)
                 .any(|position| self.entry(position).is_some_and(|e| is_protected(e, position)))
     }
+
+    /// The path under which an operation changes what the next start reads; none where it changes nothing,
+    /// or only what a later rename puts in its place.
+    pub(in crate::diagnose) fn lasting_change(&self, position: u64) -> Option<&str> {
+        use OperationKind::{Mkdir, OpenCreate, OpenTemporary, Rename, Rmdir, Unlink};
+        let entry = self.entry(position).filter(|entry| entry.changes)?;
+        let file = entry.file?;
+        let after = position.saturating_add(1);
+        let lasting = |when: u64| {
+            let path = self.path_at(file, when)?;
+            let lasting = matches!(Role::of(path), Role::Data | Role::Journal);
+            (lasting && !self.is_passing(file, when)).then_some(path)
+        };
+        match entry.kind? {
+            OpenCreate | OpenTemporary | Mkdir | Rmdir => None,
+            Unlink => lasting(position),
+            // The next start misses what is moved away, too.
+            Rename => lasting(after).or_else(|| lasting(position)),
+            _ => lasting(after),
+        }
+    }
 }
 
 fn last_before(positions: &[u64], point: u64) -> Option<u64> {

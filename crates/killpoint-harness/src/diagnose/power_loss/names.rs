@@ -89,7 +89,7 @@ pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
 fn not_the_sync(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let until = scene.failure.point.min(position.saturating_add(LOOKED_AT_MAX));
     let mut later = position.saturating_add(1)..until;
-    let last = later.all(|later| kill::lasting_change(scene.history, later).is_none());
+    let last = later.all(|later| scene.history.lasting_change(later).is_none());
     let apart = || if last { files_apart(scene, position) } else { None };
     kill::acknowledged_early(scene, position).or_else(apart)
 }
