@@ -27,8 +27,9 @@ pub fn run(flags: &Demo) -> Result<Outcome, Failure> {
     let surprises = surprises(&wrong.report, &right.report);
     if surprises.is_empty() {
         print_line!(
-            "Both verdicts are the expected ones. Try your own program: killpoint explore -- CMD\n\
-             The runs are in {} and {}; remove {} when you are done.",
+            "Both verdicts are the expected ones. Try your own program:\n  \
+             killpoint explore -- CMD\n\
+             The runs are in {} and {};\nremove {} when you are done.",
             shown_path(wrong.folder.path()),
             shown_path(right.folder.path()),
             shown_path(&out),
