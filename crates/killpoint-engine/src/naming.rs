@@ -1,9 +1,9 @@
 //! Names of the files of a state while it is recorded, and the addresses made from them.
 //!
-//! Pure: fed with what the recorder saw. A name that was not there at the start and that not every
-//! recording knows (random and process-id parts), or that tells the time, is written as `<newN>`: the
-//! N-th such name born in its directory. Names that all recordings share are written as they are, so that threads
-//! that race to create their files shift nothing either.
+//! Fed with what the recorder saw, and with the time. A name that was not there at the start and that
+//! not every recording knows (random and process-id parts), or that tells the time, is written as
+//! `<newN>`: the N-th such name born in its directory. Names that all recordings share are written as
+//! they are, so that threads that race to create their files shift nothing either.
 
 mod times;
 
@@ -160,8 +160,8 @@ impl Namespace {
         set.insert(shown.to_owned());
     }
 
-    /// Every name that was born or that a call gave, and that is written as it is. A name that calls in vain try to give birth to
-    /// is one, too: it must be written alike in every recording.
+    /// Every name that was born or that a call gave, and that is written as it is. A name that calls in
+    /// vain try to give birth to is one, too: it must be written alike in every recording.
     pub(crate) fn named(&self) -> &BTreeSet<String> {
         &self.named
     }
