@@ -32,6 +32,8 @@ pub struct Status {
     pub session: i32,
     /// Whether it has ended and only waits to be reaped.
     pub ended: bool,
+    /// Whether a signal has stopped it, and none has continued it.
+    pub stopped: bool,
     /// Whether it is a thread of the kernel, which no signal reaches.
     pub kernel: bool,
 }
@@ -85,6 +87,7 @@ pub fn parse(pid: i32, text: &str) -> Option<Status> {
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         ended: matches!(*fields.first()?, "Z" | "X"),
+        stopped: *fields.first()? == "T",
         kernel: fields.get(6)?.parse::<u64>().ok()? & PF_KTHREAD != 0,
     })
 }

@@ -274,16 +274,26 @@ impl Finder {
         if within == Within::Machine && self.selectors(who).any(Selector::asks_depth) {
             return Err(FindError::NoDepth);
         }
-        let mut users = BTreeMap::new();
-        let mut selectors: Vec<&Selector> = self.selectors(who).collect();
-        while let Some(selector) = selectors.pop() {
-            selectors.extend(selector.children_of.as_deref());
-            if let Some(name) = &selector.user {
-                users.insert(name.clone(), user_number(name)?);
-            }
-        }
-        Ok(users)
+        numbers_of_users(self.selectors(who))
     }
+}
+
+/// The numbers of the users whom selectors name.
+///
+/// # Errors
+/// If there is none of such a name on this machine, or it cannot be looked up.
+pub fn numbers_of_users<'a>(
+    selectors: impl Iterator<Item = &'a Selector>,
+) -> Result<BTreeMap<String, u32>, FindError> {
+    let mut users = BTreeMap::new();
+    let mut selectors: Vec<&Selector> = selectors.collect();
+    while let Some(selector) = selectors.pop() {
+        selectors.extend(selector.children_of.as_deref());
+        if let Some(name) = &selector.user {
+            users.insert(name.clone(), user_number(name)?);
+        }
+    }
+    Ok(users)
 }
 
 /// Does `work` on each number, on several processors where there are many; what each thread began

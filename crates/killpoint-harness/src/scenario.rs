@@ -11,7 +11,9 @@ mod variables;
 
 pub use chaos_toolkit::Imported;
 
+use crate::asserter::invariants::check_expression;
 use killpoint_model::fault::Fault;
+use killpoint_model::invariant::Invariant;
 use killpoint_model::scenario::FaultRule;
 use killpoint_model::{Nonsense, Scenario, Who};
 use serde_saphyr::{Budget, Options, SafeFileReadMode, SafeFileResolver};
@@ -68,6 +70,14 @@ pub enum FileError {
     /// It is too long.
     #[error("{0} is longer than {FILE_BYTES_MAX} bytes: no scenario needs that")]
     Long(PathBuf),
+    /// It is not UTF-8.
+    #[error("{path}:{line}: not UTF-8: save the scenario in this encoding")]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The line of the first bytes that are none.
+        line: usize,
+    },
     /// Something in it is wrong; the text shows where.
     #[error("{0}")]
     Shown(String),
@@ -104,12 +114,16 @@ pub fn import(path: &Path, given: &Given) -> Result<Imported, FileError> {
 
 fn text_of(path: &Path) -> Result<String, FileError> {
     let file = File::open(path).map_err(fail(path))?;
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(fail(path))?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail(path))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::Long(path.to_owned()));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        FileError::NoText { path: path.to_owned(), line }
+    })
 }
 
 fn fail(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
@@ -145,6 +159,7 @@ fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> 
     scenario
         .validate()
         .and_then(|()| refuse_nobody(&scenario, text))
+        .and_then(|()| refuse_expressions(&scenario))
         .map_err(|error| FileError::Shown(show::nonsense(&error, text, &name)))?;
     Ok(scenario)
 }
@@ -163,6 +178,15 @@ fn refuse_nobody(scenario: &Scenario, text: &str) -> Result<(), Nonsense> {
         }
         None => Ok(()),
     }
+}
+
+/// Refuses expressions that cannot be judged.
+fn refuse_expressions(scenario: &Scenario) -> Result<(), Nonsense> {
+    scenario.invariants.iter().enumerate().try_for_each(|(index, invariant)| {
+        let Invariant::Expression(it) = invariant else { return Ok(()) };
+        let at = format!("invariants[{index}].{}.cel", invariant.kind());
+        check_expression(&it.cel).map_err(|problem| Nonsense::new(at, problem))
+    })
 }
 
 fn options() -> Options {

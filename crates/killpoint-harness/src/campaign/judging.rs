@@ -21,9 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The values that an expression may name.
-pub(super) const VALUES: [&str; 3] = ["acknowledged", "restarts", "checkpoint"];
-
 /// Readings by the index of their invariant.
 pub(super) type Readings = BTreeMap<usize, Reading>;
 

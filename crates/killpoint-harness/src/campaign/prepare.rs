@@ -1,6 +1,5 @@
 //! What can be carried out here, the folder of the run, and how it begins.
 
-use super::judging::VALUES;
 use super::options::Options;
 use super::problem::{CampaignError, fail};
 use super::tell;
@@ -10,6 +9,7 @@ use crate::collector::cores;
 use crate::job::Job;
 use crate::journalist::Journalist;
 use crate::own_paths::{self, OwnPaths};
+use crate::processes::numbers_of_users;
 use crate::recover::announce_tool;
 use crate::store::RunFolder;
 use killpoint_engine::spawn::find_program;
@@ -49,9 +49,12 @@ pub(super) fn check(plan: &Plan, options: &Options) -> Result<(), CampaignError>
         return Err(CampaignError::NoTrial(only, plan.trials.len()));
     }
     check_programs(plan, options)?;
+    let whom =
+        plan.scenario.faults.iter().flat_map(|rule| rule.who.select.iter().chain(&rule.who.never));
+    numbers_of_users(whom.chain(plan.scenario.target.roles.iter().map(|(_, selector)| selector)))?;
     for invariant in &plan.scenario.invariants {
         if let Invariant::Expression(it) = invariant {
-            check_expression(&it.cel, &VALUES).map_err(CampaignError::Expression)?;
+            check_expression(&it.cel).map_err(CampaignError::Expression)?;
         }
     }
     check_collect(plan, options)?;

@@ -63,8 +63,8 @@ impl Trial<'_, '_> {
             return Ok(false);
         }
         if back != Wait::Done {
-            let why = format!("{limit} after strike {number} the target was not ready again.");
-            self.worsen(Judgement::violated(Class::Hung, why));
+            let why = format!("{limit} after strike {number} the target was not ready again");
+            self.worsen(self.hung(&why));
             return Ok(false);
         }
         if !lives.is_empty() && !self.state.are_over() {

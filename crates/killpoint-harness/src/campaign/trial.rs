@@ -21,6 +21,7 @@ use super::tell;
 use super::waiting::Wait;
 use super::world::{Running, World};
 use crate::asserter::invariants::{Written, written};
+use killpoint_engine::identity;
 use killpoint_engine::record::hold::Met;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
@@ -230,8 +231,8 @@ impl Trial<'_, '_> {
             self.worsen(judgement);
         }
         if !is_down {
-            let why = format!("The target was not down within {limit} of its stop.");
-            self.worsen(Judgement::violated(Class::Hung, why));
+            let why = format!("The target was not down within {limit} of its stop");
+            self.worsen(self.hung(&why));
         }
         self.finish_points();
         Ok(())
@@ -357,6 +358,21 @@ impl Trial<'_, '_> {
     /// This moment, in microseconds since the supervisor began.
     pub(super) fn now_us(&self) -> u64 {
         self.state.clock.micros(Instant::now())
+    }
+
+    /// The target did not get anywhere, unless nobody was there to help it.
+    pub(super) fn hung(&self, why: &str) -> Judgement {
+        match self.state.supervisor.and_then(|pid| identity::status(pid).ok()) {
+            Some(supervisor) if supervisor.stopped => {
+                let pid = supervisor.identity.pid;
+                let why = format!(
+                    "{why}, but the supervisor (process {pid}) stands still: another process than \
+                     killpoint has stopped it."
+                );
+                Judgement::unknown(Reason::NotCovered, why)
+            }
+            _ => Judgement::violated(Class::Hung, format!("{why}.")),
+        }
     }
 
     pub(super) fn worsen(&mut self, judgement: Judgement) {

@@ -86,7 +86,7 @@ fn plainly(error: &Error) -> Option<(&'static str, &'static str)> {
         Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. }
         | Error::ExpectedStringKeyForExternallyTaggedEnum { .. } => (
             "a word, or one key with its value, is expected here",
-            "write it as `kill`, or as { suspend: 5s }",
+            "write one word, or one key with its value in braces: `killpoint schema` has them",
         ),
         Error::ExpectedMappingEndAfterEnumVariantValue { .. } => (
             "one key is all that can stand here",

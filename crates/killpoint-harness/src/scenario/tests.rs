@@ -74,6 +74,27 @@ fn the_same_file_has_the_same_plan_with_a_value_given_or_as_default() {
     assert_eq!(digest(usual), digest(set));
 }
 
+#[cfg(feature = "cel")]
+#[test]
+fn an_expression_that_cannot_be_judged_is_shown_with_its_place() {
+    let sqlite = "  - sqlite: { file: notes.db }";
+    let expression = |cel: &str| format!("  - expression: {{ cel: \"{cel}\" }}");
+    refuse((sqlite, &expression("restart < 3")), &["notes.yaml:21:", "no value `restart`"]);
+    refuse(
+        (sqlite, &expression("restarts <")),
+        &["notes.yaml:21:", "invariants[1].expression.cel"],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("latin.yaml");
+    std::fs::write(&path, b"version: 1\ntitle: caf\xe9\n").expect("written");
+    let error = read(&path, &Given::default()).expect_err("it is Latin-1").to_string();
+    assert!(error.contains("latin.yaml:2: not UTF-8"), "{error}");
+}
+
 #[test]
 fn an_unknown_word_is_shown_with_its_place_and_the_nearest_right_one() {
     refuse(("workload:", "worklaod:"), &["notes.yaml:11:1", "did you mean `workload`?"]);

@@ -39,6 +39,28 @@ fn output(world: &World, text: &str) -> Output {
 
 const SLEEPER: &str = "[sleep, '1000']";
 
+/// Who brings the target back is stopped by it: whether it would have come back is not known.
+#[test]
+fn a_supervisor_that_the_target_stops_makes_no_hung_target() {
+    let stop = "[sh, -c, 'test -e {state}/again && kill -STOP $PPID; touch {state}/again; exec sleep 1000']";
+    let text = scenario(stop, "").replace("recovery: 10s", "recovery: 1s, stop: 1s");
+    let report = run(&text);
+    let trials = report.campaign.expect("a campaign").trials;
+    let trial = trials.last().expect("the struck one");
+    assert_eq!(trial.judgement.verdict, Verdict::Unknown(Reason::NotCovered));
+    assert!(trial.judgement.detail.contains("stands still"), "{}", trial.judgement.detail);
+}
+
+#[test]
+fn a_user_that_is_not_there_is_refused_before_anything_is_started() {
+    let world = World::new();
+    let who = "do: kill, who: { select: { user: nobody-of-this-name } }";
+    let refused = output(&world, &scenario(SLEEPER, "").replace("do: kill", who));
+    assert_eq!(refused.status.code(), Some(Outcome::Usage.exit_code().into()));
+    assert!(stderr(&refused).contains("no user `nobody-of-this-name`"), "{}", stderr(&refused));
+    assert!(!world.join(".killpoint").exists(), "no run was begun");
+}
+
 #[test]
 fn a_control_that_shows_nothing_ends_the_run() {
     for (command, more, reason) in [
