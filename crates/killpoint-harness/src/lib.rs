@@ -16,6 +16,7 @@ pub mod interceptor;
 pub mod interrupt;
 mod job;
 pub mod journalist;
+mod numbers;
 mod own_paths;
 pub mod processes;
 pub mod recover;

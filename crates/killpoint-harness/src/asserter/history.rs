@@ -279,7 +279,7 @@ fn too_much(keys: &[&str]) -> String {
         "the operations on {} need a search of more than {} configurations, or more than {} are open \
          at once",
         finding::names(keys.iter().copied()),
-        finding::grouped(search::CONFIGURATIONS_MAX as u64),
+        crate::numbers::thousands(search::CONFIGURATIONS_MAX as u64),
         search::OPEN_MAX,
     )
 }

@@ -3,23 +3,7 @@
 use killpoint_model::report::{CampaignReport, Confirmation, Drafts, Finding, Report, TrialReport};
 use killpoint_model::{CrashModel, OperationKind, Outcome, Phase, Verdict};
 
-/// A number with thousands separators: `88,895`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number and its noun, which takes an `s` unless there is exactly one: `1 point`, `2 points`.
-pub fn count(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
-}
+pub use crate::numbers::{count, thousands};
 
 /// The length of a list, as a number that [`count`] takes.
 pub fn length<T>(list: &[T]) -> u64 {
@@ -452,16 +436,6 @@ pub fn address_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_separators_and_their_noun_its_number() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_000), "1,000");
-        assert_eq!(thousands(88_895_123), "88,895,123");
-        assert_eq!(count(1, "point"), "1 point");
-        assert_eq!(count(0, "point"), "0 points");
-    }
 
     #[test]
     fn recordings_in_another_order_are_not_called_alike() {

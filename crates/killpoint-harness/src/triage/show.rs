@@ -1,7 +1,9 @@
 //! Triage for people.
 
 use super::{By, Seen, Triage};
+use crate::numbers::count;
 use crate::report::console::{WIDTH, hanging};
+use crate::report::words::length;
 
 /// Groups that are shown; the rest is counted.
 const GROUPS_SHOWN_MAX: usize = 50;
@@ -10,14 +12,13 @@ const TEXT_CHARACTERS_MAX: usize = 320;
 
 /// As text.
 pub fn human(triage: &Triage) -> String {
-    let (groups, runs) = (triage.groups.len(), triage.runs.len());
+    let (groups, runs) = (length(&triage.groups), length(&triage.runs));
     if groups == 0 {
         return format!("  nothing went wrong in {}\n", count(runs, "run"));
     }
-    let cases = usize::try_from(triage.cases).unwrap_or(usize::MAX);
     let mut text = format!(
         "  {} in {}, of {}\n",
-        count(cases, "case"),
+        count(triage.cases, "case"),
         count(groups, "group"),
         count(runs, "run")
     );
@@ -42,7 +43,7 @@ pub fn human(triage: &Triage) -> String {
             text.push_str(&format!("          again    {}\n", group.replay));
         }
     }
-    let left_out = groups.saturating_sub(GROUPS_SHOWN_MAX);
+    let left_out = triage.groups.len().saturating_sub(GROUPS_SHOWN_MAX);
     if left_out > 0 {
         text.push_str(&format!("\n  and {left_out} more groups: --format json\n"));
     }
@@ -62,9 +63,4 @@ fn row(name: &str, value: &str) -> String {
 fn seen(seen: &Seen) -> String {
     let commit = seen.commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
     format!("{} in {}{commit}", seen.time, seen.run)
-}
-
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules of each room of the harness that it may import, itself apart.
 const HARNESS: &[(&str, &[&str])] = &[
     ("lib", &[]),
-    ("asserter", &["own_paths"]),
+    ("asserter", &["numbers", "own_paths"]),
     ("own_paths", &[]),
     (
         "attach",
@@ -28,8 +28,9 @@ const HARNESS: &[(&str, &[&str])] = &[
     ),
     ("collector", &["processes"]),
     ("comparison", &["report"]),
-    ("triage", &["report", "store"]),
-    ("scenario", &[]),
+    ("triage", &["numbers", "report", "store"]),
+    ("numbers", &[]),
+    ("scenario", &["asserter"]),
     ("store", &[]),
     ("journalist", &["job", "store"]),
     ("baseline", &[]),
@@ -42,7 +43,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("processes", &[]),
     ("injector", &["processes", "recover"]),
     ("target", &[]),
-    ("report", &["store"]),
+    ("report", &["numbers", "store"]),
     ("recover", &["store"]),
     ("environment", &["asserter", "store", "interrupt"]),
     ("interceptor", &[]),

@@ -2,6 +2,7 @@
 
 use super::store::text_of;
 use crate::asserter::journal::Value;
+use crate::numbers::thousands;
 use killpoint_model::verdict::{Class, Judgement};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -125,7 +126,7 @@ pub(super) fn judgement(findings: &[Finding<'_>]) -> Judgement {
     let others: usize = groups.iter().skip(GROUPS_MAX).map(|(_, members)| members.len()).sum();
     if others > 0 {
         let (keys, are) = if others == 1 { ("key", "is") } else { ("keys", "are") };
-        sentences.push(format!("{} more {keys} {are} bad in other ways", grouped(others as u64)));
+        sentences.push(format!("{} more {keys} {are} bad in other ways", thousands(others as u64)));
     }
     Judgement {
         keys_lost: findings.iter().filter(|finding| finding.is_loss()).count() as u64,
@@ -182,7 +183,7 @@ fn singular(finding: &Finding<'_>) -> String {
 }
 
 fn plural(members: &[&Finding<'_>]) -> String {
-    let count = grouped(members.len() as u64);
+    let count = thousands(members.len() as u64);
     let bytes = bytes(members.iter().map(|finding| finding.bytes).sum());
     let noun = match members[0].is_acknowledged() {
         true => format!("{count} acknowledged keys{bytes}"),
@@ -219,21 +220,8 @@ fn bytes(count: u64) -> String {
     match count {
         0 => String::new(),
         1 => " (1 byte)".to_owned(),
-        count => format!(" ({} bytes)", grouped(count)),
+        count => format!(" ({} bytes)", thousands(count)),
     }
-}
-
-/// A number with thousands separators.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn quoted(text: &str) -> String {

@@ -188,7 +188,7 @@ impl Missing {
             0 => None,
             1 => Some(format!("1 {kind} element is missing")),
             count => {
-                Some(format!("{} {kind} elements are missing", super::finding::grouped(count)))
+                Some(format!("{} {kind} elements are missing", crate::numbers::thousands(count)))
             }
         };
         let parts = [elements(self.promised, "acknowledged"), elements(self.initial, "older")];

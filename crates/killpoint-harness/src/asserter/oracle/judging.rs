@@ -11,6 +11,7 @@ use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::state::{CrashState, Present};
 use super::subject::{Kind, Match, Subject, What};
 use super::{Crash, Oracle};
+use crate::numbers::count;
 use killpoint_model::{Class, Judgement, Reason};
 use std::io;
 use std::path::Path;
@@ -317,18 +318,9 @@ impl Case<'_> {
     }
 }
 
-/// A number of bytes, in groups of three digits.
-fn bytes(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped.push_str(if count == 1 { " byte" } else { " bytes" });
-    grouped
+/// A number of bytes.
+fn bytes(number: u64) -> String {
+    count(number, "byte")
 }
 
 /// Whether a file's name says that it holds no data: locks, process ids, temporary files, caches.
@@ -338,22 +330,4 @@ pub(super) fn is_scratch(path: &Path) -> bool {
     let marks = ["lock", "pid", "tmp", "temp", "cache", "swp"];
     let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
     parts.into_iter().any(|part| marks.contains(&part)) || name.ends_with('~')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn bytes_are_grouped() {
-        for (count, expect) in [
-            (0, "0 bytes"),
-            (1, "1 byte"),
-            (999, "999 bytes"),
-            (88_895, "88,895 bytes"),
-            (1_234_567, "1,234,567 bytes"),
-        ] {
-            assert_eq!(bytes(count), expect);
-        }
-    }
 }
