@@ -82,6 +82,11 @@ pub enum Event {
         /// BLAKE3 of the recording file, hexadecimal.
         digest: String,
     },
+    /// A recording was made and set aside: another was made in its place.
+    SetAside {
+        /// Its operations, stores into mappings apart.
+        operations: u64,
+    },
     /// The operations of the first recording, bounded.
     Timeline {
         /// The first operations.

@@ -306,7 +306,7 @@ impl Report {
                 self.second_checks.tries += 1;
                 self.second_checks.hits += u32::from(*held);
             }
-            Event::StrikePlanned { .. } | Event::Resumed { .. } => {}
+            Event::StrikePlanned { .. } | Event::Resumed { .. } | Event::SetAside { .. } => {}
             Event::Trial(event) => self.campaign.get_or_insert_default().apply(event),
             Event::Struck { agreed, reason, detail, .. } => {
                 self.live.tries += 1;

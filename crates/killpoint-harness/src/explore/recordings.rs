@@ -20,7 +20,7 @@ use crate::environment::local::{
 };
 use crate::journalist::{Journalist, Progress, Watch};
 use blind::what_is_not_judged;
-use compared::Compared;
+use compared::{Compared, operations};
 use failure::workload_failure;
 use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;
@@ -156,7 +156,8 @@ pub fn record(
         }
         // Names vary: record anew, with what is common to all so far, and compare with that.
         stable = stable.intersection(&named).cloned().collect();
-        set_aside.extend([addresses, read_addresses(local, &number.to_string())?]);
+        let again = read_addresses(local, &number.to_string())?;
+        set_aside = set_aside.max(operations(&addresses)).max(operations(&again));
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),
@@ -182,7 +183,7 @@ pub fn record(
         journalist.tell(Event::Note { text: text.to_owned() })?;
     }
     let judged = (name.parse().expect("recordings are called by their numbers"), addresses);
-    let Compared { unstable, same_order, beyond } = Compared::of(&judged, &others, &set_aside);
+    let Compared { unstable, same_order, beyond } = Compared::of(&judged, &others, set_aside);
     if let Some(detail) = beyond {
         journalist.tell(Event::Unknown { reason: Reason::Diverged, detail })?;
     }
@@ -315,8 +316,8 @@ struct First {
     result: TrialResult,
     /// The second, if both are alike.
     second: Option<RunningTrial>,
-    /// Addresses of both, where they are not and were made again.
-    set_aside: Vec<Vec<Address>>,
+    /// The operations of the longest that was set aside; 0 if none was.
+    set_aside: u64,
 }
 
 /// The control, read before and after. Where there is more than one job the second recording is made
@@ -328,7 +329,7 @@ fn run_first(
     judges: &mut Judges,
     journalist: &mut Journalist,
 ) -> Result<First, ExploreError> {
-    let (mut second, mut set_aside) = (None, Vec::new());
+    let (mut second, mut set_aside) = (None, journalist.earlier.set_aside());
     if let Some(result) = recorded_earlier(local, journalist, 1)? {
         return Ok(First { result, second, set_aside });
     }
@@ -356,9 +357,11 @@ fn run_first(
     }
     if let Some(other) = &mut second
         && result.ending.exit != Exit::TimedOut
-        && let Some(unlike) = unlike(local, &result, other)?
+        && let Some(operations) = unlike(local, &result, other)?
     {
-        (second, set_aside) = (None, unlike);
+        // Before the new one: a resumed run has that, and not these.
+        journalist.tell(Event::SetAside { operations })?;
+        (second, set_aside) = (None, set_aside.max(operations));
         result = local.run(&trial(local, 1, None, true))?;
     }
     let mut result = read_after(local, judges, 1, result)?;
@@ -371,13 +374,13 @@ fn run_first(
 }
 
 /// None if two recordings that were made side by side ended well and neither could be in the other's
-/// way: they did the same, and changed nothing that both see. Else the addresses of those that ended
-/// well.
+/// way: they did the same, and changed nothing that both see. Else the operations of the longer of those
+/// that ended well.
 fn unlike(
     local: &Local,
     first: &TrialResult,
     second: &mut RunningTrial,
-) -> Result<Option<Vec<Vec<Address>>>, ExploreError> {
+) -> Result<Option<u64>, ExploreError> {
     let second = match second.recorded() {
         Ok(second) => Some(second),
         Err(LocalError::Interrupted) => return Err(LocalError::Interrupted.into()),
@@ -396,7 +399,8 @@ fn unlike(
         [one, other] => one.len() == other.len() && set(one) == set(other),
         _ => false,
     };
-    Ok((!are_equal || !changes_nothing).then_some(addresses))
+    let longest = addresses.iter().map(|it| operations(it)).max().unwrap_or_default();
+    Ok((!are_equal || !changes_nothing).then_some(longest))
 }
 
 fn run(

@@ -36,6 +36,15 @@ impl Earlier {
         })
     }
 
+    /// The operations of the longest recording that was set aside.
+    pub(crate) fn set_aside(&self) -> u64 {
+        let operations = self.0.iter().map(|event| match event {
+            Event::SetAside { operations } => *operations,
+            _ => 0,
+        });
+        operations.max().unwrap_or_default()
+    }
+
     /// Takes out the judgement of every state that was judged, with all that was told about it: those
     /// events behind it that `belong` to it. The last one stays if the interruption may have come
     /// before all was told.

@@ -65,10 +65,24 @@ fn a_recording_that_is_set_aside_still_shows_what_there_is_beyond() {
                                sync b.json.tmp; mv b.json.tmp b.json; }; sleep 0.2";
     let shared = Shared::new();
     fs::write(shared.outside.path().join("lock"), "").expect("written");
-    let explored = shared.explore("2", &format!("{SAVE}{more_beside_another}"));
-    explored.expect(Outcome::Unknown);
-    let [unknown] = explored.report.unknown.as_slice() else { panic!("{}", explored.summary()) };
+    let whole = shared.explore("2", &format!("{SAVE}{more_beside_another}"));
+    whole.expect(Outcome::Unknown);
+    let [unknown] = whole.report.unknown.as_slice() else { panic!("{}", whole.summary()) };
     assert!(unknown.detail.contains("set aside, has 8 operations"), "{}", unknown.detail);
+
+    // As if it had been interrupted after its first recording that counts.
+    let folder = shared.world.only_run();
+    let log = folder.join("events.jsonl");
+    let text = fs::read_to_string(&log).expect("a log");
+    let recorded = text.find("\"event\":\"recorded\"").expect("a recording");
+    let end = recorded + text[recorded..].find('\n').expect("a line") + 1;
+    fs::write(&log, &text[..end]).expect("written");
+    fs::remove_file(folder.join("seal.json")).expect("removed");
+    let mut resume = shared.world.killpoint();
+    resume.args(["resume", "--format", "json", "--out"]).arg(shared.world.out()).arg(&folder);
+    let resumed = explored(resume.env("OUTSIDE", shared.outside.path()));
+    resumed.expect(Outcome::Unknown);
+    assert_eq!(resumed.report.unknown, whole.report.unknown);
 }
 
 #[test]

@@ -19,8 +19,8 @@ pub(super) struct Compared {
 
 impl Compared {
     /// Compares the recording that is judged with the others that were made under the same names, and,
-    /// by their number of operations, with those that were set aside.
-    pub(super) fn of(judged: &Addresses, others: &[Addresses], set_aside: &[Vec<Address>]) -> Self {
+    /// by its operations, with the longest that was set aside.
+    pub(super) fn of(judged: &Addresses, others: &[Addresses], set_aside: u64) -> Self {
         let own = calls(&judged.1);
         let own_set: BTreeSet<&Address> = own.iter().copied().collect();
         let (mut all, mut common) = (own_set.clone(), own_set.clone());
@@ -38,16 +38,16 @@ impl Compared {
             all.extend(&set);
             common.retain(|address| set.contains(address));
         }
-        let counts = set_aside.iter().map(|addresses| calls(addresses).len());
+        let operations = operations(&judged.1);
         let beyond = beyond.or_else(|| {
-            let longest = counts.max().filter(|count| *count > own.len())?;
-            Some(format!(
-                "another recording, which was set aside, has {longest} operations, recording {}, by which is \
-                 judged, {}: crash points that only the former has are not judged; make the command do \
-                 the same every time",
-                judged.0,
-                own.len()
-            ))
+            (set_aside > operations).then(|| {
+                format!(
+                    "another recording, which was set aside, has {set_aside} operations, recording {}, by \
+                     which is judged, {operations}: crash points that only the former has are not judged; \
+                     make the command do the same every time",
+                    judged.0,
+                )
+            })
         });
         let unstable = all.difference(&common).map(|address| (*address).clone()).collect();
         Compared { unstable, same_order, beyond }
@@ -63,6 +63,11 @@ fn only_there(judged: u32, other: u32, count: usize, first: &Address) -> String 
         "recording {other} has {operations} that recording {judged}, by which is judged, has not, first \
          {first}: their crash points are not judged; make the command do the same every time"
     )
+}
+
+/// How many operations a recording has, stores into mappings apart.
+pub(super) fn operations(addresses: &[Address]) -> u64 {
+    calls(addresses).len() as u64
 }
 
 /// Stores into mappings are seen at a stop by chance.
@@ -82,29 +87,15 @@ mod tests {
     #[test]
     fn what_only_another_recording_has_is_told() {
         for (judged, other, set_aside, unstable, same_order, beyond) in [
-            (
-                "write(a)#1 fsync(a)#1",
-                "write(a)#1 fsync(a)#1",
-                "write(x)#1 fsync(x)#1",
-                0,
-                true,
-                None,
-            ),
-            ("write(a)#1 fsync(a)#1", "fsync(a)#1 write(a)#1", "", 0, false, None),
-            ("write(a)#1 fsync(a)#1", "write(a)#1", "", 1, false, None),
-            ("write(a)#1", "write(a)#1 fsync(a)#1", "", 1, false, Some("an operation")),
-            ("write(a)#1", "write(b)#1 fsync(b)#1", "", 3, false, Some("2 operations")),
-            (
-                "write(a)#1",
-                "write(a)#1",
-                "write(x)#1 fsync(x)#1",
-                0,
-                true,
-                Some("has 2 operations"),
-            ),
+            ("write(a)#1 fsync(a)#1", "write(a)#1 fsync(a)#1", 2, 0, true, None),
+            ("write(a)#1 fsync(a)#1", "fsync(a)#1 write(a)#1", 0, 0, false, None),
+            ("write(a)#1 fsync(a)#1", "write(a)#1", 0, 1, false, None),
+            ("write(a)#1", "write(a)#1 fsync(a)#1", 0, 1, false, Some("an operation")),
+            ("write(a)#1", "write(b)#1 fsync(b)#1", 0, 3, false, Some("2 operations")),
+            ("write(a)#1", "write(a)#1", 2, 0, true, Some("has 2 operations")),
         ] {
             let (judged, other) = ((3, addresses(judged)), (4, addresses(other)));
-            let compared = Compared::of(&judged, &[other], &[addresses(set_aside)]);
+            let compared = Compared::of(&judged, &[other], set_aside);
             assert_eq!(compared.unstable.len(), unstable);
             assert_eq!(compared.same_order, same_order);
             match (compared.beyond, beyond) {
