@@ -171,6 +171,28 @@ pub enum Effect {
     SyncedAll,
 }
 
+impl Effect {
+    /// The file that it is about: of an exchange, the first.
+    pub fn file(&self) -> Option<FileId> {
+        match self {
+            Effect::Nothing | Effect::SyncedAll => None,
+            Effect::Exchange { first, .. } => Some(first.1),
+            Effect::Create { file, .. }
+            | Effect::Write { file, .. }
+            | Effect::Resize { file, .. }
+            | Effect::Zero { file, .. }
+            | Effect::Replace { file, .. }
+            | Effect::Link { file, .. }
+            | Effect::Unlink { file, .. }
+            | Effect::Rename { file, .. }
+            | Effect::Attributes { file, .. }
+            | Effect::Times { file, .. }
+            | Effect::Xattr { file, .. }
+            | Effect::Synced { file, .. } => Some(*file),
+        }
+    }
+}
+
 /// One completed (or failed) call of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {

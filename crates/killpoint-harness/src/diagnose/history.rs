@@ -12,7 +12,7 @@ use super::span::{Change, Changed, FileTrack};
 use killpoint_engine::image::Image;
 use killpoint_model::address::{Address, escape};
 use killpoint_model::operation::{Effect, FileId, FileKind, Name, Operation, OperationKind};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// How a file came to stand under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,7 @@ pub struct History {
     files: HashMap<FileId, FileTrack>,
     directories: HashMap<FileId, String>,
     sizes: HashMap<FileId, u64>,
+    databases: Option<BTreeSet<FileId>>,
     root: Option<String>,
     acknowledged: Option<Vec<u64>>,
     syncs_of_all: Vec<u64>,
@@ -130,6 +131,13 @@ impl History {
     pub fn with_initial(mut self, image: &Image) -> Self {
         let regular = image.inodes().filter(|(_, inode)| matches!(inode.kind, FileKind::Regular));
         self.sizes = regular.map(|(file, inode)| (file, inode.content.size())).collect();
+        self
+    }
+
+    /// Tells which files are SQLite databases by what they hold. Without this, their names say so.
+    #[must_use]
+    pub fn with_databases(mut self, databases: BTreeSet<FileId>) -> Self {
+        self.databases = Some(databases);
         self
     }
 
@@ -183,7 +191,7 @@ impl History {
             Some(last) => last.round + u32::from(journal > last.journal),
             None => 0,
         };
-        let file = operation.effects.iter().find_map(file_of);
+        let file = operation.effects.iter().find_map(Effect::file);
         let changes = operation.effects.iter().any(is_change);
         let durable = operation
             .effects
@@ -421,25 +429,6 @@ impl History {
         if track.paths.is_empty() {
             track.paths.push((0, id));
         }
-    }
-}
-
-fn file_of(effect: &Effect) -> Option<FileId> {
-    match effect {
-        Effect::Nothing | Effect::SyncedAll => None,
-        Effect::Exchange { first, .. } => Some(first.1),
-        Effect::Create { file, .. }
-        | Effect::Write { file, .. }
-        | Effect::Resize { file, .. }
-        | Effect::Zero { file, .. }
-        | Effect::Replace { file, .. }
-        | Effect::Link { file, .. }
-        | Effect::Unlink { file, .. }
-        | Effect::Rename { file, .. }
-        | Effect::Attributes { file, .. }
-        | Effect::Times { file, .. }
-        | Effect::Xattr { file, .. }
-        | Effect::Synced { file, .. } => Some(*file),
     }
 }
 

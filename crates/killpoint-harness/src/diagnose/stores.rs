@@ -23,7 +23,8 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// Recognises a file by its name and by the names beside it.
+    /// Recognises a file by its name and by the names beside it; a database by what it holds, where that is
+    /// known.
     pub(super) fn of(history: &History, path: &str) -> Store {
         if let Some(database) = path.strip_suffix("-journal") {
             return Store::SqliteJournal(database.to_owned());
@@ -33,7 +34,8 @@ impl Store {
         }
         let journal = ["-journal", "-wal"].iter().any(|end| history.knows(&format!("{path}{end}")));
         let extension = file_name(path).rsplit_once('.').map_or("", |(_, extension)| extension);
-        if journal || matches!(extension, "sqlite" | "sqlite3" | "db3" | "db") {
+        let is_called_so = matches!(extension, "sqlite" | "sqlite3" | "db3" | "db");
+        if journal || history.is_database(path).unwrap_or(is_called_so) {
             return Store::SqliteDatabase { journal };
         }
         if is_dumb_dbm(history, path) {

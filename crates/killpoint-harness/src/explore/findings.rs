@@ -85,6 +85,7 @@ fn held_points(plan: &Plan, judged: &[Judged]) -> BTreeSet<u64> {
 pub fn history(local: &Local, recorded: &Recorded, plan: &Plan) -> Result<History, ExploreError> {
     let mut history = History::default()
         .with_initial(&super::plan::initial_image(local)?)
+        .with_databases(plan.databases.clone())
         .with_acknowledgements(recorded.journal.acknowledgement_ends());
     if let [root] = local.roots.as_slice() {
         let name = root.path.file_name().unwrap_or_default().to_string_lossy();

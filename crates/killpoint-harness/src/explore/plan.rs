@@ -5,6 +5,7 @@ use super::problem::ExploreError;
 use super::recordings::Recorded;
 use crate::asserter::checker::Expectation;
 use crate::asserter::journal::Pending;
+use crate::asserter::oracle::sqlite::MAGIC;
 use crate::environment::local::{Local, snapshot_name};
 use crate::journalist::Journalist;
 use killpoint_engine::image::Image;
@@ -12,6 +13,7 @@ use killpoint_engine::states::{
     BETWEEN_MAX, DIRECTORY_OPERATIONS_MAX, Models, StateName, WRITES_MAX, Walk, is_point,
 };
 use killpoint_model::event::{Event, PlannedCount};
+use killpoint_model::operation::{Effect, FileId};
 use killpoint_model::{CrashModel, Operation, Phase};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub points: u64,
     /// The operations without their data, for whoever explains.
     pub operations: Vec<Operation>,
+    /// The files that the operations change and that are SQLite databases in the end.
+    pub databases: BTreeSet<FileId>,
     /// The phase of each operation and, last, of the end.
     pub phases: Vec<Phase>,
     /// How many points each model has.
@@ -140,9 +144,22 @@ pub fn survey(options: &Options, local: &Local, recorded: &Recorded) -> Result<P
             }
         }
         if !walk.step()? {
+            plan.databases = databases(&plan.operations, walk.image());
             return Ok(plan);
         }
     }
+}
+
+/// The files that operations change and that are SQLite databases in an image.
+fn databases(operations: &[Operation], image: &Image) -> BTreeSet<FileId> {
+    let changed =
+        operations.iter().flat_map(|operation| &operation.effects).filter_map(Effect::file);
+    let changed: BTreeSet<FileId> = changed.collect();
+    let is_database = |file: &FileId| {
+        let content = image.inode(*file).map(|inode| &inode.content);
+        content.is_some_and(|it| it.read(0, MAGIC.len() as u64) == MAGIC)
+    };
+    changed.into_iter().filter(is_database).collect()
 }
 
 /// The distinct states that a kill leaves inside a recovery.
@@ -178,6 +195,7 @@ pub fn distinct_kill_states(
             }
         }
         if !walk.step()? {
+            plan.databases = databases(&plan.operations, walk.image());
             return Ok(plan);
         }
     }
@@ -190,6 +208,7 @@ impl Plan {
             states: Vec::new(),
             points: 0,
             operations: Vec::new(),
+            databases: BTreeSet::new(),
             phases: Vec::new(),
             counts: BTreeMap::new(),
             last_point: BTreeMap::new(),

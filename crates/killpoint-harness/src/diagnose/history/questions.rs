@@ -112,6 +112,13 @@ impl History {
         self.path_ids.contains_key(path)
     }
 
+    /// Whether a file that stood under a path is a SQLite database; none where nobody told.
+    pub(in crate::diagnose) fn is_database(&self, path: &str) -> Option<bool> {
+        let databases = self.databases.as_ref()?;
+        let stays = self.path_ids.get(path).map(|id| self.path(*id).stays.as_slice());
+        Some(stays.unwrap_or_default().iter().any(|stay| databases.contains(&stay.file)))
+    }
+
     /// The file that a path stands for at a point, or the next one to stand there.
     pub(in crate::diagnose) fn file_under(&self, path: &str, point: u64) -> Option<FileId> {
         let stays = &self.path(*self.path_ids.get(path)?).stays;
