@@ -95,6 +95,8 @@ pub enum Cause {
     ExtendedWithoutSync,
     /// Writes between two syncs reached the disk in another order.
     UnsyncedWritesReordered,
+    /// What a recovery found is shown and not kept: the next one does not find it.
+    RecoveryNotKept,
     /// Nothing known: the crash is between two operations.
     BetweenOperations,
 }
@@ -127,6 +129,7 @@ impl Cause {
             Cause::UnsyncedWriteTorn => "unsynced-write-torn",
             Cause::ExtendedWithoutSync => "extended-without-sync",
             Cause::UnsyncedWritesReordered => "unsynced-writes-reordered",
+            Cause::RecoveryNotKept => "recovery-not-kept",
             Cause::BetweenOperations => "between-operations",
         }
     }
@@ -170,6 +173,18 @@ pub fn diagnose(history: &History, failure: &Failure<'_>) -> Diagnosis {
 /// run again on it.
 pub fn diagnose_rerun(history: &History, failure: &Failure<'_>) -> Diagnosis {
     kill::run_again(&Scene::new(history, failure))
+}
+
+/// Says why a crash state whose first opening showed what it should breaks a promise at the second.
+pub fn diagnose_second(history: &History, failure: &Failure<'_>) -> Diagnosis {
+    let scene = Scene::new(history, failure);
+    let at = history.text(failure.point);
+    let sentence = format!(
+        "After a crash before {at} the first opening of the store shows what it should, and the second \
+         does not: the recovery throws away what it shows."
+    );
+    let fix = "let the recovery save what it has found, and only then remove what it found it in";
+    scene.diagnosis(Cause::RecoveryNotKept, None, sentence, fix.to_owned())
 }
 
 /// Nothing known is seen: names the operations on either side.

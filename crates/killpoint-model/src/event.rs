@@ -3,7 +3,7 @@
 
 use crate::address::Address;
 use crate::crash_model::CrashModel;
-use crate::finding::{Finding, NotCovered, Setting};
+use crate::finding::{Finding, Look, NotCovered, Setting};
 use crate::phase::Phase;
 use crate::trial::TrialEvent;
 use crate::verdict::{Judgement, Outcome, Reason};
@@ -121,12 +121,15 @@ pub enum Event {
         /// What the checker said, bounded; only where a promise was broken.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
-        /// Whether the verdict is on what the command left when it was run again on the state.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        rerun: bool,
+        /// At which look the promise is broken.
+        #[serde(default, skip_serializing_if = "Look::is_first")]
+        look: Look,
         /// Files that are left over in the state, some of them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         litter: Vec<String>,
+        /// Keys with values that nothing speaks of, some of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unjudged: Vec<String>,
     },
     /// How many points of a model are violated or unknown, once all states are judged.
     PointVerdicts {

@@ -124,15 +124,39 @@ pub struct Finding {
     pub output: String,
     /// The files that the crash left different.
     pub files: Vec<FileChange>,
-    /// Whether the promise is broken only by running the command again on what the crash left.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rerun: bool,
+    /// At which look at what the crash left the promise is broken.
+    #[serde(default, skip_serializing_if = "Look::is_first")]
+    pub look: Look,
+}
+
+/// A look at what a crash left: a promise may be kept at one and broken at a later one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Look {
+    /// The store is opened, and so recovered.
+    #[default]
+    First,
+    /// The recovered store is opened a second time.
+    Second,
+    /// The command is run again, and the store opened after that.
+    RunAgain,
+}
+
+impl Look {
+    /// Whether it is the first.
+    pub fn is_first(&self) -> bool {
+        *self == Look::First
+    }
 }
 
 impl Finding {
     /// What a baseline file knows a finding by: it does not change with counts or wording.
     pub fn key(&self) -> String {
-        let again = if self.rerun { " run-again" } else { "" };
+        let again = match self.look {
+            Look::First => "",
+            Look::Second => " second-opening",
+            Look::RunAgain => " run-again",
+        };
         format!("{} {} {}{again}", self.model, self.class, self.address.shape())
     }
 }

@@ -13,13 +13,15 @@ pub use campaign::{
 use crate::address::Address;
 use crate::crash_model::CrashModel;
 use crate::event::{Event, TimelineRow};
-pub use crate::finding::{Confirmation, Drafts, FileChange, Finding, NotCovered, Setting, Shrunk};
+pub use crate::finding::{
+    Confirmation, Drafts, FileChange, Finding, Look, NotCovered, Setting, Shrunk,
+};
 use crate::verdict::{Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of `report.json` and of the finding file.
-pub const REPORT_VERSION: u32 = 4;
+pub const REPORT_VERSION: u32 = 5;
 
 /// Counts of one crash model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -389,7 +391,8 @@ mod tests {
                 judgement: Judgement::held(),
                 output: String::new(),
                 litter: Default::default(),
-                rerun: false,
+                unjudged: Default::default(),
+                look: Look::First,
             },
             Event::StrikePlanned { address: address.clone(), attempt: 1 },
             Event::Struck {

@@ -3,7 +3,9 @@
 //! [`Checker::read`] runs inside a worker, where the crash state is mounted; it yields a [`Reading`],
 //! plain data. [`judge`] turns readings into verdicts and is pure.
 
-use super::history::{History, Promise, Store, StoreError, judge_again, parse_store};
+use super::history::{
+    History, Promise, Store, StoreError, judge_again, judge_between, parse_store, unjudged_between,
+};
 use killpoint_engine::recording::Exit;
 use killpoint_engine::spawn::{self, Finished, Launch};
 use killpoint_model::invariant::Semantics;
@@ -166,13 +168,25 @@ pub enum Expectation {
     /// An ack journal says what was promised.
     Journal(Box<History>),
     /// No journal: what the checker showed both before and after the undisturbed workload must be
-    /// there; and it must exit with status 0.
+    /// there, with its value where that was the same; and it must exit with status 0.
     Between {
-        /// Keys that were there at both ends.
-        kept: Option<Store>,
+        /// What it showed, if it printed stores.
+        ends: Option<(Store, Store)>,
     },
     /// The built-in oracle judges by itself.
     BuiltIn,
+}
+
+impl Expectation {
+    /// Keys of a reading with values that nothing speaks of.
+    pub fn unjudged(&self, reading: &Reading) -> Vec<String> {
+        let (Expectation::Between { ends: Some((before, after)) }, Reading::Printed(text)) =
+            (self, reading)
+        else {
+            return Vec::new();
+        };
+        parse_store(text).map_or_else(|_| Vec::new(), |it| unjudged_between(before, after, &it))
+    }
 }
 
 /// Why a control cannot serve as the starting point.
@@ -247,9 +261,9 @@ pub fn judge_under(
     };
     match expectation {
         Expectation::BuiltIn => Judgement::held(),
-        Expectation::Between { kept: None } => Judgement::held(),
-        Expectation::Between { kept: Some(kept) } => match parse_store(text) {
-            Ok(store) => judge_kept(kept, &store),
+        Expectation::Between { ends: None } => Judgement::held(),
+        Expectation::Between { ends: Some((before, after)) } => match parse_store(text) {
+            Ok(store) => judge_between(before, after, &store),
             Err(error) => Judgement::unknown(Reason::JudgeFailed, error.to_string()),
         },
         Expectation::Journal(history) => match parse_store(text) {
@@ -270,18 +284,6 @@ fn complaint(said: &str) -> &str {
     panic.or_else(|| lines.rfind(|line| !is_hint(line))).unwrap_or_default()
 }
 
-fn judge_kept(kept: &Store, store: &Store) -> Judgement {
-    let gone: Vec<&String> = kept.keys().filter(|key| !store.contains_key(*key)).collect();
-    let Some(first) = gone.first() else { return Judgement::held() };
-    let more = match gone.len() {
-        1 => String::new(),
-        count => format!(" and {} more", count - 1),
-    };
-    let detail =
-        format!("Key {first}{more}, there before and after the workload, is gone in between.");
-    Judgement { keys_lost: gone.len() as u64, ..Judgement::violated(Class::Lost, detail) }
-}
-
 /// Judges the second reading of a recovered store against the first.
 pub fn judge_second(first: &Reading, second: &Reading) -> Judgement {
     match (first, second) {
@@ -292,7 +294,7 @@ pub fn judge_second(first: &Reading, second: &Reading) -> Judgement {
             }
         }
         (Reading::Printed(_), other) => {
-            let nothing = Expectation::Between { kept: None };
+            let nothing = Expectation::Between { ends: None };
             judge(other, &nothing, 0, Promise::Kill)
         }
         _ => Judgement::held(),

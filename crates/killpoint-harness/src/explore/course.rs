@@ -21,7 +21,7 @@ use killpoint_engine::arena::Containment;
 use killpoint_engine::record::Scope;
 use killpoint_engine::recording::is_rebuilt;
 use killpoint_model::event::Event;
-use killpoint_model::report::{NotCovered, Report};
+use killpoint_model::report::{Finding, NotCovered, Report};
 use killpoint_model::verdict::{Outcome, Reason};
 use killpoint_model::{CrashModel, Phase};
 use std::time::{Duration, Instant};
@@ -242,6 +242,11 @@ fn with_models_that_apply(
     Ok(options)
 }
 
+/// Whether a finding was shown a second time, where that was tried.
+fn is_shown(finding: &Finding) -> bool {
+    finding.confirmed.hits > 0 || finding.confirmed.tries == 0
+}
+
 fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
     match reached {
         Reached::Baseline(why) => (Outcome::BaselineFailed, why),
@@ -249,7 +254,11 @@ fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
             (Outcome::Unknown, format!("{why}; what is not covered may have changed it"))
         }
         Reached::Nothing(why) => (Outcome::Vacuous, why),
-        Reached::End if !report.findings.is_empty() => (Outcome::Violated, String::new()),
+        Reached::End if report.findings.iter().any(is_shown) => (Outcome::Violated, String::new()),
+        Reached::End if !report.findings.is_empty() => (
+            Outcome::Unknown,
+            "what the rebuilt states show, no live kill has shown: see what is unknown".to_owned(),
+        ),
         Reached::End if !report.unknown.is_empty() => (Outcome::Unknown, String::new()),
         Reached::End if report.not_covered.iter().any(|gap| gap.needed) => (
             Outcome::Unknown,

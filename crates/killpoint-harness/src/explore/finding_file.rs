@@ -40,7 +40,7 @@ pub struct RunFile {
     pub(super) races: bool,
     pub(super) roles: Roles,
     pub(super) initial: Option<Store>,
-    pub(super) kept: Option<Store>,
+    pub(super) ends: Option<(Store, Store)>,
     /// The store after the undisturbed command, for findings about running it again.
     pub(super) after: Option<Store>,
     /// Whether the recording does not say all that happens to the state.
@@ -78,8 +78,8 @@ impl RunFile {
             races: recorded.result.ending.callers > 1,
             roles: options.roles.clone(),
             initial: recorded.initial.clone(),
-            kept: match &recorded.expectation {
-                Expectation::Between { kept } => kept.clone(),
+            ends: match &recorded.expectation {
+                Expectation::Between { ends } => ends.clone(),
                 _ => None,
             },
             after: recorded.after.clone(),

@@ -7,11 +7,13 @@ use super::problem::ExploreError;
 use super::recordings::Recorded;
 use super::sight::Sight;
 use crate::baseline::{self, BaselineError};
-use crate::diagnose::{Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun};
+use crate::diagnose::{
+    Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun, diagnose_second,
+};
 use crate::environment::local::Local;
 use killpoint_engine::states::StateName;
 use killpoint_model::address::{role_suffix, shape};
-use killpoint_model::report::{Finding, Report};
+use killpoint_model::report::{Finding, Look, Report};
 use killpoint_model::verdict::{Class, Verdict};
 use killpoint_model::{Address, CrashModel};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +25,8 @@ pub struct Defect {
     pub diagnosis: Diagnosis,
     /// How the promise is broken.
     pub class: Class,
-    /// Whether it shows only when the command is run again.
-    pub rerun: bool,
+    /// At which look it shows.
+    pub look: Look,
     /// The mildest model that shows it.
     pub model: CrashModel,
     /// Every model that shows it.
@@ -40,7 +42,7 @@ pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, Explore
     let Sight { local, recorded, plan, .. } = sight;
     let history = history(local, recorded, plan)?;
     let held_points = held_points(plan, judged);
-    let mut defects: BTreeMap<(bool, Class, Cause, String), Defect> = BTreeMap::new();
+    let mut defects: BTreeMap<(Look, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
         let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
@@ -48,15 +50,16 @@ pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, Explore
             let before = held_points.range(..point).next_back().copied();
             let held = before.filter(|_| model == CrashModel::Kill);
             let failure = Failure { point, model, variant, class, held };
-            let diagnosis = match one.rerun {
-                true => diagnose_rerun(&history, &failure),
-                false => diagnose(&history, &failure),
+            let diagnosis = match one.look {
+                Look::First => diagnose(&history, &failure),
+                Look::Second => diagnose_second(&history, &failure),
+                Look::RunAgain => diagnose_rerun(&history, &failure),
             };
-            let key = (one.rerun, class, diagnosis.cause, diagnosis.group.clone());
+            let key = (one.look, class, diagnosis.cause, diagnosis.group.clone());
             let defect = defects.entry(key).or_insert_with(|| Defect {
                 diagnosis: diagnosis.clone(),
                 class,
-                rerun: one.rerun,
+                look: one.look,
                 model: name.model,
                 models: BTreeSet::new(),
                 points: BTreeSet::new(),

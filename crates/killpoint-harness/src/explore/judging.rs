@@ -9,8 +9,10 @@ use crate::asserter::checker::{Reading, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
 use crate::environment::local::{Answer, Judges, LocalError, Question};
 use crate::journalist::{Journalist, Progress, Watch};
+use crate::numbers::count;
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
+use killpoint_model::report::{Look, NotCovered};
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -20,6 +22,9 @@ const LOOK_AHEAD_STATES_MAX: usize = 64;
 
 /// How many questions a judge has: while it waits for the next one, nobody reads.
 const QUESTIONS_MAX: usize = 2;
+
+/// Keys that are named as not judged.
+const UNJUDGED_KEPT_MAX: usize = 8;
 
 /// How the note of a second reading that differs begins: by it a resumed run knows that it was told.
 const SECOND_CHECK_NOTE: &str = "the recovered store of";
@@ -33,10 +38,12 @@ pub struct Judged {
     pub output: String,
     /// The verdict of the second reading, where there was one.
     pub second: Option<Judgement>,
-    /// Whether the verdict is on what the command has left when it was run again.
-    pub rerun: bool,
+    /// At which look the promise is broken.
+    pub look: Look,
     /// Files that are left over in it.
     pub litter: Vec<String>,
+    /// Keys with values that nothing speaks of, some of them.
+    pub unjudged: Vec<String>,
     /// The place of the judge who read it, if that was in this process.
     pub by: Option<usize>,
 }
@@ -78,8 +85,9 @@ pub fn judge_all(
                     Verdict::Violated(_) => judged.output.clone(),
                     _ => String::new(),
                 },
-                rerun: judged.rerun,
+                look: judged.look,
                 litter: judged.litter.clone(),
+                unjudged: judged.unjudged.clone(),
             })?;
             if let Some(second) = &judged.second {
                 tell_second(state, second, journalist)?;
@@ -91,6 +99,7 @@ pub fn judge_all(
         })?;
     tell_points(plan, &judged, journalist)?;
     tell_litter(&judged, journalist)?;
+    tell_unjudged(&judged, journalist)?;
     Ok(judged)
 }
 
@@ -106,7 +115,8 @@ fn judged_earlier(
     };
     let mut judged = Vec::new();
     for event in journalist.earlier.take_judged(belongs) {
-        let Event::Judged { trial, state, judgement, output, rerun, litter, .. } = event else {
+        let Event::Judged { trial, state, judgement, output, look, litter, unjudged, .. } = event
+        else {
             continue;
         };
         let index = usize::try_from(trial.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -116,7 +126,9 @@ fn judged_earlier(
                  start it anew"
             )));
         }
-        judged.push((index, Judged { judgement, output, second: None, rerun, litter, by: None }));
+        let judged_state =
+            Judged { judgement, output, second: None, look, litter, unjudged, by: None };
+        judged.push((index, judged_state));
     }
     Ok(judged)
 }
@@ -182,41 +194,64 @@ fn judged_from(
     recorded: &Recorded,
     options: &Options,
 ) -> Judged {
-    match &answered.answer {
-        Err(problem) => Judged {
-            by: None,
-            judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
-            output: String::new(),
-            second: None,
-            rerun: false,
-            litter: Vec::new(),
-        },
-        Ok(answer) => {
-            let promise = promise(state.name.model, options);
-            let first =
-                judge(&answer.reading, &recorded.expectation, state.journal_length, promise);
-            let held = first.verdict == Verdict::Held;
-            let judgement = with_rerun(first, answer, recorded.after.as_ref());
-            let rerun = held && judgement.verdict != Verdict::Held;
-            let shown = answer.rerun.as_ref().filter(|_| rerun).unwrap_or(&answer.reading);
-            Judged {
-                by: Some(answered.by),
-                judgement,
-                output: shown_output(shown),
-                second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
-                rerun,
-                litter: answer.litter.clone(),
-            }
+    let answer = match &answered.answer {
+        Ok(answer) => answer,
+        Err(problem) => {
+            return Judged {
+                by: None,
+                judgement: Judgement::unknown(Reason::JudgeFailed, problem.clone()),
+                output: String::new(),
+                second: None,
+                look: Look::First,
+                litter: Vec::new(),
+                unjudged: Vec::new(),
+            };
         }
+    };
+    let promise = promise(state.name.model, options);
+    let judge =
+        |reading: &Reading| judge(reading, &recorded.expectation, state.journal_length, promise);
+    let (judgement, look) = judge_answer(answer, judge, recorded.after.as_ref());
+    let shown = match look {
+        Look::First => None,
+        Look::Second => answer.again.as_ref(),
+        Look::RunAgain => answer.rerun.as_ref(),
+    };
+    let mut unjudged = recorded.expectation.unjudged(&answer.reading);
+    unjudged.truncate(UNJUDGED_KEPT_MAX);
+    Judged {
+        by: Some(answered.by),
+        judgement,
+        output: shown_output(shown.unwrap_or(&answer.reading)),
+        second: answer.again.as_ref().map(|again| judge_second(&answer.reading, again)),
+        look,
+        litter: answer.litter.clone(),
+        unjudged,
     }
 }
 
-/// The verdict on a state: of its first reading, or of running the command again where that was
-/// done and the first reading held. `after` is the store that the undisturbed command leaves.
-pub fn with_rerun(first: Judgement, answer: &Answer, after: Option<&Store>) -> Judgement {
-    match (&answer.rerun, after) {
-        (Some(rerun), Some(after)) if first.verdict == Verdict::Held => judge_rerun(rerun, after),
-        _ => first,
+/// The verdict on a state by every look at it that was taken, and the first look at which it is no
+/// longer as it should be. `judge` judges a reading; `after` is the store that the undisturbed command
+/// leaves.
+pub fn judge_answer(
+    answer: &Answer,
+    judge: impl Fn(&Reading) -> Judgement,
+    after: Option<&Store>,
+) -> (Judgement, Look) {
+    let first = judge(&answer.reading);
+    if first.verdict != Verdict::Held {
+        return (first, Look::First);
+    }
+    let second = answer.again.as_ref().map(judge);
+    if let Some(second) = second.filter(|second| matches!(second.verdict, Verdict::Violated(_))) {
+        let detail =
+            format!("Right when it is opened, and not when it is opened again: {}", second.detail);
+        return (Judgement { detail, ..second }, Look::Second);
+    }
+    let rerun = answer.rerun.as_ref().zip(after).map(|(rerun, after)| judge_rerun(rerun, after));
+    match rerun.filter(|rerun| rerun.verdict != Verdict::Held) {
+        Some(rerun) => (rerun, Look::RunAgain),
+        None => (first, Look::First),
     }
 }
 
@@ -317,6 +352,28 @@ fn tell_litter(judged: &[Judged], journalist: &mut Journalist) -> Result<(), Exp
         listed.join(", ")
     );
     Ok(journalist.tell(Event::Note { text })?)
+}
+
+/// Values that nothing speaks of are a gap: without a journal only both ends of the command are known.
+fn tell_unjudged(judged: &[Judged], journalist: &mut Journalist) -> Result<(), ExploreError> {
+    let keys: BTreeSet<&str> =
+        judged.iter().flat_map(|judged| &judged.unjudged).map(String::as_str).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let states = judged.iter().filter(|judged| !judged.unjudged.is_empty()).count() as u64;
+    let named: Vec<&str> = keys.into_iter().take(UNJUDGED_KEPT_MAX).collect();
+    let reason = format!(
+        "in {} the checker shows other values of {} than before and after the command: whether they are \
+         right only a journal can say (KILLPOINT_JOURNAL, or --intent)",
+        count(states, "state"),
+        named.join(", ")
+    );
+    Ok(journalist.tell(Event::NotCovered(NotCovered {
+        file: "*".to_owned(),
+        reason,
+        needed: false,
+    }))?)
 }
 
 /// A state that was read, or could not be.

@@ -1,7 +1,7 @@
 //! One live kill: where it strikes, whether it struck there, and the verdict on what it left.
 
 use super::findings;
-use super::judging::with_rerun;
+use super::judging::judge_answer;
 use super::plan::Plan;
 use super::problem::ExploreError;
 use super::recordings::{Recorded, is_call, read_addresses};
@@ -11,6 +11,7 @@ use crate::asserter::journal::Journal;
 use crate::environment::local::{Judges, LeftBy, Local, Question, Trial, TrialResult};
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
+use killpoint_model::report::Look;
 use killpoint_model::verdict::{Judgement, Reason};
 use killpoint_model::{Address, CrashModel};
 use std::collections::BTreeSet;
@@ -43,8 +44,9 @@ pub struct Expected<'a> {
     pub initial: Option<&'a Store>,
     /// What readings are held against.
     pub expectation: &'a Expectation,
-    /// The store after the undisturbed workload, where the command is to be run again on what the
-    /// kill leaves.
+    /// The look at which the promise is broken, if it is.
+    pub look: Look,
+    /// The store after the undisturbed workload.
     pub after: Option<&'a Store>,
     /// Whether the recording does not say all that happens to the state, so that what a kill
     /// leaves is taken as it is.
@@ -83,8 +85,8 @@ pub(super) fn trial(local: &Local, name: &str, at: &StrikeAt, expected: &Expecte
         name: name.to_owned(),
         stable: Some(expected.stable.clone()),
         strike: Some(at.clone()),
-        // A checker changes what it reads; what the command is run again on must be untouched.
-        read_after: expected.after.is_none(),
+        // A checker changes what it reads, and here it reads but once.
+        read_after: expected.look.is_first(),
         has_reader: true,
         keep_left: expected.unseen,
         pin: local.pin,
@@ -147,13 +149,10 @@ pub(super) fn examine(
                 other_order: order == Order::Other,
                 unseen: expected.unseen && !result.differences.is_empty(),
             };
-            let question = Question {
-                rerun: expected.after.is_some(),
-                ..Question::left_by(left_by, Some(state))
-            };
+            let question = Question::left_by(left_by, Some(state)).looked_at(expected.look);
             let answer = judges.read(&question, *judged_by)?;
-            let first = judge_live(local, name, &answer.reading, expected);
-            with_rerun(first, &answer, expected.after)
+            let judge = |reading: &Reading| judge_live(local, name, reading, expected);
+            judge_answer(&answer, judge, expected.after).0
         }
     };
     Ok(strike(Ok(()), judgement))
@@ -212,7 +211,8 @@ pub fn expected<'a>(recorded: &'a Recorded, point: u64) -> Expected<'a> {
         stable: &recorded.stable,
         initial: recorded.initial.as_ref(),
         expectation: &recorded.expectation,
-        after: None,
+        look: Look::First,
+        after: recorded.after.as_ref(),
         unseen: recorded.has_unseen_changes(),
     }
 }

@@ -177,8 +177,8 @@ pub fn record(
             Err(why) => return Ok(Control::Failed(why)),
         },
     };
-    if let Expectation::Between { kept } = &expectation
-        && let Some(text) = what_is_not_judged(kept.as_ref(), &chosen)
+    if let Expectation::Between { ends } = &expectation
+        && let Some(text) = what_is_not_judged(ends.as_ref(), &chosen)
     {
         journalist.tell(Event::Note { text: text.to_owned() })?;
     }
@@ -292,7 +292,7 @@ fn store_of(reading: Option<&Reading>) -> Option<Store> {
     control_store(reading?, "").ok()
 }
 
-/// Without a journal: keys with equal values at both ends, if the checker prints stores at all.
+/// Without a journal: the stores at both ends, if the checker prints stores at all.
 fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectation, String> {
     for (reading, when) in [(before, "before the workload"), (after, "after the workload")] {
         match reading {
@@ -302,13 +302,8 @@ fn between(before: Option<&Reading>, after: Option<&Reading>) -> Result<Expectat
             }
         }
     }
-    let kept = match (store_of(before), store_of(after)) {
-        (Some(before), Some(after)) => {
-            Some(before.into_iter().filter(|(key, value)| after.get(key) == Some(value)).collect())
-        }
-        _ => None,
-    };
-    Ok(Expectation::Between { kept })
+    let ends = store_of(before).zip(store_of(after));
+    Ok(Expectation::Between { ends })
 }
 
 /// The first recording, and what came of making the second at the same time.

@@ -322,7 +322,7 @@ impl Stage<'_> {
             replay: format!("killpoint replay {}/{number}", self.local.folder.id()),
             output: judged.output.clone(),
             files: Vec::new(),
-            rerun: judged.rerun,
+            look: judged.look,
         };
         RunFile::of(self.options, self.local, self.recorded).write(&self.local.folder)?;
         let addresses: Vec<_> =

@@ -1,12 +1,12 @@
 //! Replay: one finding again, from what the folder of its run holds.
 
 use super::finding_file::{FindingFile, RunFile};
-use super::judging::{promise, with_rerun};
+use super::judging::{judge_answer, promise};
 use super::live::{Expected, strike, strike_at};
 use super::options::Options;
 use super::prepare;
 use super::problem::ExploreError;
-use crate::asserter::checker::{Checker, Expectation, judge};
+use crate::asserter::checker::{Checker, Expectation, Reading, judge};
 use crate::asserter::history::History;
 use crate::environment::local::{INITIAL, Judges, Local, Question, Subject};
 use crate::recover::{announce_with_scratch, clear_up};
@@ -135,7 +135,8 @@ fn once(
                 all: &super::recordings::read_addresses(local, &run.recording)?,
                 initial: run.initial.as_ref(),
                 expectation: &expectation,
-                after: run.after.as_ref().filter(|_| file.finding.rerun),
+                look: file.finding.look,
+                after: run.after.as_ref(),
                 unseen: run.unseen,
             };
             let name = format!("replay-{}-{attempt}", std::process::id());
@@ -155,14 +156,11 @@ fn once(
             let last_process_id = super::recordings::read_ending(local, recording)?.last_process_id;
             let inner = Local { snapshot, last_process_id, ..local.clone() };
             let journal_length = file.journal_length;
-            let question = Question {
-                rerun: file.finding.rerun,
-                ..Question::once(&file.state, journal_length)
-            };
+            let question = Question::once(&file.state, journal_length).looked_at(file.finding.look);
             let answer = judges_of(&inner, run, recording)?.read(&question, None)?;
             let promise = promise(file.state.model, options);
-            let first = judge(&answer.reading, &expectation, journal_length, promise);
-            with_rerun(first, &answer, run.after.as_ref())
+            let judge = |reading: &Reading| judge(reading, &expectation, journal_length, promise);
+            judge_answer(&answer, judge, run.after.as_ref()).0
         }
     };
     Ok(match judgement.verdict == wanted {
@@ -176,7 +174,7 @@ fn expectation(local: &Local, run: &RunFile) -> Result<Expectation, ExploreError
         return Ok(Expectation::BuiltIn);
     }
     if !run.has_journal {
-        return Ok(Expectation::Between { kept: run.kept.clone() });
+        return Ok(Expectation::Between { ends: run.ends.clone() });
     }
     let path = local.folder.join(&format!("recordings/{}.journal", run.recording));
     let malformed = |problem: String| ExploreError::Malformed { path: path.clone(), problem };

@@ -4,7 +4,7 @@
 use super::aftermath::Aftermath;
 use super::finding_file::{FindingFile, RunFile};
 use super::findings::{self, Defect};
-use super::judging::{Judged, promise, with_rerun};
+use super::judging::{Judged, judge_answer, promise};
 use super::live::{
     Expected, RETRIES_MAX, Struck, can_strike, examine, expected, is_live, strike_at, trial,
 };
@@ -12,13 +12,13 @@ use super::plan::Plan;
 use super::problem::ExploreError;
 use super::shrink;
 use super::sight::Sight;
-use crate::asserter::checker::judge;
+use crate::asserter::checker::{Reading, judge};
 use crate::environment::local::{Crew, Judges, Question, Trial};
 use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_engine::record::{Scope, StrikeAt};
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::event::Event;
-use killpoint_model::report::{Confirmation, Drafts, Finding};
+use killpoint_model::report::{Confirmation, Drafts, Finding, Look};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Reason, Verdict};
 use killpoint_model::{Address, CrashModel};
@@ -32,8 +32,8 @@ struct Planned {
     state: StateName,
     /// The verdict on the rebuilt state.
     wanted: Verdict,
-    /// Whether that is on what the command leaves when it is run again.
-    rerun: bool,
+    /// The look that gave it.
+    look: Look,
     /// The place of the judge who gave it.
     judged_by: Option<usize>,
     /// Whether the first try agreed, if an interrupted run made it.
@@ -100,7 +100,7 @@ pub fn confirm(
         let mut finding = finding(number, defect, sight, judged, confirmed);
         let Aftermath { files, copy } = Aftermath::of(sight, judged, defect)?;
         finding.files = files;
-        if let Some(copy) = copy.filter(|_| !finding.rerun) {
+        if let Some(copy) = copy.filter(|_| finding.look.is_first()) {
             finding.class = Class::RecoverableByHand;
             finding.detail = copy.sentence_after(&finding.detail);
         }
@@ -180,7 +180,7 @@ impl Stage<'_, '_> {
         let Judged { judgement, by, .. } = &self.judged[*index];
         for _ in 0..options.confirmations {
             let (at, wanted) = (at.clone(), judgement.verdict.clone());
-            self.plan(at, name.clone(), wanted, defect.rerun, *by)?;
+            self.plan(at, name.clone(), wanted, defect.look, *by)?;
         }
         Ok(Some(first..self.planned.len()))
     }
@@ -189,8 +189,8 @@ impl Stage<'_, '_> {
         let address = findings::address_at(self.sight.plan, *point);
         let at = StrikeAt { address, after_bytes: None, scope: Scope::All };
         let state = StateName { point: *point, model: CrashModel::Kill, variant: Variant::Only };
-        let idempotent = self.sight.options.idempotent;
-        self.plan(at, state, Verdict::Held, idempotent, self.judged[*index].by)
+        let look = if self.sight.options.idempotent { Look::RunAgain } else { Look::First };
+        self.plan(at, state, Verdict::Held, look, self.judged[*index].by)
     }
 
     fn plan(
@@ -198,11 +198,11 @@ impl Stage<'_, '_> {
         at: StrikeAt,
         state: StateName,
         wanted: Verdict,
-        rerun: bool,
+        look: Look,
         judged_by: Option<usize>,
     ) -> Result<usize, ExploreError> {
         let earlier = self.plan_attempt(&at.address, 1)?;
-        self.planned.push(Planned { at, state, wanted, rerun, judged_by, earlier });
+        self.planned.push(Planned { at, state, wanted, look, judged_by, earlier });
         Ok(self.planned.len() - 1)
     }
 
@@ -242,10 +242,8 @@ impl Stage<'_, '_> {
     }
 
     fn expected(&self, number: usize) -> Expected<'_> {
-        let Planned { state, rerun, .. } = &self.planned[number];
-        let recorded = self.sight.recorded;
-        let after = recorded.after.as_ref().filter(|_| *rerun);
-        Expected { after, ..expected(recorded, state.point) }
+        let Planned { state, look, .. } = &self.planned[number];
+        Expected { look: *look, ..expected(self.sight.recorded, state.point) }
     }
 
     /// Waits for a live kill, tells of it, and makes it again where it met nothing.
@@ -278,11 +276,10 @@ impl Stage<'_, '_> {
             }
         };
         let Sight { local, recorded, .. } = self.sight;
-        let Planned { at, state, wanted, rerun, judged_by, .. } = &self.planned[number];
+        let Planned { at, state, wanted, look, judged_by, .. } = &self.planned[number];
         let name = name_of(number, attempt);
         let struck = Struck { name: &name, at, state, result, judged_by: *judged_by };
-        let after = recorded.after.as_ref().filter(|_| *rerun);
-        let expected = Expected { after, ..expected(recorded, state.point) };
+        let expected = Expected { look: *look, ..expected(recorded, state.point) };
         let strike = examine(local, &mut self.judges, &struck, &expected)?;
         for suffix in ["rec", "journal"] {
             let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
@@ -343,14 +340,15 @@ impl Stage<'_, '_> {
         let (index, name) = &defect.example;
         let first = &self.judged[*index];
         let journal_length = plan.states[*index].journal_length;
-        let question = Question { rerun: first.rerun, ..Question::once(name, journal_length) };
+        let question = Question::once(name, journal_length).looked_at(first.look);
         let place = self.judges.ask_any(&question, first.by)?;
         let (since, patience) = (Instant::now(), self.judges.patience());
         while since.elapsed() < patience && !self.crew.tend(self.judges.channel(place))? {}
         let answer = self.judges.answer_of(place)?;
         let promise = promise(name.model, options);
-        let again = judge(&answer.reading, &recorded.expectation, journal_length, promise);
-        let again = with_rerun(again, &answer, recorded.after.as_ref());
+        let judge =
+            |reading: &Reading| judge(reading, &recorded.expectation, journal_length, promise);
+        let (again, _) = judge_answer(&answer, judge, recorded.after.as_ref());
         let agreed = again.verdict == first.judgement.verdict;
         if !agreed {
             let text = format!(
@@ -404,7 +402,7 @@ fn finding(
         replay: format!("killpoint replay {}/{number}", local.folder.id()),
         output: example.output.clone(),
         files: Vec::new(),
-        rerun: defect.rerun,
+        look: defect.look,
     }
 }
 

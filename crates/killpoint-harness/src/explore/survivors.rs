@@ -15,7 +15,7 @@ use killpoint_engine::record::StrikeAt;
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::CrashModel;
 use killpoint_model::event::Event;
-use killpoint_model::report::{Confirmation, Drafts, Finding};
+use killpoint_model::report::{Confirmation, Drafts, Finding, Look};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,8 +58,9 @@ pub fn explore(
             at: vec![(CrashModel::Kill, vec![point])],
             judgement: judgement.clone(),
             output: String::new(),
-            rerun: false,
+            look: Look::First,
             litter: Vec::new(),
+            unjudged: Vec::new(),
         })?;
         judged.insert(point, judgement);
         let done = done as u64 + 1;
@@ -188,7 +189,7 @@ fn tell_findings(
             replay: format!("killpoint replay {}/{number}", local.folder.id()),
             output: String::new(),
             files: Vec::new(),
-            rerun: false,
+            look: Look::First,
         };
         let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };
         FindingFile::of_state(&finding, &state, 0, &recorded.addresses).write(&local.folder)?;

@@ -6,7 +6,8 @@ pub use campaign::campaign;
 
 use killpoint_model::event::{Event, PlannedCount, TimelineRow};
 use killpoint_model::report::{
-    Confirmation, Drafts, FileChange, Finding, NotCovered, Report, Setting, Shrunk, TimelinePoint,
+    Confirmation, Drafts, FileChange, Finding, Look, NotCovered, Report, Setting, Shrunk,
+    TimelinePoint,
 };
 use killpoint_model::{
     Address, Class, CrashModel, Judgement, Outcome, Phase, Profile, Reason, Verdict,
@@ -172,8 +173,9 @@ fn judged(worst: &Judgement) -> Vec<Event> {
         at,
         judgement: judgement.clone(),
         output: String::new(),
-        rerun: false,
+        look: Look::First,
         litter: Vec::new(),
+        unjudged: Vec::new(),
     };
     vec![
         judge(1, vec![(CrashModel::Kill, held)], &Judgement::held()),
@@ -319,7 +321,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         replay: format!("killpoint replay 7f3a/{number}"),
         output: String::new(),
         files: Vec::new(),
-        rerun: false,
+        look: Look::First,
     }
 }
 
@@ -344,7 +346,7 @@ fn lost() -> Finding {
                 .map(str::to_owned)
                 .to_vec(),
         }],
-        rerun: false,
+        look: Look::First,
         ..finding(2, "write(notes.json)#2", 4, CrashModel::Kill, Class::Lost)
     }
 }
@@ -373,7 +375,7 @@ fn torn() -> Finding {
             .map(str::to_owned)
             .to_vec(),
         }],
-        rerun: false,
+        look: Look::First,
         ..finding(3, "write(objects/<new1>)#2", 14, CrashModel::TornWrite, Class::Torn)
     }
 }

@@ -1,9 +1,11 @@
 //! A run that could prove nothing says so, and a judge that fails never says "held".
 
-use crate::support::{World, explored, guests_directory, succeed};
+use crate::support::{Explored, World, explored, guests_directory, succeed};
+use killpoint_model::report::Look;
 use killpoint_model::verdict::{Class, Reason};
 use killpoint_model::{CrashModel, Outcome};
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
@@ -126,13 +128,73 @@ fn a_command_that_is_not_safe_to_run_again_is_caught_and_replays() {
     let finding = &report.findings[0];
     assert_eq!(finding.class, Class::Wrong, "{}", explored.summary());
     assert_eq!((finding.confirmed.hits, finding.confirmed.tries), (1, 1), "{}", explored.summary());
-    assert!(finding.rerun && finding.confirmed_live);
+    assert_eq!((finding.look, finding.confirmed_live), (Look::RunAgain, true));
     assert!(finding.cause.contains("rename(n.tmp, n)#1"), "{}", explored.summary());
     assert!(finding.cause.contains("run again"), "{}", explored.summary());
     let mut replay = world.killpoint();
     let run = format!("{}/1", world.only_run().display());
     replay.args(["replay", &run, "--times", "3"]);
     assert!(succeed(&mut replay).contains("hit 3 of 3"));
+}
+
+/// A document that is rewritten in place, with a checker that takes what it cannot read for defaults.
+fn in_place(defaults: &str, work: &str) -> Explored {
+    let world = World::new();
+    fs::write(world.state().join("s"), "user=ann\nn=1\n").expect("written");
+    let check = format!(
+        r#"cd "$KILLPOINT_STATE"; {defaults}; while IFS== read -r k v; do eval "$k='$v'"; done <s;
+           echo "{{${{user+\"user\": \"$user\"}}${{n+, \"n\": \"$n\"}}}}""#
+    );
+    let mut command = world.explore_json();
+    let work = format!("cd \"$KILLPOINT_STATE\"; {work}");
+    explored(command.args(["--check", &check, "--", "sh", "-c", &work]))
+}
+
+#[test]
+fn without_a_journal_what_was_there_before_and_after_is_there_with_its_value() {
+    let emptied = "user=ann; printf 'user=ann\\n' >s; printf 'n=2\\n' >>s";
+    for (defaults, class) in [("user=; n=0", Class::Lost), ("user=root; n=0", Class::Wrong)] {
+        let explored = in_place(defaults, emptied);
+        explored.expect(Outcome::Violated);
+        assert_eq!(explored.report.findings[0].class, class, "{}", explored.summary());
+        let detail = &explored.report.findings[0].detail;
+        assert!(!detail.contains("intended"), "{detail}");
+    }
+}
+
+#[test]
+fn values_between_those_of_both_ends_are_a_gap() {
+    let saves = "for i in 2 3 4; do printf \"user=ann\\nn=$i\\n\" >s.tmp; mv s.tmp s; done";
+    let explored = in_place("user=; n=0", saves);
+    explored.expect(Outcome::Pass);
+    let told =
+        explored.report.not_covered.iter().any(|gap| gap.reason.contains("other values of n"));
+    assert!(told, "{}", explored.summary());
+}
+
+#[test]
+fn a_recovery_that_throws_away_what_it_shows_is_caught_and_replays() {
+    let world = World::new();
+    fs::write(world.state().join("s"), "1\n").expect("written");
+    let work = r#"cd "$KILLPOINT_STATE"; echo I a 2 >>"$KILLPOINT_JOURNAL"; echo 2 >wal; sync wal;
+        echo A a >>"$KILLPOINT_JOURNAL"; echo 2 >s.tmp; mv s.tmp s; rm wal"#;
+    let check = r#"cd "$KILLPOINT_STATE"; v=$(cat s); [ -s wal ] && v=$(cat wal); rm -f wal; echo "{\"a\": \"$v\"}""#;
+    let mut command = world.explore_json();
+    let explored = explored(command.args(["--check", check, "--", "sh", "-c", work]));
+    explored.expect(Outcome::Violated);
+    let finding = &explored.report.findings[0];
+    assert_eq!(
+        (finding.look, finding.class),
+        (Look::Second, Class::Lost),
+        "{}",
+        explored.summary()
+    );
+    assert_eq!((finding.confirmed.hits, finding.confirmed.tries), (1, 1), "{}", explored.summary());
+    assert!(finding.confirmed_live && explored.report.unknown.is_empty(), "{}", explored.summary());
+    assert!(finding.cause.contains("throws away what it shows"), "{}", finding.cause);
+    let mut replay = world.killpoint();
+    let run = format!("{}/1", world.only_run().display());
+    assert!(succeed(replay.args(["replay", &run, "--times", "3"])).contains("hit 3 of 3"));
 }
 
 #[test]

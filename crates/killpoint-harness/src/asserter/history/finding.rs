@@ -33,6 +33,8 @@ pub(super) enum Symptom {
     Mixed,
     /// The value was never intended.
     Foreign,
+    /// The value is another one; nobody knows of intents.
+    Changed,
     /// The value was reported as not applied.
     Unapplied,
     /// The key was never intended.
@@ -74,6 +76,14 @@ impl<'a> Finding<'a> {
     pub(super) fn new(key: &'a str, class: Class, symptom: Symptom) -> Self {
         let (due, shown) = (Due::Nothing, None);
         Finding { key, class, symptom, due, shown, bytes: 0, remark: String::new() }
+    }
+
+    /// The same where there are no intents to speak of.
+    pub(super) fn not_by_intents(self) -> Self {
+        match self.symptom {
+            Symptom::Foreign => Finding { symptom: Symptom::Changed, ..self },
+            _ => self,
+        }
     }
 
     fn is_acknowledged(&self) -> bool {
@@ -169,6 +179,7 @@ fn singular(finding: &Finding<'_>) -> String {
         Symptom::Partial => format!("{key} is torn: it holds {shown}{due}"),
         Symptom::Mixed => "a transaction is there in part".to_owned(),
         Symptom::Foreign => format!("{key} holds {shown}, which was never intended,{due}"),
+        Symptom::Changed => format!("{key} holds {shown}{due}"),
         Symptom::Unapplied => {
             format!("{key} holds {shown}, which was reported as not applied,{due}")
         }
@@ -199,6 +210,7 @@ fn plural(members: &[&Finding<'_>]) -> String {
         Symptom::Partial => format!("{count} keys are torn"),
         Symptom::Mixed => format!("{count} groups of keys hold transactions in part"),
         Symptom::Foreign => format!("{count} keys hold values that were never intended"),
+        Symptom::Changed => format!("{count} keys hold other values than before"),
         Symptom::Unapplied => format!("{count} keys hold values that were reported as not applied"),
         Symptom::Unknown => format!("{count} keys are there that were never intended"),
         Symptom::Repeated => format!("{count} keys hold something more than once"),

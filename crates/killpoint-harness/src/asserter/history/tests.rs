@@ -406,3 +406,29 @@ fn a_search_that_exceeds_its_bound_is_unknown() {
     // What is certain is said all the same.
     kill(&format!("{lines}|I k 1|A k"), json!({}), json!({"a": 1, "b": 2}), "lost");
 }
+
+#[test]
+fn what_stands_at_both_ends_stands_in_between() {
+    let (before, after) =
+        (json!({"user": "ann", "n": 1, "old": 1}), json!({"user": "ann", "n": 2, "new": 1}));
+    let store = |json: &Json| serde_json::from_value::<Store>(json.clone()).expect("a store");
+    for (shown, class, unjudged) in [
+        (json!({"user": "ann", "n": 1, "old": 1}), None, &[][..]),
+        (json!({"user": "ann", "n": 2}), None, &[]),
+        (json!({"user": "ann", "n": 7}), None, &["n"]),
+        (json!({"user": "ann", "n": 1, "part": 1}), None, &["part"]),
+        (json!({"user": "ann", "n": ""}), Some(Class::Lost), &["n"]),
+        (json!({"user": "ann"}), Some(Class::Lost), &[]),
+        (json!({"n": 1}), Some(Class::Lost), &[]),
+        (json!({"user": "", "n": 1}), Some(Class::Lost), &[]),
+        (json!({"user": "an", "n": 1}), Some(Class::Torn), &[]),
+        (json!({"user": "root", "n": 1}), Some(Class::Wrong), &[]),
+    ] {
+        let (before, after, shown) = (store(&before), store(&after), store(&shown));
+        let judgement = judge_between(&before, &after, &shown);
+        let violated = class.map_or(Verdict::Held, Verdict::Violated);
+        assert_eq!(judgement.verdict, violated, "{shown:?}: {}", judgement.detail);
+        assert!(!judgement.detail.contains("intended"), "{}", judgement.detail);
+        assert_eq!(unjudged_between(&before, &after, &shown), unjudged, "{shown:?}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::Local;
 use crate::asserter::checker::Reading;
 use killpoint_engine::states::{Models, StateName};
+use killpoint_model::report::Look;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -79,6 +80,12 @@ impl Question {
     pub fn initial() -> Self {
         let (state, left_by) = (None, None);
         Question { state, journal_length: u64::MAX, again: false, rerun: false, left_by }
+    }
+
+    /// The same, looked at as far as one more look goes.
+    #[must_use]
+    pub fn looked_at(self, look: Look) -> Self {
+        Question { again: look == Look::Second, rerun: look == Look::RunAgain, ..self }
     }
 
     /// A state of the recording, read once.
