@@ -59,6 +59,19 @@ impl Writable for (PathBuf, String) {
     }
 }
 
+/// Two paths that belong together.
+impl Writable for (PathBuf, PathBuf) {
+    type Written = (Written, Written);
+
+    fn to_written(&self) -> Self::Written {
+        (self.0.to_written(), self.1.to_written())
+    }
+
+    fn from_written((one, other): Self::Written) -> Self {
+        (PathBuf::from_written(one), PathBuf::from_written(other))
+    }
+}
+
 impl<T: Writable> Writable for Vec<T> {
     type Written = Vec<T::Written>;
 

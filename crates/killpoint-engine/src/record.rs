@@ -1,5 +1,6 @@
 //! Records a program: every call on its state, in order, with result and data; strikes it where told.
 
+mod barred;
 mod classify;
 mod complete;
 pub mod discover;
@@ -18,8 +19,9 @@ use crate::guest::{Descriptors, Guest, Identity};
 use crate::image::Image;
 use crate::intercept::{self, Call, Entry, Filtering, Held, Limits, Observer, Programs, Turn};
 use crate::naming::Namespace;
-use crate::recording::{Ending, Exit, OperationRef, Turns, Writer};
+use crate::recording::{Barred, Ending, Exit, OperationRef, Turns, Writer};
 use crate::spawn::{Prepared, Streams};
+use barred::Asked;
 use killpoint_model::Roles;
 use killpoint_model::operation::{Effect, FileId, FileKind, Name, OperationKind};
 use mapped::MappedFiles;
@@ -122,6 +124,9 @@ struct Recorder<C> {
     process_of: BTreeMap<Pid, u32>,
     gaps: Vec<(String, String)>,
     outside_writes: Outside,
+    /// The call in flight, if its result says whether mounts were in its way.
+    asked: Option<Asked>,
+    barred: Vec<Barred>,
     state_callers: BTreeSet<i32>,
     /// Where the tree has bound sockets: absolute, without symbolic links.
     sockets: BTreeSet<PathBuf>,
@@ -195,6 +200,8 @@ impl<C: FnMut() -> bool> Recorder<C> {
             process_of: BTreeMap::new(),
             gaps: Vec::new(),
             outside_writes,
+            asked: None,
+            barred: Vec::new(),
             state_callers: BTreeSet::new(),
             sockets: BTreeSet::new(),
             turns: Turns::default(),
@@ -365,6 +372,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             left_over: ended.left_over,
             mapped: self.mapped.labels(),
             gaps: self.gaps,
+            barred: self.barred,
             linked: self.outside_writes.linked(),
             outside_writes: self.outside_writes.into_paths(),
             callers: u32::try_from(self.state_callers.len()).unwrap_or(u32::MAX),
@@ -385,7 +393,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         match self.classify(guest, call, busy) {
             Seen::Outside => {
                 self.outside += 1;
-                Entry::Pass
+                if self.asked.is_some() && !busy { Entry::Carry } else { Entry::Pass }
             }
             Seen::Later => Entry::Wait,
             Seen::InState(pending) => self.begin(guest, pending, call.arguments[2]),
@@ -393,6 +401,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
     }
 
     fn exit(&mut self, guest: Guest, result: i64, written: Option<&[u8]>) {
+        self.answered(result);
         let Some(mut begun) = self.pending.take() else { return };
         let mut data = std::mem::take(&mut self.data);
         data.clear();
@@ -435,6 +444,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
     }
 
     fn lost(&mut self, thread: Pid) {
+        self.asked = None;
         // The thread was killed inside its call: what the call did is not known.
         if let Some(begun) = self.pending.take() {
             let file = begun
@@ -447,6 +457,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
     }
 
     fn unseen(&mut self, guest: Guest) {
+        self.asked = None;
         let Some(begun) = self.pending.take() else { return };
         let file =
             begun.pending.labels.first().map_or_else(String::new, |label| label.shown.to_string());

@@ -1,6 +1,6 @@
 //! The recording file: every operation in order with its data.
 //!
-//! Format, version 4: the magic bytes, then frames. A frame is the length of its head (u32, little
+//! Format, version 5: the magic bytes, then frames. A frame is the length of its head (u32, little
 //! endian), the length of its data (u64), the head (postcard), the data. The last frame is the
 //! [`Ending`]; a file without one was cut off, and what stands before it is still good.
 
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kprec\0\x04\n";
+const MAGIC: &[u8; 8] = b"kprec\0\x05\n";
 /// A head longer than this is not ours.
 const HEAD_MAX: u32 = 1 << 24;
 
@@ -47,12 +47,32 @@ pub struct Ending {
     pub gaps: Vec<(String, String)>,
     /// Files that were changed for real: outside of the state and of what is seen copy-on-write.
     pub outside_writes: Vec<String>,
+    /// Renames, links and removals that failed where mounts may be the reason.
+    pub barred: Vec<Barred>,
     /// Files outside of the state that were changed and that a symbolic link in the state leads to: the
     /// link's path, as shown, and where it leads.
     pub linked: Vec<(String, String)>,
     /// Names in the state (path relative to the root) that were born during the run, or that calls
     /// gave in vain.
     pub named: Vec<String>,
+}
+
+/// A rename, link or removal that failed where mounts may be the reason: nothing is renamed or linked
+/// from one mount to another (EXDEV), nor a mount itself renamed or removed (EBUSY).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Barred {
+    /// The name of the system call.
+    pub call: String,
+    /// The path, absolute, that was to be renamed, linked to or removed.
+    pub from: String,
+    /// Its new path, absolute; none for a removal.
+    pub to: Option<String>,
+    /// Whether it was a mount itself.
+    pub is_mount: bool,
+    /// Whether both paths lie in one mount: then it is a view that could not do it.
+    pub is_within_one: bool,
+    /// Whether one of them lies in the state, or holds it.
+    pub in_state: bool,
 }
 
 /// How many operations had been begun at each turn in the course of a run; none where it did not

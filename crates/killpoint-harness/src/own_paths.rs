@@ -162,6 +162,12 @@ pub fn real(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+/// The nearest directory that is, or holds, both of two.
+pub fn nearest_common(one: &Path, other: &Path) -> PathBuf {
+    let common = one.ancestors().find(|above| other.starts_with(above));
+    common.unwrap_or(Path::new("/")).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             }
             return Seen::Later;
         }
+        self.asked = None;
         match self.pending_of(guest, call) {
             Ok(Some(pending)) => Seen::InState(pending),
             Ok(None) => Seen::Outside,
@@ -211,7 +212,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
     }
 
     /// The file of the state that a descriptor of ours refers to.
-    fn known(&self, probe: &impl AsFd) -> io::Result<Option<FileId>> {
+    pub(super) fn known(&self, probe: &impl AsFd) -> io::Result<Option<FileId>> {
         let stat = rustix::fs::fstat(probe)?;
         Ok(self.identities.get(&identity(&stat)).copied())
     }

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Most paths that are kept.
 const PATHS_MAX: usize = 100_000;
+/// Most pairs of directories that are kept.
+const JOINED_MAX: usize = 1_000;
 
 /// What a program was seen to do.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -26,6 +28,9 @@ pub struct Discovered {
     /// Files that it made, changed, renamed or removed.
     #[serde(with = "crate::any_path")]
     pub written: BTreeSet<PathBuf>,
+    /// Directories between which it renamed or linked files: the lesser of the two, and the other.
+    #[serde(with = "crate::any_path")]
+    pub joined: BTreeSet<(PathBuf, PathBuf)>,
     /// How it ended.
     pub exit: Exit,
 }
@@ -55,17 +60,20 @@ pub fn discover(
         descriptors: Descriptors::default(),
         seen: HashSet::new(),
         written: BTreeSet::new(),
+        joined: BTreeSet::new(),
         cancelled,
     };
     let ended = intercept::run(mechanism, programs, &streams, filtering, limits, &mut observer)
         .map_err(fail)?;
-    Ok(Discovered { written: observer.written, exit: ended.exit })
+    let Scout { written, joined, .. } = observer;
+    Ok(Discovered { written, joined, exit: ended.exit })
 }
 
 struct Scout<C> {
     descriptors: Descriptors,
     seen: HashSet<Identity>,
     written: BTreeSet<PathBuf>,
+    joined: BTreeSet<(PathBuf, PathBuf)>,
     cancelled: C,
 }
 
@@ -115,6 +123,40 @@ impl<C: FnMut() -> bool> Scout<C> {
         Ok(())
     }
 
+    fn rename(&mut self, guest: Guest, from: (u64, u64), to: (u64, u64)) -> io::Result<()> {
+        let place = |(at, path)| guest.place(at as u32 as i32, &guest.read_string(path)?, false);
+        let (from, to) = (place(from)?, place(to)?);
+        if from.stat().is_some() {
+            self.place(&from)?;
+            self.join(path_of(&from.directory)?, path_of(&to.directory)?);
+        }
+        self.place(&to)
+    }
+
+    fn link(
+        &mut self,
+        guest: Guest,
+        from: (u64, u64),
+        to: (u64, u64),
+        flags: u64,
+    ) -> io::Result<()> {
+        self.path(guest, to.0, to.1, false)?;
+        let follow = flags & libc::AT_SYMLINK_FOLLOW as u64 != 0;
+        let from = guest.open_path(from.0 as u32 as i32, &guest.read_string(from.1)?, follow)?;
+        let to = guest.place(to.0 as u32 as i32, &guest.read_string(to.1)?, false)?;
+        if let Some(parent) = path_of(&from)?.parent() {
+            self.join(parent.to_owned(), path_of(&to.directory)?);
+        }
+        Ok(())
+    }
+
+    /// A file goes from one directory to another, or has a name in both.
+    fn join(&mut self, one: PathBuf, other: PathBuf) {
+        if one != other && self.joined.len() < JOINED_MAX {
+            self.joined.insert((one.clone().min(other.clone()), one.max(other)));
+        }
+    }
+
     fn open(&mut self, guest: Guest, directory: u64, path: u64, flags: u64) -> io::Result<()> {
         let place = guest.place(directory as u32 as i32, &guest.read_string(path)?, true)?;
         let flags = flags as u32 as i32;
@@ -148,16 +190,12 @@ impl<C: FnMut() -> bool> Scout<C> {
                 let flags = guest.read_u64(a[2])?;
                 self.open(guest, a[0], a[1], flags)
             }
-            libc::SYS_rename => {
-                self.path(guest, HERE, a[0], true)?;
-                self.path(guest, HERE, a[1], false)
-            }
+            libc::SYS_rename => self.rename(guest, (HERE, a[0]), (HERE, a[1])),
             libc::SYS_renameat | libc::SYS_renameat2 => {
-                self.path(guest, a[0], a[1], true)?;
-                self.path(guest, a[2], a[3], false)
+                self.rename(guest, (a[0], a[1]), (a[2], a[3]))
             }
-            libc::SYS_link => self.path(guest, HERE, a[1], false),
-            libc::SYS_linkat => self.path(guest, a[2], a[3], false),
+            libc::SYS_link => self.link(guest, (HERE, a[0]), (HERE, a[1]), 0),
+            libc::SYS_linkat => self.link(guest, (a[0], a[1]), (a[2], a[3]), a[4]),
             libc::SYS_symlink => self.path(guest, HERE, a[1], false),
             libc::SYS_symlinkat => self.path(guest, a[1], a[2], false),
             libc::SYS_unlink | libc::SYS_truncate => self.path(guest, HERE, a[0], true),

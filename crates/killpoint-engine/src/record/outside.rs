@@ -79,6 +79,26 @@ impl Outside {
         self.written.into_iter().collect()
     }
 
+    /// Whether two open files lie in one mount.
+    pub(super) fn are_within_one(&self, one: impl AsFd, other: impl AsFd) -> bool {
+        matches!((mount_of(one), mount_of(other)), (Ok(one), Ok(other)) if one == other)
+    }
+
+    /// Whether an open file lies in a copy or a view.
+    pub(super) fn is_contained(&self, file: impl AsFd) -> bool {
+        mount_of(file).is_ok_and(|mount| self.contained.contains(&mount))
+    }
+
+    /// Whether a copy or a view is mounted over a place.
+    pub(super) fn is_mounted(&self, place: &Place) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let found = statx(&place.directory, &*place.name, flags, StatxFlags::MNT_ID);
+        found.is_ok_and(|found| {
+            self.contained.contains(&found.stx_mnt_id)
+                && mount_of(&place.directory).is_ok_and(|mount| mount != found.stx_mnt_id)
+        })
+    }
+
     /// Notes a change of a file; only the first needs a look at it.
     fn note_file(&mut self, descriptor: impl AsFd, file: Identity) -> io::Result<()> {
         let is_watched = !self.contained.is_empty() || !self.links.is_empty();

@@ -3,7 +3,7 @@
 use super::options::Options;
 use super::problem::ExploreError;
 use crate::environment::local::Local;
-use crate::own_paths::real;
+use crate::own_paths::{nearest_common, real};
 use killpoint_engine::image::Image;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,10 @@ pub fn discover(options: &Options, local: &Local) -> Result<Discovery, ExploreEr
             }
         }
     }
+    directories.extend(shared.holders(&directories, &discovered.joined));
     discovery.state = shared.merge(directories);
+    let state = &discovery.state;
+    discovery.left_out.retain(|(path, _)| !state.iter().any(|taken| path.starts_with(taken)));
     if discovery.state.is_empty() {
         let seen: Vec<String> = discovery
             .left_out
@@ -124,6 +127,27 @@ impl Shared {
         None
     }
 
+    /// Directories that hold two between which files go, of which at least one is taken: apart, each
+    /// would be a mount of its own, and nothing could go.
+    fn holders(
+        &self,
+        taken: &BTreeSet<PathBuf>,
+        joined: &BTreeSet<(PathBuf, PathBuf)>,
+    ) -> BTreeSet<PathBuf> {
+        let is_in = |path: &Path| taken.iter().any(|directory| path.starts_with(directory));
+        let touching = joined.iter().filter(|(one, other)| is_in(one) || is_in(other));
+        touching
+            .map(|(one, other)| nearest_common(one, other))
+            .filter(|holder| self.is_own(holder) && is_small(holder, &self.out))
+            .collect()
+    }
+
+    /// Whether a directory lies in HOME or the working directory and is none of many purposes.
+    fn is_own(&self, path: &Path) -> bool {
+        let lies_in = self.home.iter().chain([&self.here]).any(|own| path.starts_with(own));
+        lies_in && !self.is_shared(path) && !self.holds_shared(path)
+    }
+
     /// The outermost of the directories; siblings together where there are many.
     fn merge(&self, mut directories: BTreeSet<PathBuf>) -> Vec<PathBuf> {
         loop {
@@ -181,4 +205,31 @@ pub fn without_out(mut image: Image, root: &Path, out: &Path) -> Image {
         }
     }
     image.without_nameless()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_two_directories_is_taken_for_them_unless_it_is_of_many_purposes() {
+        let home = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| home.path().join(name);
+        let shared = Shared {
+            home: Some(home.path().to_owned()),
+            here: PathBuf::from("/nowhere/here"),
+            temporary: Vec::new(),
+            out: PathBuf::from("/nowhere/here/.killpoint"),
+        };
+        let taken = BTreeSet::from([at("app/data")]);
+        for (one, other, holder) in [
+            ("app/data", "app/staging", Some("app")),
+            ("app/data/a", "app/data/b", Some("app/data")),
+            (".cache/app", "app/data", None),
+            ("other/a", "other/b", None),
+        ] {
+            let holders = shared.holders(&taken, &BTreeSet::from([(at(one), at(other))]));
+            assert_eq!(holders.into_iter().next(), holder.map(at), "{one} {other}");
+        }
+    }
 }

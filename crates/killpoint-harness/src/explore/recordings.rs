@@ -2,6 +2,7 @@
 //! every time.
 
 mod back;
+mod barred;
 mod blind;
 mod compared;
 mod failure;

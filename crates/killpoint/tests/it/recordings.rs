@@ -114,3 +114,106 @@ fn a_name_that_tells_the_time_is_found_again_at_another_time() {
     let output = replay.output().expect("it starts");
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
 }
+
+/// A document in `data`, a directory beside it, and a script that runs where both are.
+fn beside(world: &World, script: &str) -> std::process::Command {
+    for name in ["data", "staging"] {
+        fs::create_dir(world.join(name)).expect("made");
+    }
+    fs::write(world.join("data/x.json"), "{\"v\":1}").expect("written");
+    fs::write(world.join("s.sh"), script).expect("written");
+    let mut command = world.killpoint();
+    command.args(["explore", "--format", "json", "--out"]).arg(world.out());
+    command
+}
+
+/// What keeps a run from being judged, which is one thing.
+fn only_unknown(explored: &Explored) -> String {
+    explored.expect(Outcome::Unknown);
+    let [unknown] = explored.report.unknown.as_slice() else { panic!("{}", explored.summary()) };
+    assert_eq!(unknown.reason, Reason::NotCovered);
+    unknown.detail.clone()
+}
+
+const MOVES_IN: &str = "set -e; echo '{\"v\":2}' >staging/x.json; mv staging/x.json data/x.json";
+
+#[test]
+fn a_rename_that_only_our_mounts_keep_from_its_work_is_no_finding() {
+    let moves_out = "mv data/x.json staging/x.json";
+    let links_in = "echo 1 >staging/y; ln staging/y data/y || cp staging/y data/y";
+    let links_out = "ln data/x.json staging/old || :; echo '{\"v\":2}' >data/x.json";
+    let apart: &[&str] = &["--state", "data"];
+    let both: &[&str] = &["--state", "data", "--state", "staging"];
+    let notify: &[&str] = &["--state", "data", "--mechanism", "notify"];
+    for (flags, script, says) in [
+        (apart, MOVES_IN, "rename staging/x.json to data/x.json (EXDEV)"),
+        (both, MOVES_IN, "rename staging/x.json to data/x.json (EXDEV)"),
+        (notify, MOVES_IN, "rename staging/x.json to data/x.json (EXDEV)"),
+        (apart, moves_out, "rename data/x.json to staging/x.json (EXDEV)"),
+        (apart, links_in, "link staging/y to data/y (EXDEV)"),
+        (apart, links_out, "link data/x.json to staging/old (EXDEV)"),
+    ] {
+        let world = World::new();
+        let mut command = beside(&world, script);
+        let explored = explored(command.args(flags).args(["--", "sh", "s.sh"]));
+        let detail = only_unknown(&explored);
+        assert!(detail.contains(says) && detail.contains("holds both: --state ."), "{detail}");
+    }
+    let world = World::new();
+    let mut command = beside(&world, MOVES_IN);
+    let explored = explored(command.args(["--state", ".", "--", "sh", "s.sh"]));
+    explored.expect(Outcome::Pass);
+    assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
+}
+
+#[test]
+fn a_rename_between_two_file_systems_is_what_the_program_really_does() {
+    let world = World::new();
+    let elsewhere = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let mut command = beside(&world, "echo 1 >$ELSEWHERE/y; mv $ELSEWHERE/y data/y");
+    command.env("ELSEWHERE", elsewhere.path()).args(["--state", "data", "--check", "true"]);
+    let explored = explored(command.args(["--", "sh", "s.sh"]));
+    explored.expect(Outcome::Pass);
+    assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
+}
+
+#[test]
+fn a_command_that_fails_because_of_our_mounts_is_told_so() {
+    let rename =
+        "python3 -c 'import os; open(\"staging/y\", \"w\"); os.rename(\"staging/y\", \"data/y\")'";
+    for (script, says) in [
+        (rename, "holds both: --state ."),
+        ("mv data old", "rename data to old (EBUSY)"),
+        ("rm data/x.json; rmdir data", "remove data (EBUSY)"),
+    ] {
+        let world = World::new();
+        let mut command = beside(&world, script);
+        let explored = explored(command.args(["--state", "data", "--", "sh", "s.sh"]));
+        explored.expect(Outcome::BaselineFailed);
+        assert!(explored.report.explanation.contains(says), "{}", explored.summary());
+    }
+}
+
+#[test]
+fn directories_between_which_a_command_moves_files_are_found_together() {
+    let script = "d=$HOME/.local/share/app; mkdir -p $d/data $d/staging; echo '{\"v\":2}' >$d/staging/x.json; \
+                  mv $d/staging/x.json $d/data/x.json";
+    let world = World::new();
+    let mut command = beside(&world, script);
+    fs::create_dir_all(world.join("home/.local/share/app/data")).expect("made");
+    command.env("HOME", world.join("home"));
+    let explored = crate::support::explored(command.args(["--", "sh", "s.sh"]));
+    explored.expect(Outcome::Pass);
+    let setting = explored.report.setting.as_ref().expect("a setting");
+    let [state] = setting.state.as_slice() else { panic!("{:?}", setting.state) };
+    assert!(state.ends_with("home/.local/share/app"), "{state}");
+
+    let script = "mkdir -p $HOME/.cache/app; echo '{\"v\":2}' >$HOME/.cache/app/x.json; \
+                  mv $HOME/.cache/app/x.json $HOME/.local/share/app/data/x.json";
+    let world = World::new();
+    let mut command = beside(&world, script);
+    fs::create_dir_all(world.join("home/.local/share/app/data")).expect("made");
+    command.env("HOME", world.join("home"));
+    let explored = crate::support::explored(command.args(["--", "sh", "s.sh"]));
+    assert!(only_unknown(&explored).contains("holds both: --state home"), "{}", explored.summary());
+}

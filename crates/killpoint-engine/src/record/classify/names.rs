@@ -65,6 +65,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let from = guest.place(from.0, &guest.read_string(from.1)?, false)?;
         let to = guest.place(to.0, &guest.read_string(to.1)?, false)?;
         let Some(stat) = from.stat() else { return Ok(None) };
+        self.ask_about_rename(call, &from, &to);
         if flags & libc::RENAME_NOREPLACE != 0 && to.stat().is_some() {
             return Ok(None);
         }
@@ -101,17 +102,18 @@ impl<C: FnMut() -> bool> Recorder<C> {
         call: &'static str,
     ) -> Attempt {
         let place = guest.place(to.0, &guest.read_string(to.1)?, false)?;
+        let path = guest.read_string(from.1)?;
+        let probe = if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
+            self.descriptors.copy(guest.thread, from.0)?.into_file()
+        } else {
+            guest.open_path(from.0, &path, flags & libc::AT_SYMLINK_FOLLOW != 0)?
+        };
+        self.ask_about_link(call, &probe, &place);
         let Some(name) = self.state_name(&place) else { return Ok(None) };
         if place.stat().is_some() {
             return Ok(None);
         }
-        let path = guest.read_string(from.1)?;
-        let source = if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-            self.in_state(guest, from.0)?.map(|(file, _)| file)
-        } else {
-            let probe = guest.open_path(from.0, &path, flags & libc::AT_SYMLINK_FOLLOW != 0)?;
-            self.known(&probe)?
-        };
+        let source = self.known(&probe)?;
         let from_label = source
             .and_then(|file| self.namespace.label(file))
             .unwrap_or_else(|| outside_label(b"unnamed"));
@@ -161,6 +163,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
     ) -> Attempt {
         let place = guest.place(directory, &guest.read_string(path)?, false)?;
         let Some(stat) = place.stat() else { return Ok(None) };
+        if is_directory {
+            self.ask_about_removal(call, &place);
+        }
         let Some(name) = self.state_name(&place) else {
             self.note_outside_place(&place);
             return Ok(None);

@@ -9,13 +9,13 @@ use killpoint_engine::compare::{self, Difference};
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::discover::{Discovered, discover};
-use killpoint_engine::record::{Output, Request, StrikeAt, record};
-use killpoint_engine::recording::Ending;
+use killpoint_engine::record::{Output, Request, Root, StrikeAt, record};
+use killpoint_engine::recording::{Barred, Ending};
 use killpoint_engine::spawn::{Drain, null};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What one run of the target is for.
@@ -236,6 +236,7 @@ impl Local {
                 .into_iter()
                 .filter(|path| !path.starts_with(arena.shown("")))
                 .collect(),
+            joined: discovered.joined,
             exit: discovered.exit,
         })
     }
@@ -307,8 +308,10 @@ impl Local {
             Checker::Command(_) => trial.read_after,
             Checker::BuiltIn => false,
         };
+        let mut ending = recorded.ending;
+        self.show_barred(&mut ending, &request.roots, &arena.shown(""));
         let result = TrialResult {
-            ending: recorded.ending,
+            ending,
             operations: recorded.operations,
             elapsed,
             differences,
@@ -334,6 +337,26 @@ impl Local {
         };
         channel.send(&Ok::<After, String>(After { reading: after, elapsed, links_read }))?;
         Ok(())
+    }
+
+    /// Writes paths of calls that mounts barred as they are outside of the worker, and leaves out those
+    /// that are of the worker alone.
+    fn show_barred(&self, ending: &mut Ending, seen: &[Root], scratch: &Path) {
+        let real = |path: &str| {
+            let found = seen.iter().zip(&self.roots).find_map(|(seen, root)| {
+                let below = Path::new(path).strip_prefix(&seen.path).ok()?;
+                Some(root.path.join(below).display().to_string())
+            });
+            found.or_else(|| (!Path::new(path).starts_with(scratch)).then(|| path.to_owned()))
+        };
+        let barred = std::mem::take(&mut ending.barred).into_iter().filter_map(|barred| {
+            let to = match &barred.to {
+                Some(to) => Some(real(to)?),
+                None => None,
+            };
+            Some(Barred { from: real(&barred.from)?, to, ..barred })
+        });
+        ending.barred = barred.collect();
     }
 
     /// Copies what is in the directories of the state now into the folder of the run.

@@ -1,6 +1,7 @@
 //! Why an undisturbed workload cannot serve as a control.
 
 use super::Control;
+use super::barred::Barriers;
 use crate::environment::local::{Local, TrialResult};
 use killpoint_engine::recording::Exit;
 use killpoint_model::verdict::Reason;
@@ -12,6 +13,21 @@ const FOREIGN_SIGNALS: [Signal; 5] =
 
 /// Why the undisturbed workload cannot serve as a control, if it cannot.
 pub(super) fn workload_failure(local: &Local, result: &TrialResult) -> Option<Control> {
+    let barred = Barriers::of(local, &result.ending);
+    match (failure(local, result), barred.hint()) {
+        (Some(Control::Failed(why)), Some(hint)) => {
+            Some(Control::Failed(format!("{why}; before that, {hint}")))
+        }
+        (None, _) => barred.in_state().map(|why| {
+            let why = format!("what was recorded is not what the command really does: {why}");
+            Control::Unknown(Reason::NotCovered, why)
+        }),
+        (failure, _) => failure,
+    }
+}
+
+/// Why it cannot, whatever mounts may have been in its way.
+fn failure(local: &Local, result: &TrialResult) -> Option<Control> {
     if let Some(why) = never_quiet(local, result) {
         return Some(Control::Unknown(Reason::NeverSteady, why));
     }

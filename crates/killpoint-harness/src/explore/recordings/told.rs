@@ -1,6 +1,7 @@
 //! What the log is told of recordings.
 
 use super::back::{read_journal, save_result};
+use super::barred::Barriers;
 use super::unseen_changes;
 use crate::asserter::checker::Checker;
 use crate::asserter::journal::Journal;
@@ -114,6 +115,9 @@ pub(super) fn note_gaps(
             ),
             needed,
         }))?;
+    }
+    for (file, reason) in Barriers::of(local, &result.ending).elsewhere() {
+        journalist.tell(Event::NotCovered(NotCovered { file, reason, needed: false }))?;
     }
     for path in &result.ending.outside_writes {
         let text = format!(
