@@ -25,6 +25,7 @@ mod crashes;
 mod ends;
 mod growth;
 mod interception;
+mod judgements;
 mod judging;
 mod log;
 mod objectives;
@@ -173,7 +174,7 @@ fn known(options: &Options) -> Result<BTreeSet<String>, BaselineError> {
 fn write_baseline(options: &Options, report: &Report) -> Result<(), BaselineError> {
     let Some(path) = &options.write_baseline else { return Ok(()) };
     let trials = report.campaign.iter().flat_map(|it| &it.trials);
-    baseline::write(&options.directory.join(path), trials.filter_map(TrialReport::key).collect())
+    baseline::write(&options.directory.join(path), trials.flat_map(TrialReport::keys).collect())
 }
 
 /// The trials, and what follows from them.

@@ -7,7 +7,7 @@ use crate::objective::Measurement;
 use crate::resources::ResourceSeries;
 use crate::screenshot::Screenshot;
 use crate::strike::Strike;
-use crate::verdict::{Judgement, Reason, Verdict};
+use crate::verdict::{Class, Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -215,9 +215,12 @@ pub enum TrialEvent {
         attempt: u32,
         /// Strikes that did something.
         fired: u64,
-        /// The worst of its verdicts.
+        /// The worst of its verdicts; where some stand in the baseline, the worst of the others.
         judgement: Judgement,
-        /// Whether that stands in the baseline.
+        /// How it broke promises otherwise, the worst first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        also: Vec<Class>,
+        /// Whether all of that stands in the baseline.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         known: bool,
         /// The line that carries it out again.

@@ -15,36 +15,36 @@ pub enum Verdict {
     Violated(Class),
 }
 
-/// How a promise was broken.
+/// How a promise was broken, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// An acknowledged value, or an older one that had to stay, is gone.
-    Lost,
-    /// A value is there in part.
-    Torn,
-    /// A value is there that was never intended.
-    Wrong,
-    /// Something is shown as data that was never stored.
-    Extra,
-    /// An operation was applied more than once.
-    Duplicated,
-    /// The store does not open.
-    Unopenable,
-    /// The program never starts again.
-    Bricked,
-    /// Opening it does not end in time, twice.
-    Hung,
-    /// The data is there, but only a person finds it (a backup file).
-    RecoverableByHand,
     /// The data is there, but only another replica has it.
     RecoverableByPeer,
-    /// Acknowledged as surviving a power cut, and gone after one.
-    AckedNotDurable,
+    /// The data is there, but only a person finds it (a backup file).
+    RecoverableByHand,
     /// An objective was missed.
     SloMissed,
     /// The program came back but did not show its recovery.
     RecoveryNotShown,
+    /// Something is shown as data that was never stored.
+    Extra,
+    /// An operation was applied more than once.
+    Duplicated,
+    /// A value is there that was never intended.
+    Wrong,
+    /// A value is there in part.
+    Torn,
+    /// Opening it does not end in time, twice.
+    Hung,
+    /// The program never starts again.
+    Bricked,
+    /// The store does not open.
+    Unopenable,
+    /// Acknowledged as surviving a power cut, and gone after one.
+    AckedNotDurable,
+    /// An acknowledged value, or an older one that had to stay, is gone.
+    Lost,
 }
 
 /// Why it cannot be said whether a promise was kept.

@@ -67,6 +67,7 @@ impl Course<'_> {
             attempt: 1,
             fired,
             judgement: judgement.clone(),
+            also: Vec::new(),
             known: false,
             replay: String::new(),
             seconds: since.elapsed().as_secs_f64(),

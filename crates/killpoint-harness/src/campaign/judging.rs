@@ -84,8 +84,8 @@ pub(super) fn before(scenario: &Scenario, world: &World) -> Result<Readings, Cam
 /// What was read and judged at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
-    /// The kinds with their judgements.
-    pub(super) judgements: Vec<(&'static str, Judgement)>,
+    /// The judgements, each with the index of its invariant.
+    pub(super) judgements: Vec<(usize, Judgement)>,
     /// Why that each holds shows nothing, where it does not.
     pub(super) vain: Vec<(usize, &'static str, Option<&'static str>)>,
     pub(super) readings: Readings,
@@ -130,7 +130,7 @@ impl Judge<'_> {
             };
             let may_be_unmade = may_be_unmade && !self.made.contains(&index);
             let (judgement, why_vain) = self.judge(index, invariant, &reading, may_be_unmade);
-            judged.judgements.push((invariant.kind(), judgement));
+            judged.judgements.push((index, judgement));
             judged.vain.push((index, invariant.kind(), why_vain));
             judged.readings.insert(index, reading);
         }

@@ -37,10 +37,11 @@ impl Earlier {
                     positions.clear();
                 }
                 TrialEvent::StrikePlanned { position, .. } => positions.push(position.clone()),
-                TrialEvent::Ended { fired, judgement, seconds, .. } => {
+                TrialEvent::Ended { fired, judgement, also, seconds, .. } => {
                     let Some(name) = name.take() else { continue };
                     let positions = std::mem::take(&mut positions);
-                    let ended = Ended { fired: *fired, judgement: judgement.clone(), positions };
+                    let (judgement, also) = (judgement.clone(), also.clone());
+                    let ended = Ended { fired: *fired, judgement, also, positions };
                     earlier.tries.insert(name, ended);
                     earlier.seconds += seconds;
                 }
@@ -134,6 +135,7 @@ mod tests {
             attempt,
             fired: 1,
             judgement,
+            also: Vec::new(),
             known: false,
             replay: String::new(),
             seconds: 1.5,

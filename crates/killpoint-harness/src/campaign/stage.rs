@@ -15,7 +15,7 @@ use killpoint_model::plan::{Plan, PlannedTrial};
 use killpoint_model::report::trial_key;
 use killpoint_model::supervision::Supervision;
 use killpoint_model::trial::Position;
-use killpoint_model::verdict::{Judgement, Verdict};
+use killpoint_model::verdict::{Class, Judgement};
 use std::collections::BTreeSet;
 
 /// What all trials of a run share.
@@ -42,19 +42,16 @@ pub(super) struct Stage<'a> {
 pub(super) struct Ended {
     pub(super) fired: u64,
     pub(super) judgement: Judgement,
+    /// The classes of its other violations.
+    pub(super) also: Vec<Class>,
     /// Where each strike stood.
     pub(super) positions: Vec<Position>,
 }
 
 impl Stage<'_> {
-    /// Whether the baseline has a violation like this one.
-    pub(super) fn is_known(&self, once: &Try<'_>, judgement: &Judgement) -> bool {
-        match (&judgement.verdict, once.planned) {
-            (Verdict::Violated(class), Some(planned)) => {
-                self.known.contains(&trial_key(&planned.rule, *class))
-            }
-            _ => false,
-        }
+    /// Whether the baseline has such a violation of a trial like this one.
+    pub(super) fn is_known(&self, once: &Try<'_>, class: Class) -> bool {
+        once.planned.is_some_and(|it| self.known.contains(&trial_key(&it.rule, class)))
     }
 
     /// Whether the report has this gap already.

@@ -6,7 +6,6 @@ use super::judging::{Judge, Readings};
 use super::problem::CampaignError;
 use super::tell;
 use super::trial::{LastStrike, Trial};
-use killpoint_model::Verdict;
 use killpoint_model::event::Event;
 use killpoint_model::report::NotCovered;
 use killpoint_model::screenshot::{Moment, PREVIEWS_MAX};
@@ -47,7 +46,7 @@ impl Trial<'_, '_> {
                 self.stage.journalist.tell(Event::NotCovered(gap))?;
             }
         }
-        if self.judgement.verdict == Verdict::Held || album.pictures.is_empty() {
+        if self.judgements.have_held() || album.pictures.is_empty() {
             return Ok(());
         }
         let shown = self.stage.journalist.report().campaign.as_ref().map_or(0, |it| it.previews());
@@ -95,7 +94,7 @@ impl Trial<'_, '_> {
 
     /// How the state changed at the strikes of a trial that was violated.
     pub(super) fn tell_changes(&mut self) -> Result<(), CampaignError> {
-        if !matches!(self.judgement.verdict, Verdict::Violated(_)) {
+        if !self.judgements.are_violated() {
             return Ok(());
         }
         for (strike, files, omitted) in self.collecting.snapshots.changes() {

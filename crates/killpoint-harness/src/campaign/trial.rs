@@ -6,6 +6,7 @@ use super::continuous::Watch;
 use super::course::Try;
 use super::ends;
 use super::interception::Interception;
+use super::judgements::{Conclusion, Judgements};
 use super::judging::{self, Judge, Judged, Marks, Readings};
 use super::log;
 use super::pictures;
@@ -86,7 +87,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         begun,
         workload_began: begun,
         fired: 0,
-        judgement: Judgement::held(),
+        judgements: Judgements::default(),
         before,
         at_first,
         made,
@@ -112,7 +113,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     trial.roll_back()?;
     lived?;
     trial.tell_collected(once)?;
-    let ended = trial.end()?;
+    let ended = trial.end(once)?;
     if number == 0 {
         // Once it has ended it is not carried out again.
         log::keep_control(stage.folder, &stage.control)?;
@@ -127,8 +128,12 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
             trial: number,
             attempt: once.attempt,
             fired: ended.fired,
-            known: stage.is_known(once, &ended.judgement),
+            known: match ended.judgement.verdict {
+                Verdict::Violated(class) => stage.is_known(once, class),
+                _ => false,
+            },
             judgement: ended.judgement.clone(),
+            also: ended.also.clone(),
             replay,
             seconds: begun.elapsed().as_secs_f64(),
         },
@@ -147,7 +152,7 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) begun: Instant,
     pub(super) workload_began: Instant,
     pub(super) fired: u64,
-    pub(super) judgement: Judgement,
+    pub(super) judgements: Judgements,
     /// What was read before the target was started.
     pub(super) before: Readings,
     /// What the files are before the target is started that strikes wait for.
@@ -376,9 +381,7 @@ impl Trial<'_, '_> {
     }
 
     pub(super) fn worsen(&mut self, judgement: Judgement) {
-        if judgement.verdict > self.judgement.verdict {
-            self.judgement = judgement;
-        }
+        self.judgements.add(judgement);
     }
 
     /// Judges the invariants that are due at a moment.
@@ -404,15 +407,15 @@ impl Trial<'_, '_> {
         if self.number == 0 {
             judgements.extend(self.vain(vain, moment));
         }
-        for (kind, judgement) in judgements {
+        for (index, judgement) in judgements {
             let event = TrialEvent::Judged {
                 trial: self.number,
-                invariant: kind.to_owned(),
+                invariant: self.stage.plan.scenario.invariants[index].kind().to_owned(),
                 strike,
                 judgement: judgement.clone(),
             };
             tell(self.stage.journalist, event)?;
-            self.worsen(judgement);
+            self.judgements.add_of(index, judgement);
         }
         if let Some(drafts) = drafts {
             tell(self.stage.journalist, drafts)?;
@@ -430,7 +433,7 @@ impl Trial<'_, '_> {
         &mut self,
         judged: Vec<(usize, &'static str, Option<&'static str>)>,
         moment: JudgeAt,
-    ) -> Vec<(&'static str, Judgement)> {
+    ) -> Vec<(usize, Judgement)> {
         for (index, kind, why) in judged {
             let so_far = self.vain.entry(index).or_insert((kind, why));
             so_far.1 = so_far.1.and(why);
@@ -438,28 +441,31 @@ impl Trial<'_, '_> {
         if moment != JudgeAt::End {
             return Vec::new();
         }
-        let vain = self.vain.values().filter_map(|(kind, why)| Some((*kind, (*why)?)));
-        let unknown = |(kind, why)| {
+        let vain =
+            self.vain.iter().filter_map(|(index, (kind, why))| Some((*index, *kind, (*why)?)));
+        let unknown = |(index, kind, why)| {
             let detail = format!("{kind} holds vainly: {why}.");
-            (kind, Judgement::unknown(Reason::NoOracle, detail))
+            (index, Judgement::unknown(Reason::NoOracle, detail))
         };
         vain.map(unknown).collect()
     }
 
     /// Judges what is left.
-    fn end(mut self) -> Result<Ended, CampaignError> {
+    fn end(mut self, once: &Try<'_>) -> Result<Ended, CampaignError> {
         self.tell_heartbeats()?;
         self.judge(JudgeAt::End, None)?;
         self.tell_changes()?;
         self.tell_pictures()?;
         // What held needs its copies no more; what did not is kept for whoever looks into it.
-        if self.judgement.verdict == Verdict::Held {
+        let Conclusion { judgement, also } =
+            self.judgements.conclude(|class| self.stage.is_known(once, class));
+        if judgement.verdict == Verdict::Held {
             self.collecting.snapshots.remove();
             self.collecting.pictures.remove();
             for state in &self.world.states {
                 let _ = fs::remove_dir_all(state);
             }
         }
-        Ok(Ended { fired: self.fired, judgement: self.judgement, positions: self.positions })
+        Ok(Ended { fired: self.fired, judgement, also, positions: self.positions })
     }
 }

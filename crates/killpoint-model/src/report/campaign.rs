@@ -99,7 +99,7 @@ pub struct TrialReport {
     /// How many of these violated with another class.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reproduced_otherwise: u64,
-    /// Whether its violation stands in the baseline.
+    /// Whether all of its violations stand in the baseline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub known: bool,
     /// Its rule.
@@ -113,8 +113,11 @@ pub struct TrialReport {
     pub broken: u64,
     /// Acknowledgements in its journal.
     pub acknowledged: u64,
-    /// The worst of its verdicts.
+    /// The worst of its verdicts; where some stand in the baseline, the worst of the others.
     pub judgement: Judgement,
+    /// How it broke promises otherwise, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Class>,
     /// The line that carries it out again.
     pub replay: String,
     /// How long it took.
@@ -175,12 +178,13 @@ impl TrialReport {
         self.acknowledged > 0 && self.broken_invariants.iter().any(is_shut)
     }
 
-    /// What is the same in every run that shows it: stands in baselines.
-    pub fn key(&self) -> Option<String> {
-        match self.judgement.verdict {
-            Verdict::Violated(class) => Some(key(&self.rule, class)),
+    /// What is the same in every run that shows its violations: stands in baselines.
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        let worst = match self.judgement.verdict {
+            Verdict::Violated(class) => Some(class),
             _ => None,
-        }
+        };
+        worst.into_iter().chain(self.also.iter().copied()).map(|class| key(&self.rule, class))
     }
 }
 
@@ -230,6 +234,7 @@ impl CampaignReport {
                         crate::verdict::Reason::Interrupted,
                         "the trial did not end",
                     ),
+                    also: Vec::new(),
                     replay: String::new(),
                     seconds: 0.0,
                     broken_invariants: Vec::new(),
@@ -289,10 +294,11 @@ impl CampaignReport {
                     trial.acknowledged = *acknowledged;
                 }
             }
-            TrialEvent::Ended { fired, judgement, known, replay, seconds, .. } => {
+            TrialEvent::Ended { fired, judgement, also, known, replay, seconds, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
                     trial.fired = *fired;
                     trial.judgement = judgement.clone();
+                    trial.also.clone_from(also);
                     trial.known = *known;
                     trial.replay.clone_from(replay);
                     trial.seconds = *seconds;

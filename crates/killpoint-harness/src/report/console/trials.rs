@@ -97,6 +97,10 @@ impl Console<'_> {
         let painted = self.paint(colour, &word);
         self.text.push_str(&head.replacen(&word, &painted, 1));
         self.item(&words::visible_lines(&trial.judgement.detail));
+        if !trial.also.is_empty() {
+            let also: Vec<String> = trial.also.iter().map(ToString::to_string).collect();
+            self.item(&format!("also {}", also.join(", ")));
+        }
         for strike in &trial.strikes {
             self.item(&words::visible(strike));
         }

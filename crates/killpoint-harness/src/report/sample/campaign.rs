@@ -167,6 +167,7 @@ impl Told {
             attempt: 1,
             fired: u64::from(is_struck),
             judgement,
+            also: Vec::new(),
             known: false,
             replay: format!("killpoint run plan.json --trial {trial}"),
             seconds: 0.5,

@@ -161,6 +161,7 @@ mod tests {
             attempt: 1,
             fired: 1,
             judgement,
+            also: Vec::new(),
             known: false,
             replay: String::new(),
             seconds: 1.0,
