@@ -1,20 +1,23 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
 mod births;
+mod killed;
 pub mod promises;
 
 use super::oracle::{
-    Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner, Oracle, Present, state,
+    Completing, Completion, Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner,
+    Oracle, Present, state,
 };
 use births::Births;
+pub use killed::Killed;
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::operation::{FileId, FileKind, Name};
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
-use killpoint_model::{Effect, Profile};
+use killpoint_model::{Address, Effect, Profile};
 use promises::Promises;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
@@ -30,6 +33,21 @@ pub struct BuiltIn {
     unwritten: Unwritten,
     births: Births,
     digests: Digests,
+    /// What was learnt.
+    recording: PathBuf,
+    /// Its operations that were the last to change a file before it was complete.
+    completing: Completing,
+    /// Its operations by their addresses, once they are asked for.
+    addresses: OnceCell<HashMap<Address, u64>>,
+}
+
+/// How the end of a recording is taken.
+struct Ends<'a> {
+    /// Whether an operation completed a file that nothing changed afterwards.
+    completes: &'a dyn Fn(u64) -> Completion,
+    /// Makes an oracle of what was learnt of a state directory, and by which operation each file came to be what it is
+    /// at the end.
+    finish: &'a dyn Fn(usize, Learner, BTreeMap<PathBuf, u64>) -> Oracle,
 }
 
 /// The first operation before which something had been acknowledged for which nothing was written to the state,
@@ -68,14 +86,32 @@ impl BuiltIn {
         initial: &Image,
         place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
     ) -> Result<Self, LearnError> {
+        let ends =
+            Ends { completes: &|_| Completion::Yes, finish: &|_, learner, _| learner.finish() };
+        BuiltIn::learn_to(recording, promises, initial, place, &ends)
+    }
+
+    fn learn_to(
+        recording: &Path,
+        promises: &Promises,
+        initial: &Image,
+        place: &mut dyn FnMut(&Image) -> io::Result<Vec<PathBuf>>,
+        ends: &Ends<'_>,
+    ) -> Result<Self, LearnError> {
         let digests = Digests::default();
         let (births, unwritten) = survey(recording, promises)?;
         let (mut oracles, mut durable) = (Vec::new(), Vec::new());
+        let mut completing = Completing::new();
         for root in 0..initial.roots().len() {
             let mut counted = Counted::default();
-            let followed = follow(recording, initial, root, |at, journal_length| {
+            let follower = follow(recording, initial, root, |at, journal_length| {
                 counted.count(promises, at, journal_length)
             })?;
+            let followed = follower.finish_killed(ends.completes);
+            for (at, completion) in followed.completing {
+                let known = completing.entry(at).or_insert(completion);
+                *known = completion.max(*known);
+            }
             let mut learner = followed.learner;
             for (at, count) in counted.kill {
                 learner.acknowledgements(at, count);
@@ -90,9 +126,19 @@ impl BuiltIn {
                 &digests,
                 place,
             )?;
-            oracles.push(learner.finish());
+            oracles.push((ends.finish)(root, learner, followed.reached));
         }
-        Ok(BuiltIn { oracles, durable, unwritten, births, digests })
+        let (recording, addresses) = (recording.to_owned(), OnceCell::new());
+        Ok(BuiltIn {
+            oracles,
+            durable,
+            unwritten,
+            births,
+            digests,
+            recording,
+            completing,
+            addresses,
+        })
     }
 
     /// The files that are judged and how: index of the state directory, path, kind.
@@ -208,7 +254,7 @@ fn follow(
     initial: &Image,
     root: usize,
     mut entered: impl FnMut(u64, u64) -> bool,
-) -> Result<super::oracle::follower::Followed, RecordingError> {
+) -> Result<Follower, RecordingError> {
     let root_id = initial.roots()[root];
     let mut follower = Follower::new(root_id);
     begin(&mut follower, initial, root_id, 0);
@@ -230,7 +276,7 @@ fn follow(
             }
         }
     }
-    Ok(follower.finish())
+    Ok(follower)
 }
 
 fn begin(follower: &mut Follower, image: &Image, directory: FileId, depth: usize) {

@@ -28,8 +28,8 @@ mod switches;
 mod tests;
 
 pub use backup::is_called_after;
-pub use follower::Follower;
-pub use learner::{Learner, Moment, Version};
+pub use follower::{Completing, Completion, Follower};
+pub use learner::{Guide, Learner, Moment, Version};
 pub use state::{CrashState, Digest, DirectoryState, Present};
 pub use subject::Kind;
 
@@ -120,6 +120,12 @@ impl Oracle {
         self.subjects.iter().map(|subject| (subject.path.as_path(), subject.kind))
     }
 
+    /// The file that is judged at a path.
+    fn subject(&self, path: &Path) -> Option<&Subject> {
+        let index = self.subjects.binary_search_by(|it| it.path.as_path().cmp(path)).ok()?;
+        Some(&self.subjects[index])
+    }
+
     /// Judges every file of a crash state.
     pub fn judge(&self, state: &dyn CrashState, crash: &Crash) -> Judged {
         let through = self.through(crash);
@@ -153,8 +159,7 @@ impl Oracle {
 
     /// The operation by which a link came to lead to this target.
     fn switched_at(&self, link: &Path, target: &[u8], through: u64) -> Option<u64> {
-        let index = self.subjects.binary_search_by(|it| it.path.as_path().cmp(link)).ok()?;
-        let switch = &self.subjects[index];
+        let switch = self.subject(link)?;
         let present = Present::of(target);
         let mut entries = switch.entries[switch.floor(through)..].iter();
         entries.find(|entry| entry.what.holds(&present)).map(|entry| entry.at)

@@ -1,7 +1,7 @@
 //! What the built-in oracle says of small programs, with nothing to go by but their files.
 
 use crate::support::{ALL_MODELS, Explored, World, explored, succeed};
-use killpoint_model::{Class, Outcome};
+use killpoint_model::{Class, CrashModel, Outcome};
 use std::fs;
 
 /// A world whose state holds these files.
@@ -119,5 +119,91 @@ fn what_is_acknowledged_before_it_is_written_does_not_pass() {
                 details.into_iter().any(|it| it.contains("k was acknowledged, and nothing"));
             assert_eq!(is_told, outcome == Outcome::Unknown, "{}", explored.summary());
         }
+    }
+}
+
+/// Explores a program in Python that begins in the state directory, with a kill of one process or of all.
+fn explore_python(world: &World, flags: &[&str], program: &str) -> Explored {
+    fs::write(world.state().join("../program.py"), program).expect("written");
+    explore(world, flags, "exec python3 ../program.py")
+}
+
+/// Processes that begin in any order, each of which saves a document of its own.
+const IN_ANY_ORDER: &str = r#"
+import os, random, time
+for n in range(4):
+    if os.fork() == 0:
+        time.sleep(random.random() / 100)
+        SAVE
+        os._exit(0)
+while True:
+    try: os.wait()
+    except ChildProcessError: break
+"#;
+
+#[test]
+fn a_save_that_a_kill_of_one_process_cuts_short_is_found_in_any_order() {
+    let files: &[(&str, &str)] =
+        &[("0.json", "[1]"), ("1.json", "[1]"), ("2.json", "[1]"), ("3.json", "[1]")];
+    for (save, outcome) in [
+        (r#"with open(f"{n}.json", "w") as file: file.write("[2]")"#, Outcome::Violated),
+        (
+            r#"with open(f"{n}.json", "w") as file: file.write(str([os.getpid()]))"#,
+            Outcome::Violated,
+        ),
+        (
+            r#"open(f"{n}.tmp", "w").write(str([os.getpid()])); os.rename(f"{n}.tmp", f"{n}.json")"#,
+            Outcome::Pass,
+        ),
+    ] {
+        let world = world(files);
+        let program = IN_ANY_ORDER.replace("SAVE", save);
+        let explored = explore_python(&world, &["--scope", "process"], &program);
+        explored.expect(outcome);
+        let points = if outcome == Outcome::Pass { 0 } else { 4 };
+        assert_eq!(explored.violated(CrashModel::Kill), points, "{}", explored.summary());
+        assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
+    }
+}
+
+#[test]
+fn a_file_of_no_known_format_is_not_known_half_written_whoever_is_killed() {
+    let program = r#"
+import os
+file = os.open("d.dat", os.O_RDWR)
+for at in (0, 4): os.pwrite(file, b"BBBB", at)
+"#;
+    for scope in ["all", "process"] {
+        let world = world(&[("d.dat", "AAAAAAAA")]);
+        explore_python(&world, &["--scope", scope], program).expect(Outcome::Unknown);
+    }
+}
+
+/// Makes a table, which later programs fill by one row each.
+const ROWS: &str = r#"
+import os, sqlite3, time
+for n in range(3):
+    if PARENT or os.fork() == 0:
+        rows = sqlite3.connect("a.db", isolation_level=None)
+        rows.execute("INSERT INTO t VALUES (?)", [ROW])
+        PARENT or os._exit(0)
+    PARENT or os.wait()
+"#;
+
+#[test]
+fn rows_of_those_who_go_on_after_a_kill_and_rows_that_vary_are_no_part_of_a_transaction() {
+    for (parent, value, flags) in
+        [("False", "n", &["--scope", "process"][..]), ("True", "time.time()", &[])]
+    {
+        let world = World::new();
+        let made = std::process::Command::new("python3")
+            .args(["-c", "import sqlite3; sqlite3.connect('a.db').execute('CREATE TABLE t(x)')"])
+            .current_dir(world.state())
+            .status();
+        assert!(made.expect("python3").success());
+        let program = ROWS.replace("PARENT", parent).replace("ROW", value);
+        let explored = explore_python(&world, flags, &program);
+        explored.expect(Outcome::Pass);
+        assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
     }
 }

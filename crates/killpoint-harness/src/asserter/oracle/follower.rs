@@ -39,6 +39,24 @@ pub struct Followed {
     pub learner: Learner,
     /// The states to offer to [`Learner::committed`]; empty where there is no database.
     pub committed_states: CommittedStates,
+    /// The operations that were the last to change a file before it was complete.
+    pub completing: Completing,
+    /// The operation by which each file came to be what it is at the end, and where it is.
+    pub reached: BTreeMap<PathBuf, u64>,
+}
+
+/// Operations that were the last to change a file before it was complete, and how far it was.
+pub type Completing = BTreeMap<u64, Completion>;
+
+/// Whether a change completes a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Completion {
+    /// More is to come.
+    No,
+    /// The next change began it anew: a document or a file that only grew was complete.
+    Superseded,
+    /// Whatever the file holds.
+    Yes,
 }
 
 /// The regular files and directories of one state directory in the course of a recording.
@@ -55,6 +73,7 @@ pub struct Follower {
     displaced: Option<FileId>,
     /// Files that were changed since the last acknowledgement.
     changed: BTreeSet<FileId>,
+    completing: Completing,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +95,10 @@ struct Node {
     is_changed: bool,
     /// Changed since it came to stand under the names that it has.
     is_changed_here: bool,
+    /// The operation that was the last to change it; 0 if none did.
+    changed_at: u64,
+    /// The operation that was the last to change it or its names; 0 if none did.
+    touched_at: u64,
     /// Made in this recording.
     is_new: bool,
     /// How many of its first bytes were written in this recording.
@@ -102,6 +125,7 @@ impl Follower {
             last: 0,
             displaced: None,
             changed: BTreeSet::new(),
+            completing: Completing::new(),
         }
     }
 
@@ -177,19 +201,34 @@ impl Follower {
     }
 
     /// The end of the recording.
-    pub fn finish(mut self) -> Followed {
+    pub fn finish(self) -> Followed {
+        self.finish_killed(&|_| Completion::Yes)
+    }
+
+    /// The end of the recording of a run that was killed. `completes` says of an operation whether the file
+    /// that it was the last to change was complete by it.
+    pub fn finish_killed(mut self, completes: &dyn Fn(u64) -> Completion) -> Followed {
         let at = self.last;
         let files: Vec<_> = self.nodes.keys().copied().collect();
+        let (mut reached, mut left) = (BTreeMap::new(), BTreeSet::new());
         for file in files {
             let paths = self.paths(file);
-            self.tell(file, paths, at, Moment::End);
+            let Node { changed_at, touched_at, .. } = self.nodes[&file];
+            let completion = if changed_at == 0 { Completion::Yes } else { completes(changed_at) };
+            reached.extend(paths.iter().map(|path| (path.clone(), touched_at)));
+            if completion != Completion::Yes {
+                left.extend(paths.iter().cloned());
+            }
+            self.tell(file, paths, at, Moment::of_end(completion));
         }
         let databases = self.learner.databases();
         let mut committed_states = CommittedStates::new();
         if !databases.is_empty() {
-            for ordinal in self.all.into_iter().chain([0, at]) {
+            for ordinal in self.all.into_iter().chain([0]) {
                 committed_states.entry(ordinal).or_default().extend(databases.iter().cloned());
             }
+            let whole = databases.difference(&left).cloned();
+            committed_states.entry(at).or_default().extend(whole);
         }
         for (ordinal, paths) in self.candidates {
             let paths: Vec<_> = paths.into_iter().filter(|it| databases.contains(it)).collect();
@@ -197,7 +236,8 @@ impl Follower {
                 committed_states.entry(ordinal).or_default().extend(paths);
             }
         }
-        Followed { learner: self.learner, committed_states }
+        let Follower { learner, completing, .. } = self;
+        Followed { learner, committed_states, completing, reached }
     }
 
     fn effect(&mut self, effect: &Effect, at: u64, bytes: &[u8], length: u64) {
@@ -270,7 +310,8 @@ impl Follower {
         };
         let names = name.cloned().into_iter().collect();
         let appended = true;
-        let node = Node { names, kind, contents, appended, is_new: true, ..Node::default() };
+        let made = Node { names, kind, contents, appended, is_new: true, ..Node::default() };
+        let node = Node { changed_at: at, touched_at: at, ..made };
         self.nodes.insert(file, node);
         if kind == NodeKind::Link {
             let paths = self.paths(file);
@@ -283,6 +324,7 @@ impl Follower {
         let Some(node) = self.nodes.get_mut(&file) else { return };
         node.is_changed = true;
         node.is_changed_here = true;
+        (node.changed_at, node.touched_at) = (at, at);
         let only_appended = change(node);
         node.appended &= only_appended;
         if !only_appended {
@@ -328,6 +370,8 @@ impl Follower {
         if paths.is_empty() {
             return;
         }
+        let completion = self.completing.entry(node.changed_at).or_insert(Completion::No);
+        *completion = moment.completion().max(*completion);
         let length = node.contents.size();
         let is_held = length <= HELD_BYTES_MAX;
         let contents: Arc<[u8]> = match is_held {

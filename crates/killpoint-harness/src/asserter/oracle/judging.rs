@@ -203,7 +203,7 @@ impl Case<'_> {
                 return Judgement::violated(Class::Torn, detail);
             }
         }
-        if !self.crash.recorded_beyond {
+        if !self.crash.recorded_beyond && !self.subject.is_left {
             return Judgement::held();
         }
         let detail = format!(

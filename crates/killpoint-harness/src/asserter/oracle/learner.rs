@@ -1,18 +1,22 @@
 //! Learning: from the versions that a recording went through to what a crash may leave.
 
 mod history;
+mod killed;
 
 use super::Oracle;
 use super::cache::Cache;
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
+use super::follower::Completion;
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
-use super::subject::{Entry, What};
+use super::subject::{Entry, Kind, What};
 use super::switches::Switch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use killed::Guide;
 
 use history::{History, Seen};
 
@@ -43,6 +47,28 @@ pub enum Moment {
     Acknowledged,
     /// After the last operation.
     End,
+    /// After the last operation of a run that was killed, while the program was in the middle of changing it.
+    Left,
+}
+
+impl Moment {
+    /// The end of a recording, for a file whose last change completed it so.
+    pub(super) fn of_end(completion: Completion) -> Moment {
+        match completion {
+            Completion::Yes => Moment::End,
+            Completion::Superseded => Moment::Superseded,
+            Completion::No => Moment::Left,
+        }
+    }
+
+    /// What a file was completed by that was told of at such a moment.
+    pub(super) fn completion(self) -> Completion {
+        match self {
+            Moment::Left => Completion::No,
+            Moment::Superseded => Completion::Superseded,
+            _ => Completion::Yes,
+        }
+    }
 }
 
 /// A file at a moment.
@@ -241,7 +267,16 @@ impl Learner {
     }
 
     /// What was learnt, ready to judge.
-    pub fn finish(mut self) -> Oracle {
+    pub fn finish(self) -> Oracle {
+        self.finish_guided(None)
+    }
+
+    /// What was learnt of a run that was killed, ready to judge what it left.
+    pub fn finish_killed(self, guide: &Guide<'_>) -> Oracle {
+        self.finish_guided(Some(guide))
+    }
+
+    fn finish_guided(mut self, guide: Option<&Guide<'_>>) -> Oracle {
         // Even undisturbed the database ended like this: not ours to judge.
         self.not_understood.append(&mut self.broken);
         let databases = self.databases();
@@ -255,7 +290,9 @@ impl Learner {
         let mut known = BTreeSet::new();
         let mut subjects = Vec::new();
         for (path, mut history) in self.histories {
-            let is_switch = switches.iter().any(|switch| switch.link == path);
+            let by_guide = guide.and_then(|guide| guide.known(&path, &history));
+            let was_switch = by_guide.as_ref().is_some_and(|it| it.subject.kind == Kind::Link);
+            let is_switch = was_switch || switches.iter().any(|switch| switch.link == path);
             if !is_switch && !history.forget_links() {
                 continue;
             }
@@ -263,12 +300,20 @@ impl Learner {
             if is_companion || !history.is_temporary() {
                 known.insert(path.clone());
             }
-            if !is_companion && history.is_lasting() {
-                let mut subject = history.into_subject(path, is_careful);
-                let leading = switches.iter().filter(|switch| switch.led_to(&subject.path));
-                subject.switches = leading.map(|switch| switch.link.clone()).collect();
-                subjects.push(subject);
+            if is_companion {
+                continue;
             }
+            let mut subject = match by_guide {
+                Some(by_guide) => history.into_known(path, &by_guide),
+                None if !history.is_lasting() || history.is_left() => continue,
+                None => history.into_subject(path, is_careful),
+            };
+            for switch in switches.iter().filter(|switch| switch.led_to(&subject.path)) {
+                if !subject.switches.contains(&switch.link) {
+                    subject.switches.push(switch.link.clone());
+                }
+            }
+            subjects.push(subject);
         }
         Oracle {
             subjects,

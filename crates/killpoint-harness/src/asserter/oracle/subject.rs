@@ -110,6 +110,8 @@ pub(super) struct Subject {
     /// The links that led to it or to a directory above it at some time, while the program moved them from one target to the
     /// next.
     pub(super) switches: Vec<PathBuf>,
+    /// Whether the recording ends in the middle of a change of it: that of a run that was killed.
+    pub(super) is_left: bool,
 }
 
 /// How a crash state's file compares with the versions.

@@ -4,6 +4,7 @@
 mod append_only_files;
 mod databases;
 mod document_files;
+mod killed_runs;
 mod properties;
 mod staging_files;
 mod switched_directories;

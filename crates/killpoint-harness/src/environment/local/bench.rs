@@ -2,15 +2,15 @@
 
 use super::question::{Answer, LeftBy, Question, Subject};
 use super::{Local, Problem, TARGET_OUTPUT_MAX, chain, snapshot_name};
-use crate::asserter::built_in::BuiltIn;
+use crate::asserter::built_in::{BuiltIn, Killed};
 use crate::asserter::checker::{Checker, Reading, StreamChecker, Surroundings, read_once};
 use crate::asserter::journal::Journal;
 use killpoint_engine::arena::{self, Arena, process_ids};
 use killpoint_engine::image::{Image, Inode};
 use killpoint_engine::materialise::{CrashTime, Materialised};
-use killpoint_engine::recording::Exit;
+use killpoint_engine::recording::{Exit, Reader, Record};
 use killpoint_engine::spawn;
-use killpoint_engine::states::{Models, StateName, Variant, Walk};
+use killpoint_engine::states::{Models, StateName, Variant, Walk, is_point};
 use killpoint_model::{CrashModel, FileKind, Profile, Reason, Verdict};
 use std::fs;
 use std::io::{self, Write};
@@ -48,6 +48,28 @@ pub(super) struct Bench<'a> {
 /// The state before the workload.
 fn before_all() -> StateName {
     StateName { point: 1, model: CrashModel::Kill, variant: Variant::Only }
+}
+
+/// Whether others went on after a kill: its recording, at whose end `walk` stands, has more calls than those before it
+/// and the write that it let in a part of.
+fn went_on(recording: &Path, walk: &Walk, state: &StateName) -> Result<bool, Problem> {
+    let Some(before) = walk.ending().and_then(|ending| ending.struck_after) else {
+        return Ok(false);
+    };
+    let own = u64::from(state.model == CrashModel::TornWrite);
+    if walk.point() - 1 <= before + own {
+        return Ok(false);
+    }
+    let mut reader = Reader::open(recording)?;
+    while let Some(record) = reader.next_record()? {
+        if let Record::Operation(operation, _) = record
+            && operation.ordinal > before + own
+            && is_point(&operation)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether an image is sooner copied than mounted, and anybody may remove the copy.
@@ -141,13 +163,10 @@ impl<'a> Bench<'a> {
         question: &Question,
     ) -> Result<Answer, Problem> {
         if let Some(built_in) = self.built_in.take() {
-            let beyond = !question.left_by.as_ref().is_some_and(|left_by| left_by.unseen);
             let state = question.state.clone().unwrap_or_else(before_all);
-            let (judgement, litter) =
-                built_in.judge(image, &state, beyond, &mut || self.place(arena, image));
+            let answer = self.judge(arena, &built_in, image, &state, true);
             self.built_in = Some(built_in);
-            self.take_off_if_laid(arena)?;
-            return Ok(Answer { litter, ..Answer::of(Reading::Judged(judgement)) });
+            return answer;
         }
         self.cursor.change_to_crashed(image, crash)?;
         self.write_journal(arena, question.journal_length)?;
@@ -242,6 +261,23 @@ impl<'a> Bench<'a> {
         left_by: &LeftBy,
         question: &Question,
     ) -> Result<Answer, Problem> {
+        let Some(built_in) = self.built_in.take() else {
+            return Err(Problem("nothing was learnt that could judge".to_owned()));
+        };
+        let answer = self.judge_left_by(arena, &built_in, initial, walk, left_by, question);
+        self.built_in = Some(built_in);
+        answer
+    }
+
+    fn judge_left_by(
+        &mut self,
+        arena: &mut Arena,
+        built_in: &BuiltIn,
+        initial: &Image,
+        walk: &Walk,
+        left_by: &LeftBy,
+        question: &Question,
+    ) -> Result<Answer, Problem> {
         let name = &left_by.recording;
         let path = arena.in_run(&format!("recordings/{name}.rec"));
         let image = match left_by.unseen {
@@ -252,26 +288,46 @@ impl<'a> Bench<'a> {
             }
             false => walk.image().without_nameless(),
         };
-        let renamed = match &self.built_in {
-            Some(built_in) if !left_by.unseen => built_in.with_own_names(image.clone(), &path)?,
-            _ => image.clone(),
+        let renamed = match left_by.unseen {
+            false => built_in.with_own_names(image.clone(), &path)?,
+            true => image.clone(),
         };
-        let answer = self.read(arena, &renamed, walk.crash_time(), question)?;
+        let state = question.state.clone().unwrap_or_else(before_all);
+        let went_on = went_on(&path, walk, &state)?;
+        let beyond = !left_by.unseen && !went_on;
+        let answer = self.judge(arena, built_in, &renamed, &state, beyond)?;
         let Reading::Judged(judgement) = &answer.reading else { return Ok(answer) };
-        let held = judgement.verdict == Verdict::Held;
-        let other_order = left_by.other_order && !held;
-        if judgement.verdict != Verdict::Unknown(Reason::NoOracle) && !other_order {
+        let is_violated = matches!(judgement.verdict, Verdict::Violated(_));
+        if judgement.verdict != Verdict::Unknown(Reason::NoOracle) && !is_violated {
             return Ok(answer);
         }
-        // Where bytes vary from run to run, or threads came in another order, the kill's own
-        // recording knows the versions.
+        // Where bytes vary from run to run, threads came in another order, or others went on after the kill, its
+        // own recording knows the versions.
         let journal = fs::read(arena.in_run(&format!("recordings/{name}.journal")))?;
         let (promised, local) = (Journal::parse(&journal)?, self.local);
+        let promises = local.promises(&promised);
+        let torn = (state.model == CrashModel::TornWrite).then_some(state.point);
+        let killed =
+            Killed { recording: &path, promises: &promises, left: &image, renamed: &renamed, torn };
         let mut place = |image: &Image| self.place(arena, image);
-        let own = BuiltIn::learn(&path, &local.promises(&promised), initial, &mut place)?;
-        let state = question.state.clone().unwrap_or_else(before_all);
+        let own = built_in.learn_killed(&killed, initial, &mut place)?;
+        let end = StateName { point: walk.point(), ..state };
+        let by_own = self.judge(arena, &own, &image, &end, false)?;
+        let is_as_recorded = is_violated && !left_by.other_order && !went_on;
+        Ok(if is_as_recorded && !by_own.holds() { answer } else { by_own })
+    }
+
+    /// Judges an image by what was learnt.
+    fn judge(
+        &mut self,
+        arena: &mut Arena,
+        built_in: &BuiltIn,
+        image: &Image,
+        state: &StateName,
+        recorded_beyond: bool,
+    ) -> Result<Answer, Problem> {
         let (judgement, litter) =
-            own.judge(&image, &state, false, &mut || self.place(arena, &image));
+            built_in.judge(image, state, recorded_beyond, &mut || self.place(arena, image));
         self.take_off_if_laid(arena)?;
         Ok(Answer { litter, ..Answer::of(Reading::Judged(judgement)) })
     }

@@ -3,6 +3,7 @@
 use super::Local;
 use crate::asserter::checker::Reading;
 use killpoint_engine::states::{Models, StateName};
+use killpoint_model::Verdict;
 use killpoint_model::report::Look;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -100,6 +101,11 @@ impl Question {
 }
 
 impl Answer {
+    /// Whether the built-in oracle says that the state holds.
+    pub(super) fn holds(&self) -> bool {
+        matches!(&self.reading, Reading::Judged(judgement) if judgement.verdict == Verdict::Held)
+    }
+
     /// A reading that is worth what it says for this state alone.
     pub(super) fn of(reading: Reading) -> Self {
         Answer {

@@ -91,6 +91,7 @@ impl Follower {
                 self.publish(file, &path, at);
                 if let Some(node) = self.nodes.get_mut(&file) {
                     node.is_changed_here = false;
+                    node.touched_at = at;
                 }
             }
         }

@@ -122,6 +122,10 @@ impl History {
     pub(super) fn into_subject(self, path: PathBuf, is_careful: bool) -> Subject {
         let kind = self.kind(&path);
         let is_given_up = is_careful && self.is_given_up == Some(true);
+        self.into_subject_of(path, kind, is_given_up)
+    }
+
+    pub(super) fn into_subject_of(self, path: PathBuf, kind: Kind, is_given_up: bool) -> Subject {
         let appended = self.versions().all(|seen| seen.appended);
         let placed = match kind {
             Kind::Document(format) => {
@@ -173,10 +177,11 @@ impl History {
             is_given_up,
             grown,
             switches,
+            is_left: false,
         }
     }
 
-    fn kind(&self, path: &Path) -> Kind {
+    pub(super) fn kind(&self, path: &Path) -> Kind {
         if self.is_database {
             return Kind::Database;
         }
@@ -205,10 +210,7 @@ impl History {
             deciding = self.versions().filter(is_at(&[Moment::Placed])).collect();
         }
         let (format, _) = deciding.first()?.document?;
-        let is_whole = |seen: &&Seen| {
-            seen.document.is_some_and(|(its, value)| its == format && value.is_some())
-        };
-        deciding.iter().all(is_whole).then_some(format)
+        deciding.iter().all(|seen| seen.is_whole(format)).then_some(format)
     }
 
     /// Appended to by every call, and seen to grow: a file that was written once, from its start to
@@ -257,15 +259,21 @@ impl Seen {
         let is_edge = matches!(self.moment, Moment::Begin | Moment::End);
         match kind {
             Kind::Document(format) => {
-                let is_whole =
-                    self.document.is_some_and(|(its, value)| its == format && value.is_some());
+                let is_whole = self.is_whole(format) && self.moment != Moment::Left;
                 let is_emptied = self.length == 0
                     && matches!(self.moment, Moment::Superseded | Moment::Acknowledged);
                 is_edge || (is_whole && !is_emptied)
             }
             Kind::AppendOnly | Kind::Link => true,
-            Kind::Database | Kind::Opaque => is_edge || self.moment != Moment::Superseded,
+            Kind::Database | Kind::Opaque => {
+                !matches!(self.moment, Moment::Superseded | Moment::Left)
+            }
         }
+    }
+
+    /// Whether it is a document of this format that can be read.
+    pub(super) fn is_whole(&self, format: Format) -> bool {
+        self.document.is_some_and(|(its, value)| its == format && value.is_some())
     }
 }
 

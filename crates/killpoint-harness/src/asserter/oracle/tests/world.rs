@@ -1,11 +1,14 @@
 //! A recording under construction, and its crash states in memory.
 
-use crate::asserter::oracle::{Crash, CrashState, Follower, Judged, Learner, Oracle, Present};
+use crate::asserter::oracle::follower::Followed;
+use crate::asserter::oracle::{
+    Completion, Crash, CrashState, Follower, Guide, Judged, Learner, Oracle, Present,
+};
 use killpoint_engine::image::Content;
 use killpoint_model::operation::{Attributes, Name};
 use killpoint_model::{Address, Class, Effect, FileId, FileKind, Operation, Reason, Verdict};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -202,6 +205,25 @@ impl World {
     }
 
     pub(super) fn learn(&self) -> Oracle {
+        self.learned(self.follow().finish()).finish()
+    }
+
+    /// What is learnt of a run that was killed at its end, as this one was. `counterparts` says which operation of
+    /// `reference` each of its own was.
+    pub(super) fn learn_killed(&self, reference: &World, counterparts: &[(u64, u64)]) -> Oracle {
+        let counterparts: HashMap<u64, u64> = counterparts.iter().copied().collect();
+        let completing = reference.follow().finish().completing;
+        let completes = |at: u64| match counterparts.get(&at) {
+            Some(at) => completing.get(at).copied().unwrap_or(Completion::No),
+            None => Completion::Yes,
+        };
+        let mut followed = self.follow().finish_killed(&completes);
+        let reached = std::mem::take(&mut followed.reached);
+        let (reference, names) = (&reference.learn(), HashMap::new());
+        self.learned(followed).finish_killed(&Guide { reference, names, counterparts, reached })
+    }
+
+    fn follow(&self) -> Follower {
         let mut follower = Follower::new(ROOT);
         for (name, file) in &self.begin.names {
             let at = self.begin.name(name);
@@ -225,7 +247,10 @@ impl World {
         if is_acknowledged(self.end()) {
             follower.acknowledged(self.end() - 1);
         }
-        let mut followed = follower.finish();
+        follower
+    }
+
+    fn learned(&self, mut followed: Followed) -> Learner {
         let learner: &mut Learner = &mut followed.learner;
         for (at, databases) in &followed.committed_states {
             let state = self.state(at + 1);
@@ -234,7 +259,7 @@ impl World {
         for (at, count) in &self.acknowledged {
             learner.acknowledgements(*at, *count);
         }
-        followed.learner.finish()
+        followed.learner
     }
 
     /// What a kill at the entry of this operation leaves.
