@@ -6,6 +6,7 @@ use crate::activity::Request;
 use crate::selector::Glob;
 use crate::span::Span;
 use crate::supervision::Probe;
+use crate::tolerance::said;
 pub use crate::tolerance::{AnyStatus, Said, Statuses, Tolerance};
 use serde::{Deserialize, Serialize};
 
@@ -131,8 +132,8 @@ invariants! {
         /// Where in the document, as RFC 6901 has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pointer: Option<String>,
-        /// What is there, as JSON.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// What is there, as JSON; `null`, too.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said")]
         equals: Option<serde_json::Value>,
     }
     /// A probe answers.
@@ -252,13 +253,26 @@ impl Invariant {
         asked.contains(&moment) || is_edge && asked.contains(&JudgeAt::Edges)
     }
 
+    /// Whether it reads back what was acknowledged, so that what is lost is seen.
+    pub fn reads_back(&self) -> bool {
+        match self {
+            Invariant::AckedIsDurable(_) => true,
+            Invariant::ExactlyOnce(it) => {
+                it.expected.is_some() && it.semantics != Semantics::AtMostOnce
+            }
+            _ => false,
+        }
+    }
+
     /// What a store holds is judged before a target that came back can write over what is missing.
     fn usual(&self) -> &'static [JudgeAt] {
         match self {
             Invariant::AckedIsDurable(_) | Invariant::Sqlite(_) => {
                 &[JudgeAt::AtStrike, JudgeAt::End]
             }
-            Invariant::ProbeAnswers(_) | Invariant::RecoveryShown(_) => &[JudgeAt::AfterStrike],
+            Invariant::ProbeAnswers(_)
+            | Invariant::RecoveryShown(_)
+            | Invariant::RequestAnswered(_) => &[JudgeAt::AfterStrike],
             _ => &[JudgeAt::End],
         }
     }

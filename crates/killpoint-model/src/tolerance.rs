@@ -22,8 +22,8 @@ pub struct Tolerance {
     /// Where in the JSON document that it prints, as RFC 6901 has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// What is there, as JSON.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What is there, as JSON; `null`, too.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     pub equals: Option<serde_json::Value>,
     /// The least number that may be there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +31,16 @@ pub struct Tolerance {
     /// The greatest number that may be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub greatest: Option<f64>,
+}
+
+/// Reads a value that is there: `null` is one.
+///
+/// # Errors
+/// If it is no JSON.
+pub fn said<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 /// Which statuses are tolerated.

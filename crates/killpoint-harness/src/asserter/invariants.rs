@@ -30,6 +30,7 @@ use super::history::Promise;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What was read for an invariant at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,8 +58,8 @@ pub enum Reading {
         /// What the other did.
         expected: Option<Ended>,
     },
-    /// The sequences of the checkpoints, in the order in which they were told.
-    Checkpoints(Vec<u64>),
+    /// The sequences of the checkpoints of each process, in the order in which they were told.
+    Checkpoints(BTreeMap<String, Vec<u64>>),
     /// The collected values.
     Values(serde_json::Value),
     /// The names of all files of the state.
@@ -97,7 +98,13 @@ pub fn judge(invariant: &Invariant, evidence: &Evidence<'_>) -> Judgement {
         (Invariant::AckedIsDurable(asked), Reading::Store { reading, upto }) => {
             judge_store(asked.semantics, reading, *upto, evidence)
         }
-        (Invariant::Sqlite(asked), Reading::Database(database)) => database.judge(asked),
+        (Invariant::Sqlite(asked), Reading::Database(database)) => {
+            let control = match evidence.control {
+                Some(Reading::Database(control)) => Some(control),
+                _ => None,
+            };
+            database.judge(asked, control)
+        }
         (Invariant::File(asked), Reading::File(file)) => {
             let before = match evidence.before {
                 Some(Reading::File(before)) => Some(before),
@@ -141,10 +148,10 @@ pub fn judge(invariant: &Invariant, evidence: &Evidence<'_>) -> Judgement {
     }
 }
 
-/// Whether there is no file to read.
+/// Whether there is no file to read, or no database in it yet.
 fn is_missing(reading: &Reading) -> bool {
     match reading {
-        Reading::Database(database) => !database.exists,
+        Reading::Database(database) => !database.exists || database.is_empty,
         Reading::File(file) => file.length.is_none(),
         _ => false,
     }

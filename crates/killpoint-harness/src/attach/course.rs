@@ -17,6 +17,7 @@ use killpoint_model::signal::Signal;
 use killpoint_model::strike::Strike;
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -261,7 +262,7 @@ impl Course<'_> {
     /// Judges the probe and the check; held where there are none.
     fn judge(&mut self, trial: u64, strike: Option<u64>) -> Result<Judgement, AttachError> {
         let reader = Reader {
-            state: self.options.directory.clone(),
+            states: vec![self.options.directory.clone()],
             shown: Vec::new(),
             own_paths: OwnPaths::default(),
             journal: self.folder.join("journal"),
@@ -271,7 +272,7 @@ impl Course<'_> {
         };
         let nothing = serde_json::Value::Null;
         let told = Told {
-            checkpoints: &[],
+            checkpoints: &BTreeMap::new(),
             values: &nothing,
             has_line: &|_| false,
             is_written: &|| false,

@@ -152,7 +152,7 @@ impl Trial<'_, '_> {
         tell(self.stage.journalist, event)?;
         self.promise(number, activities)?;
         self.stage.journalist.sync()?;
-        let mut watcher = Watcher::start(&self.stage.plan.scenario, &self.world);
+        let mut watcher = Watcher::start(&self.stage.plan.scenario, &self.world, &self.watch.asked);
         let fired = self.perform_all(number, &activities.method, &mut watcher)?;
         let halted = watcher.deviation.take();
         drop(watcher);

@@ -10,10 +10,11 @@ use crate::asserter::invariants::{Answered, Evidence, Reader, Reading, Told, is_
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::trial::TrialEvent;
-use killpoint_model::verdict::{Judgement, Verdict};
-use std::sync::Arc;
+use killpoint_model::verdict::{Judgement, Reason, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,25 @@ const NOTICE_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a target must still count as ready for what was found to be its affair: that it ends is
 /// told a little later than it shows.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The invariants that were judged to hold, by their index: written by whoever asks.
+#[derive(Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<BTreeSet<usize>>>);
+
+impl Asked {
+    fn add(&self, invariant: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(invariant);
+    }
+
+    /// What held so far says nothing about what comes now.
+    fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn has(&self, invariant: usize) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&invariant)
+    }
+}
 
 /// Somebody who asks, in a thread of its own, until something does not hold.
 pub(super) struct Watcher {
@@ -58,32 +78,37 @@ fn read(
 
 impl Watcher {
     /// Starts to ask what a scenario asks continuously.
-    pub(super) fn start(scenario: &Scenario, world: &World) -> Self {
+    pub(super) fn start(scenario: &Scenario, world: &World, judged: &Asked) -> Self {
         let (sender, found) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = scenario.invariants.iter();
-        let asked = asked.filter(|it| it.is_judged_at(JudgeAt::Continuously));
+        let asked = scenario.invariants.iter().enumerate();
+        let asked = asked.filter(|(_, it)| it.is_judged_at(JudgeAt::Continuously));
         let reader = judging::live(world);
-        let asked: Vec<Invariant> = asked.map(|it| reader.filled_in(it)).collect();
+        let asked: Vec<(usize, Invariant)> =
+            asked.map(|(index, it)| (index, reader.filled_in(it))).collect();
         let thread = (!asked.is_empty()).then(|| {
-            let stop = Arc::clone(&stop);
+            let (stop, judged) = (Arc::clone(&stop), judged.clone());
             thread::spawn(move || {
                 let is_stopped = || stop.load(Ordering::Relaxed);
                 let values = serde_json::Value::Null;
                 let told = Told {
-                    checkpoints: &[],
+                    checkpoints: &BTreeMap::new(),
                     values: &values,
                     has_line: &|_| false,
                     is_written: &|| false,
                 };
                 while !is_stopped() {
-                    for invariant in &asked {
+                    for (index, invariant) in &asked {
                         let reading = read(&reader, invariant, &told, &is_stopped);
                         let judgement = judge(invariant, &Evidence::of(&reading));
-                        if judgement.verdict != Verdict::Held && !is_stopped() {
+                        if is_stopped() {
+                            return;
+                        }
+                        if judgement.verdict != Verdict::Held {
                             let _ = sender.send((invariant.kind(), judgement));
                             return;
                         }
+                        judged.add(*index);
                     }
                     for _ in 0..ROUND_INTERVAL.as_millis() / NOTICE_INTERVAL.as_millis() {
                         if !is_stopped() {
@@ -122,6 +147,8 @@ pub(super) struct Watch {
     found: Option<Instant>,
     /// Whether what was found has been judged: once in a trial is enough.
     is_over: bool,
+    /// What was judged to hold so far.
+    pub(super) asked: Asked,
 }
 
 impl Watch {
@@ -132,6 +159,30 @@ impl Watch {
 }
 
 impl Trial<'_, '_> {
+    /// Nobody asks while it strikes, and everybody anew after that.
+    pub(super) fn strike_unwatched(&mut self) {
+        self.watch.pause();
+        self.watch.asked.forget();
+    }
+
+    /// Lets everything be asked once more that is asked continuously, before the target is stopped.
+    pub(super) fn hear_out(&mut self) -> Result<(), CampaignError> {
+        let scenario = &self.stage.plan.scenario;
+        let invariants = scenario.invariants.iter().enumerate();
+        let asked = invariants.filter(|(_, it)| it.is_judged_at(JudgeAt::Continuously));
+        let asked: Vec<usize> = asked.map(|(index, _)| index).collect();
+        if asked.is_empty() || scenario.is_of_anothers_target() {
+            return Ok(());
+        }
+        let limit = scenario.timeouts.trial.duration();
+        self.watch.asked.forget();
+        self.wait(limit, |trial| {
+            let is_done = asked.iter().all(|index| trial.watch.asked.has(*index));
+            is_done || trial.watch.is_over || !trial.state.are_ready()
+        })?;
+        Ok(())
+    }
+
     /// Asks while the target counts as ready and nothing is done to it; judges what was found once that
     /// is sure.
     pub(super) fn watch(&mut self) -> Result<(), CampaignError> {
@@ -149,7 +200,10 @@ impl Trial<'_, '_> {
             return Ok(());
         }
         let world = &self.world;
-        let watcher = self.watch.watcher.get_or_insert_with(|| Watcher::start(scenario, world));
+        let watcher = {
+            let asked = &self.watch.asked;
+            self.watch.watcher.get_or_insert_with(|| Watcher::start(scenario, world, asked))
+        };
         if !watcher.has_found() {
             return Ok(());
         }
@@ -158,7 +212,7 @@ impl Trial<'_, '_> {
             return Ok(());
         }
         let deviation = watcher.deviation.take();
-        self.watch = Watch { is_over: true, ..Watch::default() };
+        self.watch = Watch { is_over: true, asked: self.watch.asked.clone(), ..Watch::default() };
         let Some((kind, judgement)) = deviation else { return Ok(()) };
         let event = TrialEvent::Judged {
             trial: self.number,
@@ -169,5 +223,23 @@ impl Trial<'_, '_> {
         tell(self.stage.journalist, event)?;
         self.worsen(judgement);
         Ok(())
+    }
+
+    /// What a scenario asks and nobody came to judge in this trial does not hold: nothing is known of it.
+    pub(super) fn miss_what_was_not_judged(&mut self) {
+        if self.number == 0 || self.fired == 0 {
+            return;
+        }
+        for (index, invariant) in self.stage.plan.scenario.invariants.iter().enumerate() {
+            if self.judged.contains(&index) || self.watch.asked.has(index) {
+                continue;
+            }
+            let why = format!(
+                "{} was not judged in this trial: none of the moments came at which it is asked for, or its \
+                 reading was not over when the trial was. Ask for `end`, too, or let the trial last longer.",
+                invariant.kind()
+            );
+            self.judgements.add(Judgement::unknown(Reason::NoOracle, why));
+        }
     }
 }

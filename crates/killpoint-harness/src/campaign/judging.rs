@@ -76,7 +76,7 @@ pub(super) fn before(scenario: &Scenario, world: &World) -> Result<Readings, Cam
                 readings.insert(index, read(&reader, invariant, world, &state, &Marks::default()));
             }
         }
-        let _ = fs::remove_dir_all(&reader.state);
+        leave(world);
     }
     Ok(readings)
 }
@@ -134,20 +134,22 @@ impl Judge<'_> {
             judged.vain.push((index, invariant.kind(), why_vain));
             judged.readings.insert(index, reading);
         }
-        if let (true, Ok(reader)) = (is_down, &reader) {
-            let _ = fs::remove_dir_all(&reader.state);
+        if is_down {
+            leave(self.world);
         }
         judged
     }
 
     /// In the control each is judged at least once, or one that never holds would be held against the
     /// target: at the end what is judged on what a strike left, and while the target is up what is judged
-    /// after strikes. Only that a target recovered can show nowhere but after a strike.
+    /// after strikes or continuously. Only that a target recovered can show nowhere but after a strike.
     fn is_due(&self, invariant: &Invariant, moment: JudgeAt) -> bool {
         let is_control = self.control.is_none();
         match moment {
             JudgeAt::AfterStrike if is_control => {
-                invariant.is_judged_at(moment) && !matches!(invariant, Invariant::RecoveryShown(_))
+                let is_asked = |moment| invariant.is_judged_at(moment);
+                let is_due = is_asked(moment) || is_asked(JudgeAt::Continuously);
+                is_due && !matches!(invariant, Invariant::RecoveryShown(_))
             }
             JudgeAt::End if is_control => {
                 invariant.is_judged_at(JudgeAt::End) || invariant.is_judged_at(JudgeAt::AtStrike)
@@ -231,7 +233,7 @@ fn is_nothing_acknowledged(world: &World) -> bool {
 
 pub(super) fn live(world: &World) -> Reader {
     Reader {
-        state: world.states[0].clone(),
+        states: world.states.clone(),
         shown: world.shown(),
         own_paths: world.own_paths.clone(),
         journal: world.journal.clone(),
@@ -245,14 +247,22 @@ pub(super) fn live(world: &World) -> Reader {
     }
 }
 
-/// A reader of a copy.
+/// A reader of copies.
 fn at_rest(world: &World) -> std::io::Result<Reader> {
-    let state = world.folder.join("judged");
-    copy(&world.states[0], &state)?;
-    let own_paths = world.own_paths.with(&state, &world.states[0]);
-    let mut shown = world.shown();
-    shown[0] = own_paths.shown(&state);
-    Ok(Reader { state, shown, own_paths, is_live: false, ..live(world) })
+    let (mut states, mut own_paths) = (Vec::new(), world.own_paths.clone());
+    for (index, state) in world.states.iter().enumerate() {
+        let to = world.folder.join("judged").join(index.to_string());
+        copy(state, &to)?;
+        own_paths = own_paths.with(&to, state);
+        states.push(to);
+    }
+    let shown = states.iter().map(|state| own_paths.shown(state)).collect();
+    Ok(Reader { states, shown, own_paths, is_live: false, ..live(world) })
+}
+
+/// Clears the copies away.
+fn leave(world: &World) {
+    let _ = fs::remove_dir_all(world.folder.join("judged"));
 }
 
 fn read(

@@ -28,11 +28,9 @@ pub(super) fn judge(
     let release = release::of(folder.path(), version, &measured);
     tell(journalist, TrialEvent::Release(release))?;
     let measured = journalist.report().campaign.clone().unwrap_or_default();
-    let reads_back =
-        |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_) | Invariant::ExactlyOnce(_));
     let gaps = &journalist.report().not_covered;
     let seen = Seen {
-        is_read_back: plan.scenario.invariants.iter().any(reads_back),
+        is_read_back: plan.scenario.invariants.iter().any(Invariant::reads_back),
         are_crashes: !gaps.iter().any(|gap| gap.reason.starts_with(CRASHES_UNSEEN)),
     };
     let measurements = measure(&plan.scenario.objectives, &measured, seen);

@@ -33,8 +33,8 @@ pub(super) struct State {
     pub(super) checkpoint: Option<u64>,
     /// Starts that were not the first of their process.
     pub(super) restarts: u64,
-    /// Sequences of checkpoints, in the order in which they were told.
-    pub(super) checkpoints: Vec<u64>,
+    /// Sequences of the checkpoints of each process, in the order in which they were told.
+    pub(super) checkpoints: BTreeMap<String, Vec<u64>>,
     /// Which processes ended, and how, in their order.
     pub(super) ends: Vec<(String, End)>,
     /// How often each event was told since the workload began.
@@ -199,7 +199,7 @@ impl State {
         self.has_stopped |= matches!(record.event, Lifecycle::SupervisorStopped { .. });
         if let Lifecycle::CheckpointSaved { sequence } = record.event {
             self.checkpoint = Some(sequence);
-            self.checkpoints.push(sequence);
+            self.checkpoints.entry(name.clone()).or_default().push(sequence);
             let (process, event_ordinal) = (name.clone(), record.ordinal);
             self.last_checkpoint = Some(LastCheckpoint { process, sequence, event_ordinal });
         }

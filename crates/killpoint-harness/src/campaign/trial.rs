@@ -105,6 +105,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         is_stopping: false,
         has_workload_begun: false,
         watch: Watch::default(),
+        judged: BTreeSet::new(),
     };
     let lived = trial.live(once);
     // Before the supervisor stops everything: who stands still takes no signal. And no restart stays
@@ -179,6 +180,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) has_workload_begun: bool,
     /// The watch over what is judged continuously.
     pub(super) watch: Watch,
+    /// The invariants that were judged.
+    pub(super) judged: BTreeSet<usize>,
     /// What is collected meanwhile.
     pub(super) collecting: Collecting,
     /// When the target was started, by the clock that files have.
@@ -220,6 +223,7 @@ impl Trial<'_, '_> {
                 }
             }
             self.finish_workload()?;
+            self.hear_out()?;
             if self.number == 0 && self.state.are_ready() {
                 self.judge(JudgeAt::AfterStrike, None)?;
             }
@@ -288,8 +292,7 @@ impl Trial<'_, '_> {
         number: u64,
         planned: &PlannedStrike,
     ) -> Result<bool, CampaignError> {
-        // Nobody asks while it strikes.
-        self.watch.pause();
+        self.strike_unwatched();
         self.look_at_workload();
         let met = self.held.take();
         let address = met.as_ref().map(|met| met.address.clone());
@@ -415,6 +418,7 @@ impl Trial<'_, '_> {
                 judgement: judgement.clone(),
             };
             tell(self.stage.journalist, event)?;
+            self.judged.insert(index);
             self.judgements.add_of(index, judgement);
         }
         if let Some(drafts) = drafts {
@@ -454,6 +458,7 @@ impl Trial<'_, '_> {
     fn end(mut self, once: &Try<'_>) -> Result<Ended, CampaignError> {
         self.tell_heartbeats()?;
         self.judge(JudgeAt::End, None)?;
+        self.miss_what_was_not_judged();
         self.tell_changes()?;
         self.tell_pictures()?;
         // What held needs its copies no more; what did not is kept for whoever looks into it.

@@ -140,8 +140,6 @@ impl Scenario {
     }
 
     fn validate_objectives(&self) -> Result<(), Nonsense> {
-        let reads_back =
-            |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_) | Invariant::ExactlyOnce(_));
         let is_store = |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_));
         let objectives = &self.objectives;
         objectives
@@ -149,9 +147,10 @@ impl Scenario {
             .and_then(|()| {
                 refuse(&[
                     (
-                        objectives.data_loss.is_some() && !self.invariants.iter().any(reads_back),
+                        objectives.data_loss.is_some() && !self.invariants.iter().any(Invariant::reads_back),
                         "data-loss",
-                        "no invariant reads back what was acknowledged: add `acked-is-durable`",
+                        "no invariant reads back what was acknowledged: add `acked-is-durable`, or to \
+                         `exactly-once` what is `expected`",
                     ),
                     (
                         objectives.unsaved_restored.is_some()

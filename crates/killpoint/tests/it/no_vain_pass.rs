@@ -89,6 +89,11 @@ fn a_control_that_shows_nothing_ends_the_run() {
         ),
         (SLEEPER, "invariants: [ { exactly-once: { list: 'true' } } ]", Reason::NoOracle),
         (
+            "[sh, -c, ': >{state}/a.db; exec sleep 1000']",
+            "invariants: [ { sqlite: { file: a.db } } ]",
+            Reason::NoOracle,
+        ),
+        (
             SLEEPER,
             r#"workload: { command: [sh, -c, 'printf "I a 1\nA a\n" > "$KILLPOINT_JOURNAL"; sleep 1; : > "$KILLPOINT_JOURNAL"'] }
 invariants: [ { acked-is-durable: { check: 'echo {}' } } ]"#,
@@ -380,4 +385,86 @@ fn a_result_that_cannot_be_written_is_no_result() {
     let mut command = world.killpoint();
     let output = command.arg("schema").stdout(full).output().expect("it starts");
     assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+/// A target that does something else in its second life, with what is asked of it; what its trial ends with.
+fn struck(first: &str, later: &str, more: &str) -> killpoint_model::verdict::Judgement {
+    let lives = format!("if [ $KILLPOINT_LIFE = 1 ]; then {first}; else {later}; fi");
+    let command = format!("[sh, -c, {}]", serde_json::json!(format!("{lives}; exec sleep 1000")));
+    let trials = run(&scenario(&command, more)).campaign.expect("a campaign").trials;
+    trials.last().expect("the struck one").judgement.clone()
+}
+
+#[test]
+fn what_was_never_judged_since_the_last_strike_is_unknown() {
+    let file = |moment| format!("invariants: [ {{ file: {{ path: a, judge: [{moment}] }} }} ]");
+    let worker = |moment| {
+        let text = scenario(
+            "[sh, -c, 'echo 1 >{state}/a; sleep 1000 & wait; exec sleep 1000']",
+            &file(moment),
+        );
+        let text = text
+            .replace("do: kill", "do: kill, who: { select: { comm: sleep }, pick: { fixed: 1 } }");
+        run(&text)
+            .campaign
+            .expect("a campaign")
+            .trials
+            .last()
+            .expect("one")
+            .judgement
+            .verdict
+            .clone()
+    };
+    assert_eq!(worker("at-strike"), Verdict::Unknown(Reason::NoOracle));
+    assert_eq!(worker("'at-strike', end"), Verdict::Held);
+    // It answers for a moment, and no more.
+    let gone = struck("echo 1 >{state}/a", "sleep 0.3; rm {state}/a", &file("continuously"));
+    assert_eq!(gone.verdict, Verdict::Violated(Class::Lost), "{}", gone.detail);
+    let stays = struck("echo 1 >{state}/a", "true", &file("continuously"));
+    assert_eq!(stays.verdict, Verdict::Held, "{}", stays.detail);
+}
+
+#[test]
+fn every_state_directory_is_judged_on_a_copy() {
+    let heal = "[ -e {state:2}/a.part ] && mv {state:2}/a.part {state:2}/a; [ -e {state:2}/a ] && echo '{\"a\": 1}' || echo '{}'";
+    let more = format!(
+        "invariants: [ {{ acked-is-durable: {{ check: {} }} }}, {{ no-litter: {{}} }} ]",
+        serde_json::json!(heal)
+    );
+    let first =
+        "echo I a 1 >>$KILLPOINT_JOURNAL; echo 1 >{state:2}/a.part; echo A a >>$KILLPOINT_JOURNAL";
+    let lives = |later: &str| {
+        let world = World::new();
+        for name in ["state", "other"] {
+            fs::create_dir_all(world.join(name)).expect("made");
+        }
+        let lives =
+            format!("if [ $KILLPOINT_LIFE = 1 ]; then {first}; else {later}; fi; exec sleep 1000");
+        let command = format!("[sh, -c, {}]", serde_json::json!(lives));
+        let text = scenario(&command, &more).replace("state: [state]", "state: [state, other]");
+        fs::write(world.join("s.yaml"), text).expect("written");
+        let mut command = world.killpoint();
+        command
+            .arg("run")
+            .arg(world.join("s.yaml"))
+            .args(["--format", "json", "--out"])
+            .arg(world.out());
+        let report = explored(&mut command).report;
+        report.campaign.expect("a campaign").trials.last().expect("one").clone()
+    };
+    let lost = lives("rm -f {state:2}/a.part");
+    assert_eq!(lost.judgement.verdict, Verdict::Violated(Class::Lost), "{}", lost.judgement.detail);
+    let litter = lives("mv {state:2}/a.part {state:2}/a; touch {state:2}/b.tmp");
+    assert!(litter.judgement.detail.contains("{state:2}/b.tmp"), "{}", litter.judgement.detail);
+}
+
+#[test]
+fn null_is_a_value_that_can_be_asked_for() {
+    let asks = "invariants: [ { command: { run: [cat, '{state}/a'], tolerance: { pointer: /a, equals: null } } } ]";
+    let null = "echo '{\"a\":null}' >{state}/a";
+    assert_eq!(struck(null, "true", asks).verdict, Verdict::Held);
+    assert_eq!(
+        struck(null, "echo '{\"a\":1}' >{state}/a", asks).verdict,
+        Verdict::Violated(Class::Wrong)
+    );
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most names of a state directory that are kept.
 const NAMES_MAX: usize = 100_000;
@@ -26,9 +26,19 @@ pub struct Names {
 }
 
 impl Names {
-    /// Lists everything below a directory that is no directory itself.
-    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+    /// Lists everything below directories that is no directory itself; what lies below a further one begins
+    /// with its place.
+    pub(super) fn read(directories: &[PathBuf]) -> io::Result<Self> {
         let mut names = Names::default();
+        for (index, directory) in directories.iter().enumerate() {
+            let place =
+                if index == 0 { String::new() } else { format!("{{state:{}}}/", index + 1) };
+            names.add(directory, &place)?;
+        }
+        Ok(names)
+    }
+
+    fn add(&mut self, directory: &Path, place: &str) -> io::Result<()> {
         let mut open = vec![directory.to_owned()];
         while let Some(next) = open.pop() {
             for entry in fs::read_dir(&next)? {
@@ -37,16 +47,16 @@ impl Names {
                     open.push(entry.path());
                     continue;
                 }
-                if names.paths.len() == NAMES_MAX {
-                    names.is_cut = true;
-                    return Ok(names);
+                if self.paths.len() == NAMES_MAX {
+                    self.is_cut = true;
+                    return Ok(());
                 }
                 let path = entry.path();
                 let path = path.strip_prefix(directory).unwrap_or(&path);
-                names.paths.insert(path.to_string_lossy().into_owned());
+                self.paths.insert(format!("{place}{}", path.to_string_lossy()));
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     /// Whether nothing is left over that the control did not leave.
@@ -76,15 +86,16 @@ impl Names {
     }
 }
 
-/// Whether the sequences of checkpoints never go back.
-pub(super) fn judge_checkpoints(sequences: &[u64]) -> Judgement {
-    match sequences.windows(2).find(|pair| pair[1] < pair[0]) {
-        None => Judgement::held(),
-        Some(pair) => {
-            let detail = format!("The checkpoints went back from {} to {}.", pair[0], pair[1]);
-            Judgement::violated(Class::Lost, detail)
+/// Whether the sequences of checkpoints of no process go back.
+pub(super) fn judge_checkpoints(sequences: &BTreeMap<String, Vec<u64>>) -> Judgement {
+    for (process, sequences) in sequences {
+        if let Some(pair) = sequences.windows(2).find(|pair| pair[1] < pair[0]) {
+            let (from, to) = (pair[0], pair[1]);
+            let detail = format!("The checkpoints of {process} went back from {from} to {to}.");
+            return Judgement::violated(Class::Lost, detail);
         }
     }
+    Judgement::held()
 }
 
 /// Whether each thing is there as often as it may be.

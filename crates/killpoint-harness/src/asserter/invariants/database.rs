@@ -21,6 +21,8 @@ const COMPLAINTS_MAX: usize = 20;
 pub struct Database {
     /// Whether its file is there.
     pub exists: bool,
+    /// Whether it has no page, not even an empty table.
+    pub is_empty: bool,
     /// Why it does not open, or what is damaged.
     pub damage: Vec<String>,
     /// Rows that refer to rows that are not there.
@@ -71,6 +73,8 @@ impl Database {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let mut database = Database { exists: true, ..Database::default() };
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        database.is_empty = pages == 0;
         let mut check = connection.prepare("PRAGMA integrity_check")?;
         let lines = check.query_map([], |row| row.get::<_, String>(0))?.take(COMPLAINTS_MAX);
         database.damage = lines.collect::<rusqlite::Result<_>>()?;
@@ -92,9 +96,13 @@ impl Database {
         Ok(database)
     }
 
-    /// Whether it is as it has to be.
-    pub(super) fn judge(&self, asked: &Sqlite) -> Judgement {
+    /// Whether it is as it has to be; `control` is what it was at the end of the control.
+    pub(super) fn judge(&self, asked: &Sqlite, control: Option<&Database>) -> Judgement {
         let name = &asked.file;
+        if self.exists && self.is_empty && control.is_some_and(|it| it.exists && !it.is_empty) {
+            let detail = format!("The database {name} is empty.");
+            return Judgement::violated(Class::Lost, detail);
+        }
         if !self.exists {
             let detail = format!("The database {name} is not there.");
             return Judgement::violated(Class::Lost, detail);

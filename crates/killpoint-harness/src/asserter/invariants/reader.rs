@@ -9,6 +9,7 @@ use killpoint_model::invariant::Invariant;
 use killpoint_model::selector::Pattern;
 use killpoint_model::span::Span;
 use killpoint_model::supervision::Probe;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ const STORE_TRIES_MAX: u32 = 5;
 /// Where and how a target is read.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    /// The first state directory.
-    pub state: PathBuf,
+    /// The state directories; relative paths begin at the first.
+    pub states: Vec<PathBuf>,
     /// All state directories as commands see them, for `{state}` and `{state:2}`.
     pub shown: Vec<PathBuf>,
     /// Where commands see it.
@@ -38,8 +39,8 @@ pub struct Reader {
 
 /// What others have collected from the target.
 pub struct Told<'a> {
-    /// The sequences of its checkpoints, in the order in which they were told.
-    pub checkpoints: &'a [u64],
+    /// The sequences of the checkpoints of each process, in the order in which they were told.
+    pub checkpoints: &'a BTreeMap<String, Vec<u64>>,
     /// Values by name, for expressions.
     pub values: &'a serde_json::Value,
     /// Whether a line of its output matches; only lines since the last strike count.
@@ -100,17 +101,15 @@ impl Reader {
                 }
             }
             Invariant::Expression(_) => Reading::Values(told.values.clone()),
-            Invariant::MonotonicCheckpoints(_) => Reading::Checkpoints(told.checkpoints.to_vec()),
+            Invariant::MonotonicCheckpoints(_) => Reading::Checkpoints(told.checkpoints.clone()),
             Invariant::ExactlyOnce(asked) => Reading::Lists {
                 // The one that has to be there first: what arrives meanwhile is none too few.
                 expected: asked.expected.as_ref().map(|line| self.shell(line, asked.timeout)),
                 listed: self.shell(&asked.list, asked.timeout),
             },
-            Invariant::NoLitter(_) => match Names::read(&self.state) {
+            Invariant::NoLitter(_) => match Names::read(&self.states) {
                 Ok(names) => Reading::Names(names),
-                Err(error) => {
-                    Reading::Failed(format!("cannot list {}: {error}", self.state.display()))
-                }
+                Err(error) => Reading::Failed(format!("cannot list the state: {error}")),
             },
         }
     }
@@ -139,10 +138,14 @@ impl Reader {
         invariant
     }
 
-    /// Whether the file is there that an invariant is about; no if it is about no file.
+    /// Whether the file is there that an invariant is about, for a database with something in it; no if it is
+    /// about no file.
     pub fn has_file_of(&self, invariant: &Invariant) -> bool {
         match self.filled_in(invariant) {
-            Invariant::Sqlite(asked) => self.place(&asked.file).exists(),
+            Invariant::Sqlite(asked) => {
+                let file = self.place(&asked.file);
+                fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
+            }
             Invariant::File(asked) => self.place(&asked.path).exists(),
             _ => false,
         }
@@ -168,7 +171,7 @@ impl Reader {
     fn place(&self, path: &str) -> PathBuf {
         match Path::new(path).is_absolute() {
             true => self.own_paths.real(Path::new(path)),
-            false => self.state.join(path),
+            false => self.states[0].join(path),
         }
     }
 
@@ -193,7 +196,7 @@ impl Reader {
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .env("KILLPOINT_STATE", self.own_paths.shown(&self.state))
+            .env("KILLPOINT_STATE", self.own_paths.shown(&self.states[0]))
             .env("KILLPOINT_JOURNAL", &self.journal)
             .current_dir(&self.directory);
         command

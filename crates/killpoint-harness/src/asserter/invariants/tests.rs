@@ -17,7 +17,7 @@ use std::thread;
 /// A target that is nothing but its directory.
 struct World {
     directory: tempfile::TempDir,
-    checkpoints: Vec<u64>,
+    checkpoints: BTreeMap<String, Vec<u64>>,
     values: Json,
     log: Vec<&'static str>,
     is_written: bool,
@@ -28,7 +28,7 @@ impl World {
     fn new() -> Self {
         World {
             directory: tempfile::tempdir().expect("a directory"),
-            checkpoints: Vec::new(),
+            checkpoints: BTreeMap::new(),
             values: json!({}),
             log: Vec::new(),
             is_written: false,
@@ -47,7 +47,7 @@ impl World {
     fn read(&self, invariant: &Json) -> Reading {
         let invariant: Invariant = serde_json::from_value(invariant.clone()).expect("an invariant");
         let reader = Reader {
-            state: self.directory.path().to_owned(),
+            states: vec![self.directory.path().to_owned()],
             shown: vec![self.directory.path().to_owned()],
             own_paths: crate::own_paths::OwnPaths::default(),
             journal: self.path("journal"),
@@ -317,9 +317,10 @@ fn what_is_listed_is_there_as_often_as_it_may_be() {
 fn checkpoints_never_go_back() {
     let mut world = World::new();
     let monotonic = json!({"monotonic-checkpoints": {}});
-    world.checkpoints = vec![1, 2, 2, 5];
+    let told = [("editor", vec![1, 2, 2, 5]), ("indexer", vec![3])];
+    world.checkpoints = told.map(|(process, told)| (process.to_owned(), told)).into();
     world.check(monotonic.clone(), &HELD, "");
-    world.checkpoints.push(4);
+    world.checkpoints.entry("editor".to_owned()).or_default().push(4);
     world.check(monotonic, &violated(Class::Lost), "from 5 to 4");
 }
 

@@ -15,9 +15,14 @@ pub fn why_vain(invariant: &Invariant, evidence: &Evidence<'_>) -> Option<&'stat
                  The target or the workload writes the journal in KILLPOINT_JOURNAL",
             )
         }
-        (Invariant::MonotonicCheckpoints(_), Reading::Checkpoints(sequences)) => {
-            (sequences.len() < 2).then_some("the target told fewer than two checkpoints")
+        (Invariant::Sqlite(asked), Reading::Database(database)) => {
+            let is_nothing = database.is_empty && asked.query.is_none();
+            is_nothing.then_some("the database is empty: nothing in it can be lost")
         }
+        (Invariant::MonotonicCheckpoints(_), Reading::Checkpoints(sequences)) => sequences
+            .values()
+            .all(|it| it.len() < 2)
+            .then_some("no process told more than one checkpoint"),
         (Invariant::ExactlyOnce(_), Reading::Lists { listed, .. }) => {
             counts::lists_nothing(listed).then_some("`list` printed nothing")
         }
