@@ -11,6 +11,7 @@ mod machine;
 mod targets;
 
 pub use allowlist::AllowlistError;
+pub use group::GroupError;
 pub use machine::{MARK, MachineError};
 pub use targets::{Named, TargetError};
 

@@ -1,6 +1,6 @@
 //! The allowlist: who may be struck at all, by number or control group. A bare name is never enough.
 
-use super::group::group_path;
+use super::group::{GroupError, group_path};
 use crate::injector::Allow;
 use killpoint_engine::identity;
 use std::fs;
@@ -34,6 +34,18 @@ pub enum AllowlistError {
         /// What it says.
         text: String,
     },
+    /// A line of it names a group that is none.
+    #[error("{path}:{line}: `{text}`")]
+    Group {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+        /// What is wrong with it.
+        source: GroupError,
+    },
     /// It names nobody who is there.
     #[error("the allowlist {0} allows nobody who is there: add pid:N or cgroup:PATH")]
     Nobody(PathBuf),
@@ -55,7 +67,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<Allow>, AllowlistError> {
             (Some(pid), _) => {
                 allowed.extend(identity::status(pid).ok().map(|it| Allow::Process(it.identity)));
             }
-            (_, Some(group)) => allowed.push(Allow::Cgroup(group_path(group))),
+            (_, Some(group)) => {
+                let group = group_path(group).map_err(|source| {
+                    let (path, text) = (path.to_owned(), line.to_owned());
+                    AllowlistError::Group { path, line: index + 1, text, source }
+                })?;
+                allowed.push(Allow::Cgroup(group));
+            }
             _ => {
                 let (path, text) = (path.to_owned(), line.to_owned());
                 return Err(AllowlistError::Line { path, line: index + 1, text });
@@ -87,6 +105,11 @@ mod tests {
             fs::write(&path, wrong).expect("written");
             let refused = read(&path);
             assert!(matches!(refused, Err(AllowlistError::Line { line: 1, .. })), "{refused:?}");
+        }
+        for everybody in ["cgroup:/", "cgroup://"] {
+            fs::write(&path, everybody).expect("written");
+            let refused = read(&path);
+            assert!(matches!(refused, Err(AllowlistError::Group { line: 1, .. })), "{refused:?}");
         }
         for empty in ["# nobody yet\n".to_owned(), format!("pid:{}", i32::MAX)] {
             fs::write(&path, empty).expect("written");

@@ -2,7 +2,7 @@
 //! each strike.
 
 use super::allowlist::{self, AllowlistError};
-use super::group::group_path;
+use super::group::{GroupError, group_path};
 use crate::injector::{Allow, Gate};
 use crate::processes::{FindError, Finder, Found, Within, is_untouchable};
 use killpoint_engine::identity::{self, Identity};
@@ -59,6 +59,9 @@ pub enum TargetError {
         /// The allowlist.
         path: PathBuf,
     },
+    /// The group.
+    #[error("--cgroup")]
+    Group(#[from] GroupError),
     /// The allowlist.
     #[error(transparent)]
     Allowlist(#[from] AllowlistError),
@@ -117,7 +120,7 @@ impl Targets {
     /// Finds them, and asks whether they may be struck. Nothing is touched.
     pub(super) fn find(named: Named, allowlist: Option<&Path>) -> Result<Self, TargetError> {
         let named = match named {
-            Named::Cgroup(path) => Named::Cgroup(group_path(&path)),
+            Named::Cgroup(path) => Named::Cgroup(group_path(&path)?),
             pids => pids,
         };
         let listed = allowlist.map(allowlist::read).transpose()?.unwrap_or_default();

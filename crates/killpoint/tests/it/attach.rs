@@ -234,6 +234,10 @@ fn nobody_is_struck_who_is_not_named_and_allowed_on_a_marked_machine() {
     refused(&world, &["--pid", &own], "never struck");
     refused(&world, &["--pid", "2147483647"], "there is no process");
     refused(&world, &["--cgroup", "/no/such/group"], "nobody who may be struck");
+    refused(&world, &["--cgroup", ""], "the path of the group is empty");
+    for root in ["/", "//", "/sys/fs/cgroup/.."] {
+        refused(&world, &["--cgroup", root], "every process of the machine would be struck");
+    }
     refused(&world, &["--unit", "app.service"], "--cgroup");
     refused(&world, &["--container", "app"], "--cgroup");
     refused(&world, &["--pid", &pid, "--state", "data"], "launched");
@@ -242,6 +246,8 @@ fn nobody_is_struck_who_is_not_named_and_allowed_on_a_marked_machine() {
     refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "a bare name");
     fs::write(world.join("allowed"), "cgroup:/no/such\n").expect("written");
     refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "is not on the allowlist");
+    fs::write(world.join("allowed"), "cgroup:/\n").expect("written");
+    refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "every process of the machine");
     for (word, problem) in [("production", "as production"), ("laptop", "says `laptop`")] {
         fs::write(world.join("staging"), word).expect("written");
         refused(&world, &["--pid", &pid, "--unleash"], problem);
