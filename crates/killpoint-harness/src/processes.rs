@@ -361,6 +361,21 @@ pub(crate) fn is_untouchable(pid: i32) -> bool {
     untouchable().contains(&pid)
 }
 
+/// Whether a process is untouchable, or one of Killpoint's own where strangers are struck: what this
+/// process started for itself, and whoever executes the same program, as the watchdogs and supervisors of
+/// other runs do.
+pub(crate) fn is_killpoints_own(pid: i32) -> bool {
+    let own = std::process::id().cast_signed();
+    is_untouchable(pid) || tree::depth(own, pid).is_some() || executes_own_program(pid)
+}
+
+/// Whether it executes the same file as this process, or another version of it: one of the same name.
+fn executes_own_program(pid: i32) -> bool {
+    let programs = [process::program(std::process::id().cast_signed()), process::program(pid)];
+    let [Some((own_file, own_name)), Some((file, name))] = programs else { return false };
+    file == own_file || name == own_name
+}
+
 /// The order of birth: by start, and by number within a tick of the clock.
 fn born(found: &Found) -> (u64, i32) {
     (found.identity.start, found.identity.pid)

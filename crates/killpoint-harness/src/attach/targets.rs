@@ -4,7 +4,7 @@
 use super::allowlist::{self, AllowlistError};
 use super::group::{GroupError, group_path};
 use crate::injector::{Allow, Gate};
-use crate::processes::{FindError, Finder, Found, Within, is_untouchable};
+use crate::processes::{FindError, Finder, Found, Within, is_killpoints_own};
 use killpoint_engine::identity::{self, Identity};
 use killpoint_model::plan::{PlannedStrike, StableIdentity};
 use killpoint_model::seed::{Generator, Seed};
@@ -32,9 +32,10 @@ pub enum TargetError {
     /// A thread of the kernel.
     #[error("process {0} is a thread of the kernel, which is never struck")]
     Kernel(i32),
-    /// The first process, this one, or one above it.
+    /// The first process, one of Killpoint's own, or one above it.
     #[error(
-        "process {0} is never struck: it is the machine's first, Killpoint, or one that it runs under"
+        "process {0} is never struck: it is the machine's first, one of Killpoint's own, or one that it \
+         runs under"
     )]
     Untouchable(i32),
     /// Nobody is in the group.
@@ -148,8 +149,9 @@ impl Targets {
         let selector = Selector { cgroup: Some(path.to_owned()), ..Selector::default() };
         let who = Who { select: Some(selector), ..Who::default() };
         let found = Finder::open(Roles::default())?.find(&who, Within::Machine, Seed(0))?.chosen;
+        let strangers = found.iter().filter(|it| !is_killpoints_own(it.identity.pid));
         // Who ends meanwhile is nobody to strike.
-        let still = found.iter().filter_map(|Found { identity, .. }| Attached::of(*identity).ok());
+        let still = strangers.filter_map(|Found { identity, .. }| Attached::of(*identity).ok());
         Ok(still.collect())
     }
 
@@ -219,7 +221,7 @@ fn by_number(pid: i32) -> Result<Attached, TargetError> {
     if status.kernel {
         return Err(TargetError::Kernel(pid));
     }
-    if is_untouchable(pid) {
+    if is_killpoints_own(pid) {
         return Err(TargetError::Untouchable(pid));
     }
     if status.ended {

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// Room for most paths.
 const PATH_BYTES: usize = 4_096;
@@ -62,6 +63,16 @@ impl<'a> Context<'a> {
         }
         result.ok()
     }
+}
+
+/// The file that a process executes, by device and number, and its name; none if that cannot be read.
+pub(super) fn program(pid: i32) -> Option<((u64, u64), String)> {
+    let link = format!("/proc/{pid}/exe");
+    let file = std::fs::metadata(&link).ok()?;
+    let path = std::fs::read_link(&link).ok()?;
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let name = name.strip_suffix(DELETED).map(str::to_owned).unwrap_or(name);
+    Some(((file.dev(), file.ino()), name))
 }
 
 /// A process by its number, which may be reused meanwhile; or pinned, and then never another.

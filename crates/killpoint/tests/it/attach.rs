@@ -1,6 +1,7 @@
 //! Roulette on processes that somebody else started: leashed, allowed, on a marked machine, and undone.
 
 use crate::support::{World, explored, is_root, stderr, stdout};
+use killpoint_engine::descendants;
 use killpoint_engine::suspend::states;
 use killpoint_model::report::Report;
 use killpoint_model::seed::{Generator, Seed};
@@ -203,6 +204,38 @@ fn who_is_in_the_control_group_is_struck_and_nobody_else() {
     assert!(outside.is_alive());
     drop(inside);
     drop(outside);
+}
+
+#[test]
+fn the_watchdog_and_other_killpoints_in_the_same_control_group_are_never_struck() {
+    let (Some(world), Some(group)) = (staging(), Group::make()) else { return };
+    let target = Running::start(&["sleep", "1008"]);
+    group.take(&target);
+    let killpoint = world.killpoint().get_program().to_string_lossy().into_owned();
+    let guardian = Running::start(&[&killpoint, "supervise", "--quiet", "--", "sleep", "1009"]);
+    // What it supervises is not killpoint's own, and stays outside.
+    let since = Instant::now();
+    while descendants::of(guardian.0.id().cast_signed()).len() < 2 {
+        assert!(since.elapsed() < PATIENCE, "it starts");
+        thread::sleep(Duration::from_millis(5));
+    }
+    group.take(&guardian);
+    refused(&world, &["--pid", &guardian.pid()], "never struck");
+    let path = group.0.display().to_string();
+    let mut within = Command::new("sh");
+    within.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(group.0.join("cgroup.procs"));
+    within.arg(&killpoint).args(["roulette", "--cgroup", &path, "--environment-file", "staging"]);
+    within.args(["--every", "20ms..40ms", "--duration", "600ms", "--do", "suspend:5ms"]);
+    within.args(["--unleash", "--format", "json", "--out"]).arg(world.out());
+    let report = explored(within.current_dir(world.path())).report;
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let log = fs::read_to_string(world.only_run().join("events.jsonl")).expect("a log");
+    let chosen: Vec<&str> = log.split("\"pids\":[").skip(1).collect();
+    assert!(chosen.len() > 5, "{log}");
+    let target_only = format!("{}]", target.pid());
+    assert!(chosen.iter().all(|it| it.starts_with(&target_only)), "{log}");
+    drop(guardian);
+    drop(target);
 }
 
 #[test]
