@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 pub const MARK: &str = "/etc/killpoint/environment";
 /// The word that allows it.
 const STAGING: &str = "staging";
-/// The word that forbids it, whatever another file says.
+/// The word that forbids it by name. Any other word does, too.
 const PRODUCTION: &str = "production";
+/// Most characters of another word that are shown.
+const SHOWN_MAX: usize = 60;
 /// Longest mark that is read.
 const BYTES_MAX: u64 = 4_096;
 /// The bits of a mode that let others than the owner write.
@@ -29,15 +31,20 @@ pub enum MachineError {
     )]
     NotMarked(PathBuf),
     /// Another word.
-    #[error("{path} says `{word}`: only a machine that is marked `staging` is attached to")]
+    #[error(
+        "{path} says `{word}`: only a machine whose mark is the word `staging` and nothing else is attached \
+         to"
+    )]
     Other {
         /// The mark.
         path: PathBuf,
         /// What it says.
         word: String,
     },
-    /// Somebody else could have written it.
-    #[error("{0} is not root's alone (owner root, written by nobody else): it is not believed")]
+    /// Somebody else could have written it, or it is no short file.
+    #[error(
+        "{0} is not root's alone (a short file, owner root, written by nobody else): it is not believed"
+    )]
     NotOfRoot(PathBuf),
     /// It cannot be read.
     #[error("cannot read {path}, which marks this machine")]
@@ -50,7 +57,7 @@ pub enum MachineError {
 }
 
 /// Whether the machine is marked as staging, by its own mark or by another file of root's. The
-/// machine's own mark is looked at in any case: production stays production.
+/// machine's own mark, if there is one, has to say so in any case: another file overrules none.
 ///
 /// # Errors
 /// If it is not.
@@ -59,36 +66,42 @@ pub(super) fn check(other: Option<&Path>) -> Result<(), MachineError> {
 }
 
 fn check_marks(own: &Path, other: Option<&Path>) -> Result<(), MachineError> {
-    let word = read(own)?;
-    if word.as_deref() == Some(PRODUCTION) {
-        return Err(MachineError::Production(own.to_owned()));
-    }
-    let (path, word) = match other {
-        Some(other) => (other, read(other)?),
-        None => (own, word),
-    };
-    match word {
-        Some(word) if word == STAGING => Ok(()),
-        Some(word) if word == PRODUCTION => Err(MachineError::Production(path.to_owned())),
-        Some(word) => Err(MachineError::Other { path: path.to_owned(), word }),
-        None => Err(MachineError::NotMarked(path.to_owned())),
+    let is_marked = says_staging(own)?;
+    match other {
+        None if !is_marked => Err(MachineError::NotMarked(own.to_owned())),
+        Some(other) if !says_staging(other)? => Err(MachineError::NotMarked(other.to_owned())),
+        _ => Ok(()),
     }
 }
 
-/// The first word of a mark; none if there is no such file.
+/// Whether there is such a mark. One that is there says `staging` and nothing else, or is an error.
+fn says_staging(path: &Path) -> Result<bool, MachineError> {
+    let Some(text) = read(path)? else { return Ok(false) };
+    let word = text.trim();
+    if word.eq_ignore_ascii_case(STAGING) {
+        return Ok(true);
+    }
+    if word.eq_ignore_ascii_case(PRODUCTION) {
+        return Err(MachineError::Production(path.to_owned()));
+    }
+    let start: String = word.chars().take(SHOWN_MAX).collect();
+    let word = start.escape_debug().to_string();
+    Err(MachineError::Other { path: path.to_owned(), word })
+}
+
+/// What a mark says; none if there is no such file. A link that leads nowhere is one that cannot be read.
 fn read(path: &Path) -> Result<Option<String>, MachineError> {
     let fail = |source| MachineError::Read { path: path.to_owned(), source };
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
+    match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fail(error)),
+        found => found.map_err(fail)?,
     };
+    let metadata = fs::metadata(path).map_err(fail)?;
     let is_of_root = metadata.uid() == 0 && metadata.mode() & WRITTEN_BY_OTHERS == 0;
-    if !is_of_root || metadata.len() > BYTES_MAX {
+    if !is_of_root || !metadata.is_file() || metadata.len() > BYTES_MAX {
         return Err(MachineError::NotOfRoot(path.to_owned()));
     }
-    let text = fs::read_to_string(path).map_err(fail)?;
-    Ok(Some(text.split_whitespace().next().unwrap_or_default().to_owned()))
+    fs::read_to_string(path).map(Some).map_err(fail)
 }
 
 #[cfg(test)]
@@ -123,6 +136,34 @@ mod tests {
         assert!(matches!(overruled, Err(MachineError::Production(_))), "{overruled:?}");
         let laptop = check_marks(&other, None);
         assert!(matches!(laptop, Err(MachineError::Other { .. })), "{laptop:?}");
+        for word in [
+            "Production",
+            "PRODUCTION\n",
+            "prod",
+            "# production",
+            "env=production",
+            "\u{feff}staging",
+            "",
+            "\n",
+            "staging production",
+            "staging\nproduction",
+            "not-staging",
+        ] {
+            let own = mark(directory.path(), "own", word);
+            for other in [None, Some(staging.as_path())] {
+                assert!(check_marks(&own, other).is_err(), "{word:?} {other:?}");
+            }
+        }
+        for word in ["Staging", " STAGING \r\n"] {
+            let own = mark(directory.path(), "own", word);
+            assert!(check_marks(&own, None).is_ok(), "{word:?}");
+            assert!(check_marks(&own, Some(&staging)).is_ok(), "{word:?}");
+            assert!(check_marks(&own, Some(&production)).is_err(), "{word:?}");
+        }
+        let dangling = directory.path().join("dangling");
+        std::os::unix::fs::symlink("nowhere-at-all", &dangling).expect("made");
+        let unread = check_marks(&dangling, Some(&staging));
+        assert!(matches!(unread, Err(MachineError::Read { .. })), "{unread:?}");
         fs::set_permissions(&staging, fs::Permissions::from_mode(0o666)).expect("our own file");
         let open = check_marks(&staging, None);
         assert!(matches!(open, Err(MachineError::NotOfRoot(_))), "{open:?}");

@@ -154,8 +154,8 @@ pub struct Roulette {
     /// With --pid or --cgroup: only who is on this list may be struck (pid:N or cgroup:PATH on each line).
     #[arg(long, value_name = "FILE")]
     pub allowlist: Option<PathBuf>,
-    /// With --pid or --cgroup: a file of root's that marks the machine, in place of
-    /// /etc/killpoint/environment; production stays production.
+    /// With --pid or --cgroup: a file of root's that marks a machine without
+    /// /etc/killpoint/environment; where there is one, it has to say `staging`, too.
     #[arg(long, value_name = "FILE")]
     pub environment_file: Option<PathBuf>,
     /// With --pid or --cgroup: how long a process may take to come back.

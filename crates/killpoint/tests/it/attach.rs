@@ -281,7 +281,12 @@ fn nobody_is_struck_who_is_not_named_and_allowed_on_a_marked_machine() {
     refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "is not on the allowlist");
     fs::write(world.join("allowed"), "cgroup:/\n").expect("written");
     refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "every process of the machine");
-    for (word, problem) in [("production", "as production"), ("laptop", "says `laptop`")] {
+    for (word, problem) in [
+        ("production", "as production"),
+        ("laptop", "says `laptop`"),
+        ("staging # of the second team", "says `staging # of the second team`"),
+        ("", "says ``"),
+    ] {
         fs::write(world.join("staging"), word).expect("written");
         refused(&world, &["--pid", &pid, "--unleash"], problem);
     }
