@@ -11,6 +11,9 @@
 const fs = require("fs");
 
 const MESSAGE_BYTES_MAX = 4096;
+const SEQUENCES = 2n ** 64n;
+// No value; undefined and null are ones that the application gave, by mistake.
+const WITHOUT = Symbol("without");
 let unsaidCount = 0;
 let pipe = null;
 let journal = null;
@@ -34,10 +37,10 @@ const shutdown = () => say("STOPPING=1");
 const intent = (key, value) => append("I", key, value);
 
 /** About to delete key. Before the deletion. */
-const intentToDelete = (key) => append("I", key, undefined, " -");
+const intentToDelete = (key) => append("I", key, WITHOUT, " -");
 
 /** The latest intent of key survives a kill from now on. After the save. */
-const ack = (key) => append("A", key);
+const ack = (key) => append("A", key, WITHOUT);
 
 /** Unsaved work: promises nothing; its restoration is counted. */
 const draft = (key, value) => append("D", key, value);
@@ -49,7 +52,8 @@ const isSupervised = () => Boolean(process.env.KILLPOINT_NOTIFY_LINES);
 const unsaid = () => unsaidCount;
 
 function sayNumber(name, sequence) {
-  const isNumber = typeof sequence === "bigint" ? sequence >= 0n : Number.isSafeInteger(sequence) && sequence >= 0;
+  const isNumber =
+    typeof sequence === "bigint" ? sequence >= 0n && sequence < SEQUENCES : Number.isSafeInteger(sequence) && sequence >= 0;
   if (isNumber) say(`${name}=${sequence}`);
   else if (isSupervised()) unsaidCount += 1;
 }
@@ -59,8 +63,8 @@ function say(message) {
   if (!path) return;
   try {
     // Without a reader this fails at once instead of waiting for one.
-    if (pipe === null) pipe = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
-    fs.writeSync(pipe, `${process.pid} ${message}\n`);
+    if (!isOurs(pipe)) pipe = open(path, fs.constants.O_NONBLOCK);
+    fs.writeSync(pipe.number, `${process.pid} ${message}\n`);
   } catch {
     unsaidCount += 1;
   }
@@ -70,23 +74,46 @@ function append(word, key, value, rest = "") {
   const path = process.env.KILLPOINT_JOURNAL;
   if (!path) return;
   try {
-    let line = `${word} ${encodeKey(String(key))}${rest}`;
-    if (value !== undefined) line += ` ${encodeValue(String(value))}`;
-    const data = Buffer.from(`${line}\n`);
-    if (key === "" || data.length > MESSAGE_BYTES_MAX) {
-      unsaidCount += 1;
-      return;
-    }
-    if (journal === null) {
-      const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
-      journal = fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o644);
-    }
+    const data = lineOf(word, key, value, rest);
+    const { O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+    if (data !== null && !isOurs(journal)) journal = open(path, O_APPEND | O_CREAT | O_NONBLOCK);
     // One call, so that lines of several processes never mix; a part of one is no line.
-    if (fs.writeSync(journal, data) !== data.length) unsaidCount += 1;
+    if (data === null || fs.writeSync(journal.number, data) !== data.length) unsaidCount += 1;
   } catch {
     unsaidCount += 1;
   }
 }
+
+/** A line of the journal; null if it would be none. */
+function lineOf(word, key, value, rest) {
+  if (key === undefined || key === null || value === undefined || value === null) return null;
+  const encodedKey = encodeKey(String(key));
+  let line = `${word} ${encodedKey}${rest}`;
+  if (value !== WITHOUT) line += ` ${encodeValue(String(value))}`;
+  const data = Buffer.from(`${line}\n`);
+  const isLine = encodedKey !== "" && data.length <= MESSAGE_BYTES_MAX && !HALF_A_CHARACTER.test(line);
+  return isLine ? data : null;
+}
+
+function open(path, flags) {
+  const number = fs.openSync(path, fs.constants.O_WRONLY | flags, 0o644);
+  const { dev, ino } = fs.fstatSync(number, { bigint: true });
+  return { number, dev, ino };
+}
+
+/** Whether a number that was kept still means what it meant: who closes it may have opened another file. */
+function isOurs(kept) {
+  if (kept === null) return false;
+  try {
+    const { dev, ino } = fs.fstatSync(kept.number, { bigint: true });
+    return dev === kept.dev && ino === kept.ino;
+  } catch {
+    return false;
+  }
+}
+
+// It has no bytes: another one would stand in its place.
+const HALF_A_CHARACTER = /\p{Surrogate}/u;
 
 // White space as Rust and Unicode have it, control characters, and the percent sign.
 const MUST_BE_ENCODED = /[%\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g;

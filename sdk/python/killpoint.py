@@ -6,15 +6,14 @@ blocks: what cannot be said at once is not said, and unsaid() counts it.
 
 import os
 import socket
-import threading
 
 _MESSAGE_BYTES_MAX = 4096
-_lock = threading.Lock()
+# No lock guards them: a signal handler may interrupt any call and make one of its own.
 _unsaid = 0
 _socket = None
 _journal = None
-# A child of a fork must not share what its parent opened, nor a lock that was held meanwhile.
-_pid = os.getpid()
+# No value; None is one that the application gave, by mistake.
+_WITHOUT = object()
 
 
 def ready():
@@ -49,12 +48,12 @@ def intent(key, value):
 
 def intent_to_delete(key):
     """About to delete key. Before the deletion."""
-    _append("I", key, None, " -")
+    _append("I", key, _WITHOUT, " -")
 
 
 def ack(key):
     """The latest intent of key survives a kill from now on. After the save."""
-    _append("A", key, None)
+    _append("A", key, _WITHOUT)
 
 
 def draft(key, value):
@@ -77,11 +76,6 @@ def _count_unsaid():
     _unsaid += 1
 
 
-def _after_fork():
-    global _lock, _socket, _journal, _pid
-    _lock, _socket, _journal, _pid = threading.Lock(), None, None, os.getpid()
-
-
 def _say_number(name, sequence):
     if isinstance(sequence, int) and 0 <= sequence < 1 << 64:
         _say("%s=%d" % (name, sequence))
@@ -90,47 +84,79 @@ def _say_number(name, sequence):
 
 
 def _say(message):
-    global _socket
     path = os.environ.get("KILLPOINT_NOTIFY_SOCKET")
     if not path:
         return
     try:
-        if _pid != os.getpid():
-            _after_fork()
-        with _lock:
-            if _socket is None:
-                _socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                _socket.setblocking(False)
-            _socket.sendto(message.encode(), path)
+        _send(message.encode(), path)
     except Exception:
         _count_unsaid()
 
 
+def _send(data, path):
+    global _socket
+    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    kept = _socket
+    if _is_ours(kept):
+        sender = socket.socket(socket.AF_UNIX, kind, 0, kept[0])
+    else:
+        sender = socket.socket(socket.AF_UNIX, kind)
+        _socket = _remember(sender.fileno())
+    try:
+        sender.sendto(data, path)
+    finally:
+        # Only the number is kept: nobody closes it when it means something else by then.
+        sender.detach()
+
+
 def _append(word, key, value, rest=""):
-    global _journal
     path = os.environ.get("KILLPOINT_JOURNAL")
     if not path:
         return
     try:
-        if _pid != os.getpid():
-            _after_fork()
-        if key == "":
-            return _count_unsaid()
-        line = word + " " + _encode_key(str(key)) + rest
-        if value is not None:
-            line += " " + _encode_value(str(value))
-        data = (line + "\n").encode()
-        if len(data) > _MESSAGE_BYTES_MAX:
-            return _count_unsaid()
-        with _lock:
-            if _journal is None:
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-                _journal = os.open(path, flags, 0o644)
-            # One call, so that lines of several processes never mix; a part of one is no line.
-            if os.write(_journal, data) != len(data):
-                _count_unsaid()
+        line = _line(word, key, value, rest)
+        # One call, so that lines of several processes never mix; a part of one is no line.
+        if line is None or os.write(_opened_journal(path), line) != len(line):
+            _count_unsaid()
     except Exception:
         _count_unsaid()
+
+
+def _line(word, key, value, rest):
+    encoded = "" if key is None else _encode_key(str(key))
+    if encoded == "" or value is None:
+        return None
+    line = word + " " + encoded + rest
+    if value is not _WITHOUT:
+        line += " " + _encode_value(str(value))
+    data = (line + "\n").encode()
+    return data if len(data) <= _MESSAGE_BYTES_MAX else None
+
+
+def _opened_journal(path):
+    global _journal
+    kept = _journal
+    if not _is_ours(kept):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        # Two threads that open it at once keep one; the other stays open, and does no harm.
+        kept = _journal = _remember(os.open(path, flags, 0o644))
+    return kept[0]
+
+
+def _remember(number):
+    status = os.fstat(number)
+    return number, status.st_dev, status.st_ino
+
+
+def _is_ours(kept):
+    """Whether a number that was kept still means what it meant: who becomes a daemon closes all of them,
+    and opens others under the same numbers."""
+    if kept is None:
+        return False
+    try:
+        return _remember(kept[0]) == kept
+    except OSError:
+        return False
 
 
 def _encode(text):

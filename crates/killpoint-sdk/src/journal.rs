@@ -1,18 +1,18 @@
 //! Lines of the ack journal, version 1, each by one append.
 
+use crate::kept::Kept;
 use crate::{MESSAGE_BYTES_MAX, count_unsaid};
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::OnceLock;
 
 /// Names the journal's file.
 const FILE: &str = "KILLPOINT_JOURNAL";
 /// Do not wait if somebody has put a pipe there.
 const O_NONBLOCK: i32 = 0o4000;
 
-static JOURNAL: OnceLock<Option<File>> = OnceLock::new();
+static JOURNAL: Kept<File> = Kept::new();
 
 pub(crate) fn append(word: &str, key: &str, value: Option<&str>) {
     match value.map(encode_value) {
@@ -29,11 +29,11 @@ fn write(key: &str, line: &str) {
     let Some(path) = env::var_os(FILE) else { return };
     let open =
         || OpenOptions::new().append(true).create(true).custom_flags(O_NONBLOCK).open(path).ok();
-    let written = JOURNAL.get_or_init(open).as_ref().is_some_and(|mut journal| {
-        let is_line = !key.is_empty() && line.len() <= MESSAGE_BYTES_MAX;
-        // One call, so that lines of several processes never mix; a part of one is no line.
-        is_line && journal.write(line.as_bytes()).is_ok_and(|count| count == line.len())
-    });
+    let is_line = !key.is_empty() && line.len() <= MESSAGE_BYTES_MAX;
+    // One call, so that lines of several processes never mix; a part of one is no line.
+    let whole =
+        |mut journal: &File| journal.write(line.as_bytes()).is_ok_and(|count| count == line.len());
+    let written = is_line && JOURNAL.with(open, whole) == Some(true);
     if !written {
         count_unsaid();
     }

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod journal;
+mod kept;
 mod supervisor;
 
 use std::sync::atomic::{AtomicU64, Ordering};

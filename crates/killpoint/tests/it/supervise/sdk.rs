@@ -3,7 +3,9 @@
 use super::Supervisor;
 use crate::support::{World, repository};
 use killpoint_model::lifecycle::{Lifecycle, Record};
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -123,5 +125,141 @@ fn a_supervisor_that_is_gone_and_a_journal_that_cannot_be_written_are_counted_an
             // All five messages and six lines, besides what can never be said.
             assert_eq!(said, format!("unsaid {} supervised True\n", 11 + unsaid), "{language}");
         }
+    }
+}
+
+/// Runs a script with a journal and a socket that listens, or a pipe that is read; the journal and all
+/// messages.
+fn heard(command: &[&str], world: &World) -> (String, Vec<String>, String) {
+    let words: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();
+    let [path, pipe, journal] = ["notify", "lines", "journal"].map(|name| world.join(name));
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_nonblocking(true).expect("ours");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts").success());
+    let mut lines = OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
+    let variables = [
+        ("KILLPOINT_NOTIFY_SOCKET", path.as_path()),
+        ("KILLPOINT_NOTIFY_LINES", pipe.as_path()),
+        ("KILLPOINT_JOURNAL", journal.as_path()),
+    ];
+    let printed = run(&words, &variables);
+    let (mut messages, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(length) = socket.recv(&mut buffer) {
+        messages.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    // So that there is something to read.
+    lines.write_all(b"0 END\n").expect("room");
+    let length = lines.read(&mut buffer).expect("readable");
+    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let said = text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned()));
+    messages.extend(said.filter(|it| it != "END"));
+    (fs::read_to_string(&journal).unwrap_or_default(), messages, printed)
+}
+
+#[test]
+fn a_signal_handler_of_python_says_what_it_has_to_say_whatever_it_interrupts() {
+    const SCRIPT: &str = r##"
+import sys; sys.path.insert(0, sys.argv[1])
+import killpoint as k, os, signal
+said = 0
+def handler(*_):
+    global said
+    if said == 0: k.shutdown()
+    k.ack("handler"); said += 1
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+for number in range(20000):
+    k.ack("k")
+    if number < 5: k.checkpoint(number)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(said > 0)
+"##;
+    let world = World::new();
+    let sdk = repository().join("sdk/python").display().to_string();
+    let (journal, messages, printed) =
+        heard(&["timeout", "60", "python3", "-c", SCRIPT, &sdk], &world);
+    assert_eq!(printed, "True\n");
+    assert_eq!(journal.lines().filter(|line| *line == "A k").count(), 20_000);
+    assert!(journal.lines().any(|line| line == "A handler"), "said from the handler");
+    assert!(messages.iter().any(|it| it == "STOPPING=1"), "{messages:?}");
+}
+
+#[test]
+fn an_application_that_closes_every_number_keeps_what_it_opens_next_to_itself() {
+    const PYTHON: &str = r##"
+import sys; sys.path.insert(0, sys.argv[1])
+import killpoint as k, os
+k.ready(); k.ack("one")
+os.closerange(3, 64)
+mine = [os.open("mine%d" % n, os.O_RDWR | os.O_CREAT) for n in range(8)]
+k.heartbeat(); k.ack("two"); k.checkpoint(3)
+if os.fork() == 0:
+    k.ack("child"); os._exit(0)
+os.wait()
+k.ack("three")
+for n in mine: os.write(n, b"x")
+print("unsaid", k.unsaid(), [os.fstat(n).st_size for n in mine])
+"##;
+    const NODE: &str = r##"
+const k = require(process.argv[1] + "/killpoint.js"), fs = require("fs");
+k.ready(); k.ack("one");
+// Its own numbers, and no others of the interpreter's.
+for (const n of fs.readdirSync("/proc/self/fd")) {
+  let to = ""; try { to = fs.readlinkSync(`/proc/self/fd/${n}`); } catch {}
+  if (/\/(journal|lines)$/.test(to)) fs.closeSync(Number(n));
+}
+const mine = [...Array(8).keys()].map((n) => fs.openSync(`mine${n}`, "w+"));
+k.heartbeat(); k.ack("two"); k.checkpoint(3);
+require("child_process").spawnSync(process.execPath,
+  ["-e", `require("${process.argv[1]}/killpoint.js").ack("child")`]);
+k.ack("three");
+for (const n of mine) fs.writeSync(n, "x");
+console.log("unsaid", k.unsaid(), JSON.stringify(mine.map((n) => fs.fstatSync(n).size)).replaceAll(",", ", "));
+"##;
+    let sdk = repository().join("sdk");
+    for (name, program, flag, script) in
+        [("python", "python3", "-c", PYTHON), ("node", "node", "-e", NODE)]
+    {
+        let world = World::new();
+        let directory = sdk.join(name).display().to_string();
+        let line = format!("cd {} && exec \"$@\"", world.path().display());
+        let (journal, messages, printed) =
+            heard(&["sh", "-c", &line, "sh", program, flag, script, &directory], &world);
+        assert_eq!(printed, "unsaid 0 [1, 1, 1, 1, 1, 1, 1, 1]\n", "{name}");
+        assert_eq!(journal, "A one\nA two\nA child\nA three\n", "{name}");
+        assert_eq!(messages, ["READY=1", "WATCHDOG=1", "X_KILLPOINT_CHECKPOINT=3"], "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_line_or_no_number_is_counted_and_not_written() {
+    const PYTHON: &str = r##"
+import sys; sys.path.insert(0, sys.argv[1])
+import killpoint as k
+class Empty:
+    def __str__(self): return ""
+k.intent("k", None); k.draft("k", None); k.intent(None, "v"); k.ack(None); k.intent(Empty(), "v")
+k.intent("half", "\ud800"); k.ack("\udc00"); k.checkpoint(2**70); k.checkpoint(None)
+k.intent("k", Empty()); k.intent(1, 2); k.intent_to_delete("k"); k.ack("k")
+print("unsaid", k.unsaid())
+"##;
+    const NODE: &str = r##"
+const k = require(process.argv[1] + "/killpoint.js");
+const empty = { toString: () => "" };
+k.intent("k"); k.draft("k", null); k.intent(null, "v"); k.ack(); k.intent([], "v");
+k.intent("half", "\ud800"); k.ack("\udc00"); k.checkpoint(2n ** 70n); k.checkpoint(null);
+k.intent("k", empty); k.intent(1, 2); k.intentToDelete("k"); k.ack("k");
+console.log("unsaid", k.unsaid());
+"##;
+    let sdk = repository().join("sdk");
+    for (name, program, flag, script) in
+        [("python", "python3", "-c", PYTHON), ("node", "node", "-e", NODE)]
+    {
+        let world = World::new();
+        let directory = sdk.join(name).display().to_string();
+        let (journal, messages, printed) = heard(&[program, flag, script, &directory], &world);
+        assert_eq!(printed, "unsaid 9\n", "{name}");
+        assert_eq!(journal, "I k \nI 1 2\nI k -\nA k\n", "{name}");
+        assert_eq!(messages, Vec::<String>::new(), "{name}");
     }
 }
