@@ -207,11 +207,12 @@ pub(super) fn comm(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
-/// The checkpoint's file, if there is something in it, and its length.
+/// The checkpoint's file, if it is one and there is something in it, and its length.
 fn checkpoint(it: &Supervised) -> Option<(PathBuf, u64)> {
     let path = it.directory.join(it.process.checkpoint.as_deref()?);
-    let bytes = fs::metadata(&path).ok()?.len();
-    (bytes > 0).then_some((path, bytes))
+    let metadata = fs::metadata(&path).ok()?;
+    let bytes = metadata.len();
+    (metadata.is_file() && bytes > 0).then_some((path, bytes))
 }
 
 fn words(process: &Process, fallback: bool, checkpoint: Option<&(PathBuf, u64)>) -> Vec<String> {

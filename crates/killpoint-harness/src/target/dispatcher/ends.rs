@@ -24,6 +24,7 @@ impl Dispatcher {
             match &self.processes[index].phase {
                 Phase::Preparing { what, held, timed_out, .. } if held.identity.pid == pid => {
                     let (what, timed_out) = (*what, *timed_out);
+                    self.end_rest_of_preparation(index, exit);
                     return self.prepared(index, what, Some(exit), timed_out, "");
                 }
                 Phase::Alive(life) if life.main.identity.pid == pid => {
@@ -88,6 +89,14 @@ impl Dispatcher {
         let after_us = u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX);
         self.tell(index, Lifecycle::Ended { end, exit, after_us, swept });
         self.after_end(index, end, exit, lasted);
+    }
+
+    /// What it has left would be taken for a part of the life that comes next.
+    fn end_rest_of_preparation(&self, index: usize, exit: Exit) {
+        if exit == Exit::Status(0) {
+            self.settle(index);
+        }
+        descendants::end(|| self.members(index));
     }
 
     fn settle(&self, index: usize) {

@@ -99,6 +99,54 @@ fn a_checkpoint_is_handed_back_and_the_command_before_a_restart_has_run() {
     assert_eq!(status.code(), Some(0));
 }
 
+#[test]
+fn what_the_commands_before_a_start_leave_is_ended_and_not_blamed_on_the_life() {
+    let late = "on-restart = { command = [\"sh\", \"-c\", \"sleep 77.7\"], timeout = \"200ms\" }";
+    let rest = "on-restart = { command = [\"sh\", \"-c\", \"sleep 77.7 & exit 0\"] }";
+    let schema = "schema = { version-in = { command = [\"sh\", \"-c\", \"sleep 66.6 & echo 3\"] }, \
+                  accepts = \"2..4\", otherwise = \"refuse\" }";
+    for preparation in [late, rest, schema] {
+        let world = World::new();
+        config(
+            &world,
+            &format!(
+                "version = 1\n[processes.app]\nrestart = \"on-failure\"\nbackoff = \"10ms\"
+                command = [\"sh\", \"-c\", \"[ $KILLPOINT_LIFE = 2 ] && exit 0; exit 1\"]
+                {preparation}"
+            ),
+        );
+        let mut supervisor = Supervisor::start_in(world, &["--config", "processes.toml"], &[]);
+        let (status, records) = supervisor.end();
+        let ends: Vec<(u32, End, u32)> = records
+            .iter()
+            .filter_map(|record| match record.event {
+                Lifecycle::Ended { end, swept, .. } => Some((record.life?, end, swept)),
+                _ => None,
+            })
+            .collect();
+        let expected = [(1, End::Failed, 0), (2, End::Finished, 0)];
+        assert_eq!((ends.as_slice(), status.code()), (&expected[..], Some(0)), "{preparation}");
+        supervisor.expect_nothing_left(preparation);
+    }
+}
+
+#[test]
+fn only_a_file_with_something_in_it_is_handed_back_as_a_checkpoint() {
+    for (is_directory, text) in [(true, ""), (false, "")] {
+        let world = World::new();
+        let path = world.join("state.bin");
+        match is_directory {
+            true => fs::create_dir(&path).expect("made"),
+            false => fs::write(&path, text).expect("written"),
+        }
+        let flags = ["--restart", "never", "--checkpoint", "state.bin"];
+        let script = "[ -z \"$KILLPOINT_CHECKPOINT\" ]";
+        let (status, records) = Supervisor::start_in(world, &flags, &["sh", "-c", script]).end();
+        assert_eq!(status.code(), Some(0), "{records:#?}");
+        assert!(!ids(&records).contains(&"checkpoint.handed-back"), "{records:#?}");
+    }
+}
+
 fn config(world: &World, text: &str) {
     fs::write(world.join("processes.toml"), text).expect("written");
 }
