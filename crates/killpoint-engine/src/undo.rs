@@ -193,6 +193,16 @@ pub fn marks(records: &[Made]) -> Vec<Vec<u8>> {
     marks
 }
 
+/// The process that works on a run, if one does.
+pub fn tool_at_work(records: &[Made]) -> Option<Identity> {
+    records.iter().find_map(|record| match record {
+        Made::Tool { process, boot } if *boot == identity::boot() && process.is_alive() => {
+            Some(*process)
+        }
+        _ => None,
+    })
+}
+
 /// Lifts every fault of a run that was not lifted; each with what came of it.
 ///
 /// # Errors
@@ -231,11 +241,14 @@ fn write(mut file: &File, made: &Made) -> io::Result<()> {
 /// # Errors
 /// If the log cannot be read, or a whole line is no record.
 pub fn read(run: &Path) -> io::Result<Vec<Made>> {
-    let text = match fs::read_to_string(run.join(FILE_NAME)) {
-        Ok(text) => text,
+    let path = run.join(FILE_NAME);
+    match fs::metadata(&path) {
+        // A pipe or a device could have no end.
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+        _ => {}
+    }
+    let text = fs::read_to_string(path)?;
     let mut records = Vec::new();
     for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         match serde_json::from_str(line)? {

@@ -4,7 +4,7 @@ use crate::store::{RunFolder, StoreError, has_ended};
 use killpoint_engine::arena::empty_directory;
 use killpoint_engine::identity::{self, Identity, Status};
 use killpoint_engine::rollback;
-use killpoint_engine::undo::{self, Fault, Made};
+use killpoint_engine::undo::{self, Fault, Made, tool_at_work};
 use killpoint_engine::{descendants, guardian};
 use std::collections::BTreeSet;
 use std::fs;
@@ -143,15 +143,6 @@ pub fn at_work(folder: &RunFolder) -> Option<i32> {
     tool_at_work(&undo::read(folder.path()).ok()?).map(|tool| tool.pid)
 }
 
-fn tool_at_work(records: &[Made]) -> Option<Identity> {
-    records.iter().find_map(|record| match record {
-        Made::Tool { process, boot } if *boot == identity::boot() && process.is_alive() => {
-            Some(*process)
-        }
-        _ => None,
-    })
-}
-
 /// Lets go on what is suspended and allows restarts again. Processes of an earlier run of the machine
 /// are no more.
 fn lift_faults(
@@ -262,7 +253,7 @@ fn clear(path: &Path, recovered: &mut Recovered) {
 }
 
 /// Runs below `out` that have no end and are not going on, oldest first, with whether what they left
-/// behind was already undone.
+/// behind was already undone. One without an event log is among them until it is.
 pub fn interrupted_runs(out: &Path) -> Vec<(RunFolder, bool)> {
     let Ok(entries) = fs::read_dir(out.join("runs")) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries
@@ -270,12 +261,13 @@ pub fn interrupted_runs(out: &Path) -> Vec<(RunFolder, bool)> {
         .filter(|path| !has_ended(path))
         .collect();
     paths.sort_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok());
-    let folders = paths.iter().filter_map(|path| RunFolder::open(path).ok());
+    let folders = paths.iter().filter_map(|path| RunFolder::open_to_undo(path).ok());
     let mut runs = Vec::new();
     for folder in folders {
         let records = undo::read(folder.path()).unwrap_or_default();
-        if tool_at_work(&records).is_none() {
-            runs.push((folder, records.is_empty()));
+        let is_undone = records.is_empty();
+        if tool_at_work(&records).is_none() && (folder.has_log() || !is_undone) {
+            runs.push((folder, is_undone));
         }
     }
     runs

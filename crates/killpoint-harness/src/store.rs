@@ -11,10 +11,13 @@ mod seal;
 
 pub use seal::{Audited, Seal, audit};
 
+use killpoint_engine::undo;
 use killpoint_model::event::{EVENT_LOG_VERSION, Event};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -106,13 +109,33 @@ impl RunFolder {
     /// Opens the folder of an earlier run.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none, or its event log is no file.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let folder = Self::at(path)?;
+        let log = folder.join("events.jsonl");
+        open_file(&log).map_err(fail("find the event log", &log))?;
+        Ok(folder)
+    }
+
+    /// Opens a folder in which something may have to be undone, also if it has no event log: a supervisor
+    /// that stands alone has none, nor a run that was killed before it began.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open_to_undo(path: &Path) -> Result<Self, StoreError> {
+        let folder = Self::at(path)?;
+        if folder.join(undo::FILE_NAME).is_file() { Ok(folder) } else { Self::open(path) }
+    }
+
+    fn at(path: &Path) -> Result<Self, StoreError> {
         let path = fs::canonicalize(path).map_err(fail("find the run", path))?;
-        let log = path.join("events.jsonl");
-        fs::metadata(&log).map_err(fail("find the event log", &log))?;
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(RunFolder { path, id })
+    }
+
+    /// Whether it has an event log.
+    pub fn has_log(&self) -> bool {
+        self.join("events.jsonl").exists()
     }
 
     /// Its id.
@@ -244,7 +267,9 @@ impl EventLog {
     /// If it cannot be read or written, its chain is broken, or it is not what its seal says.
     pub fn reopen(folder: &RunFolder) -> Result<(Self, Vec<Event>), StoreError> {
         let path = folder.join("events.jsonl");
-        let bytes = fs::read(&path).map_err(fail("read", &path))?;
+        let mut bytes = Vec::new();
+        let mut file = open_file(&path).map_err(fail("read", &path))?;
+        file.read_to_end(&mut bytes).map_err(fail("read", &path))?;
         let parsed = parse(bytes.as_slice(), &path)?;
         parsed.check_whole(&path)?;
         if let Some(seal) = Seal::read(folder)? {
@@ -293,7 +318,7 @@ pub fn make_out(out: &Path) -> Result<(), StoreError> {
 pub fn has_ended(run: &Path) -> bool {
     const TAIL_BYTES: u64 = 64 << 10;
     let tail = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(run.join("events.jsonl"))?;
+        let mut file = open_file(&run.join("events.jsonl"))?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
         let mut bytes = Vec::new();
@@ -307,13 +332,23 @@ pub fn has_ended(run: &Path) -> bool {
         .is_ok_and(|line| matches!(line.event, Event::RunEnded { .. }))
 }
 
+/// Opens a file to read it. What is none (a pipe, a device, a directory) is refused: it could have no end.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no file, but a directory, a pipe or a device")),
+    }
+}
+
 /// Reads the events of a run back and verifies their chain.
 ///
 /// # Errors
 /// The first record that is broken; a last line without its end is left out instead.
 pub fn read_events(folder: &RunFolder) -> Result<Vec<Event>, StoreError> {
     let path = folder.join("events.jsonl");
-    let file = File::open(&path).map_err(fail("read", &path))?;
+    let file = open_file(&path).map_err(fail("read", &path))?;
     parse_events(BufReader::new(file), &path)
 }
 
@@ -365,15 +400,16 @@ fn parse(mut text: impl BufRead, path: &Path) -> Result<Parsed, StoreError> {
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
-        text.read_until(b'\n', &mut bytes).map_err(fail("read", path))?;
+        let mut line = text.by_ref().take(LINE_BYTES_MAX as u64 + 2);
+        line.read_until(b'\n', &mut bytes).map_err(fail("read", path))?;
+        if bytes.len() > LINE_BYTES_MAX + 1 {
+            return Err(broken(path, number, "the line is too long to be an event".to_owned()));
+        }
         if bytes.last() != Some(&b'\n') {
             break; // the end, or a line that a crash cut short
         }
         bytes.pop();
         let broken = |problem: String| broken(path, number, problem);
-        if bytes.len() > LINE_BYTES_MAX {
-            return Err(broken("the line is too long to be an event".to_owned()));
-        }
         if number == 1 {
             let header: Header = serde_json::from_slice(&bytes)
                 .map_err(|error| broken(format!("this is no event log: {error}")))?;
@@ -442,6 +478,22 @@ mod tests {
         let text = log(&folder);
         let cut = &text[..text.len() - 5];
         assert_eq!(parse_events(cut.as_bytes(), Path::new("log")).expect("good so far").len(), 2);
+    }
+
+    #[test]
+    fn a_log_that_is_no_file_or_has_no_lines_is_refused_and_read_no_further() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let log = directory.path().join("events.jsonl");
+        for device in ["/dev/zero", "/dev/tty", "/"] {
+            std::os::unix::fs::symlink(device, &log).expect("made");
+            let error = RunFolder::open(directory.path()).expect_err(device);
+            assert!(error.to_string().starts_with("cannot find the event log"), "{error}");
+            assert!(!has_ended(directory.path()), "{device}");
+            fs::remove_file(&log).expect("there");
+        }
+        let endless = BufReader::new(io::repeat(b'x'));
+        let error = parse_events(endless, Path::new("log")).expect_err("no line");
+        assert!(error.to_string().starts_with("log:1: the line is too long"), "{error}");
     }
 
     proptest::proptest! {

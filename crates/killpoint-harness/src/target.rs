@@ -20,7 +20,7 @@ use bounds::Bounds;
 use dispatcher::Dispatcher;
 use killpoint_engine::children::Children;
 use killpoint_engine::guardian::{self, Side};
-use killpoint_engine::identity::Identity;
+use killpoint_engine::identity::{self, Identity};
 use killpoint_engine::undo::{self, Made};
 use killpoint_model::Nonsense;
 use killpoint_model::Outcome;
@@ -244,19 +244,18 @@ pub fn supervise(
     // From here on the guardian removes it.
     let runtime = runtime.keep();
     scratch.push(runtime);
+    let mut is_undone_by_guardian = false;
     if let Some(run) = &setup.run {
-        let made = Made::Supervisor { scratch: scratch.clone() };
-        undo::append(run, &made).map_err(fail("write the undo log in", run))?;
+        is_undone_by_guardian =
+            announce(run, &scratch).map_err(fail("write the undo log in", run))?;
     }
     match guardian::split(&scratch)? {
-        Side::Guardian { exit: Exit::Status(status), .. } => Ok(match status {
-            0 => Outcome::Pass,
-            1 => Outcome::Violated,
-            SETUP_FAILED => Outcome::Usage,
-            _ => Outcome::InternalError,
-        }),
-        Side::Guardian { exit: Exit::Signal { number, .. }, left } => {
-            Err(SuperviseError::Died { how: format!("signal {number}"), left })
+        Side::Guardian { exit, left } => {
+            let is_clear = scratch.iter().all(|path| !path.exists());
+            if let Some(run) = setup.run.as_ref().filter(|_| is_undone_by_guardian && is_clear) {
+                let _ = undo::append(run, &Made::Undone);
+            }
+            outcome(exit, left)
         }
         Side::Supervisor(leash) => {
             let clean = work(supervision, setup, events, &scratch, bounds, leash, listen);
@@ -269,6 +268,32 @@ pub fn supervise(
                     SETUP_FAILED
                 }
             })
+        }
+    }
+}
+
+/// Writes down what could outlive guardian and supervisor. Where nobody else works on the run, this process
+/// does: it becomes the guardian. True if nothing else stands there, so that the guardian leaves nothing to
+/// be undone.
+fn announce(run: &Path, scratch: &[PathBuf]) -> io::Result<bool> {
+    let records = undo::read(run)?;
+    if undo::tool_at_work(&records).is_none() {
+        let process = Identity::current()?;
+        undo::append(run, &Made::Tool { process, boot: identity::boot() })?;
+    }
+    undo::append(run, &Made::Supervisor { scratch: scratch.to_vec() })?;
+    Ok(records.is_empty())
+}
+
+/// What the supervisor's end means.
+fn outcome(exit: Exit, left: u32) -> Result<Outcome, SuperviseError> {
+    match exit {
+        Exit::Status(0) => Ok(Outcome::Pass),
+        Exit::Status(1) => Ok(Outcome::Violated),
+        Exit::Status(SETUP_FAILED) => Ok(Outcome::Usage),
+        Exit::Status(_) => Ok(Outcome::InternalError),
+        Exit::Signal { number, .. } => {
+            Err(SuperviseError::Died { how: format!("signal {number}"), left })
         }
     }
 }

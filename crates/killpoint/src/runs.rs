@@ -12,10 +12,22 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If there is none.
 pub fn find(run: &str, out: &Path) -> Result<RunFolder, Failure> {
+    Ok(RunFolder::open(&place(run, out))?)
+}
+
+/// The same, also if there is nothing in it but what has to be undone.
+///
+/// # Errors
+/// If there is none.
+pub fn find_to_undo(run: &str, out: &Path) -> Result<RunFolder, Failure> {
+    Ok(RunFolder::open_to_undo(&place(run, out))?)
+}
+
+fn place(run: &str, out: &Path) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let below = here.join(out).join("runs").join(run);
-    let path = if below.join("events.jsonl").exists() { below } else { PathBuf::from(run) };
-    Ok(RunFolder::open(&path)?)
+    let is_run = ["events.jsonl", "undo.jsonl"].iter().any(|name| below.join(name).exists());
+    if is_run { below } else { PathBuf::from(run) }
 }
 
 /// The folder of the run and the number in `RUN/N`, which names a finding or a trial.

@@ -29,6 +29,7 @@ pub fn mention_interrupted(out: &Path) {
         let recover = if *undone { "" } else { "; `killpoint recover` clears up after it" };
         output::say(&match is_attached(folder) {
             true => format!("killpoint: run {id}, which was attached, was interrupted{recover}"),
+            false if !folder.has_log() => format!("killpoint: run {id} was interrupted{recover}"),
             false => format!(
                 "killpoint: run {id} was interrupted: `killpoint resume {run}` goes on{recover}"
             ),
@@ -65,7 +66,7 @@ impl From<RecoverError> for Failure {
 pub fn recover(flags: &Recover) -> Result<Outcome, Failure> {
     let out = std::env::current_dir().unwrap_or_default().join(&flags.out);
     let folders = match &flags.run {
-        Some(run) => vec![runs::find(run, &out)?],
+        Some(run) => vec![runs::find_to_undo(run, &out)?],
         None => interrupted_runs(&out).into_iter().map(|(folder, _)| folder).collect(),
     };
     let cleared = match flags.run {
@@ -96,6 +97,9 @@ fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
     let run = folder.id();
     match recovered.ended {
         true => print_line!("Run {run} is complete."),
+        false if !folder.has_log() => {
+            print_line!("Run {run} has no event log: there is nothing to resume.");
+        }
         false if is_attached(folder) => {
             print_line!("Run {run}, which was attached, was interrupted; it is not resumed.");
         }

@@ -3,9 +3,9 @@
 //! It finds accidents and edits of the log. Who can write the folder can write the seal, too: against
 //! forgery its hash has to be kept elsewhere.
 
-use super::{Parsed, RunFolder, StoreError, broken, fail, parse};
+use super::{Parsed, RunFolder, StoreError, broken, fail, open_file, parse};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader};
 use std::path::Path;
 
@@ -84,7 +84,7 @@ pub fn audit(folder: &RunFolder) -> Result<Audited, StoreError> {
     let path = folder.join("events.jsonl");
     // A run may end meanwhile: a seal that was there first is one of a log that is complete.
     let mut seal = Seal::read(folder)?;
-    let file = File::open(&path).map_err(fail("read", &path))?;
+    let file = open_file(&path).map_err(fail("read", &path))?;
     let log = parse(BufReader::new(file), &path)?;
     log.check_whole(&path)?;
     let has_end = log.has_end();

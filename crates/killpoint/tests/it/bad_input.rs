@@ -288,6 +288,43 @@ fn a_finding_or_run_that_is_not_there_is_named() {
     refused(&world, world.killpoint().args(["report", "7f3a"]), &["7f3a"]);
 }
 
+#[test]
+fn a_log_that_is_no_file_is_refused_by_every_command_that_reads_one() {
+    let world = World::new();
+    let run = world.out().join("runs/abc");
+    fs::create_dir_all(&run).expect("made");
+    let made = Command::new("mkfifo").arg(run.join("events.jsonl")).status();
+    assert!(made.expect("mkfifo starts").success());
+    let commands =
+        ["report abc", "triage abc", "compare abc abc", "audit verify abc", "recover abc"];
+    for words in commands.iter().chain(&["resume abc", "replay abc/1"]) {
+        // Who waits for a writer would wait for ever.
+        let mut command = Command::new("timeout");
+        command.arg("60").arg(world.killpoint().get_program()).args(words.split(' '));
+        command.arg("--out").arg(world.out()).current_dir(world.path());
+        let output = command.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        let text = stderr(&output);
+        assert!(text.contains("cannot find the event log") && text.contains("no file"), "{text}");
+    }
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(world.killpoint().get_program()).arg("recover").arg("--out");
+    let output = command.arg(world.out()).current_dir(world.path()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_mistake_of_usage() {
+    for words in [&["doctor"][..], &["schema"], &["completions", "bash"], &["man"]] {
+        let world = World::new();
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
+        let output = world.killpoint().args(words).stdout(full).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(70), "{words:?}: {}", stderr(&output));
+        let text = stderr(&output);
+        assert_eq!(text.matches("cannot write to standard output").count(), 1, "{text}");
+    }
+}
+
 fn baseline_failed(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(6), "{}", stderr(output));
     stdout(output)

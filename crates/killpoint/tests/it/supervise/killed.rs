@@ -75,10 +75,8 @@ fn the_undo_log_of_a_run_tells_recover_what_to_end_when_both_are_killed() {
     let mut generator = Generator::new(Seed(3));
     for moment in 0..moments() {
         let world = world();
-        // The folder of a run that was interrupted, as far as `recover` needs it.
         let run = world.join("out/runs/r1");
         fs::create_dir_all(&run).expect("made");
-        fs::write(run.join("events.jsonl"), "").expect("written");
         let flags = ["--config", "processes.toml", "--run", "out/runs/r1"];
         let mut supervisor = Supervisor::start_in(world, &flags, &[]);
         let starts = 3 + generator.below(6) as usize;
@@ -87,17 +85,40 @@ fn the_undo_log_of_a_run_tells_recover_what_to_end_when_both_are_killed() {
         let status = Command::new("kill").arg("-KILL").args(&both).status();
         assert!(status.expect("kill starts").success(), "both are ours");
         supervisor.end();
-        killpoint_engine::undo::append(
-            &run,
-            &killpoint_engine::undo::Made::Tool {
-                process: killpoint_engine::identity::Identity { pid: i32::MAX, start: 1 },
-                boot: killpoint_engine::identity::boot(),
-            },
-        )
-        .expect("written");
-        let folder = killpoint_harness::store::RunFolder::open(&run).expect("a run's folder");
-        let recovered = killpoint_harness::recover::recover(&folder).expect("it can be undone");
-        assert_eq!(recovered.left, Vec::<String>::new(), "moment {moment}");
+        let which = if moment % 2 == 0 { vec!["out/runs/r1"] } else { vec!["--out", "out"] };
+        let recover = || {
+            let mut command = supervisor.world.killpoint();
+            command.arg("recover").args(&which).output().expect("it starts")
+        };
+        let recovered = recover();
+        assert_eq!(recovered.status.code(), Some(0), "moment {moment}: {recovered:?}");
+        let said = String::from_utf8_lossy(&recovered.stdout).into_owned();
+        assert!(said.contains("has no event log") && said.contains("ended "), "{said}");
+        let again = recover();
+        assert_eq!(again.status.code(), Some(0), "moment {moment}: {again:?}");
+        let said = String::from_utf8_lossy(&again.stdout).into_owned();
+        assert!(said.contains("nothing"), "moment {moment}: {said}");
         supervisor.expect_nothing_left(&format!("moment {moment}"));
     }
+}
+
+#[test]
+fn recover_leaves_a_supervisor_at_work_alone_and_one_that_has_ended_leaves_nothing_to_do() {
+    let world = world();
+    fs::create_dir_all(world.join("run")).expect("made");
+    let flags = ["--config", "processes.toml", "--run", "run"];
+    let mut supervisor = Supervisor::start_in(world, &flags, &[]);
+    supervisor.wait_for("a start", 1, is_started);
+    let recover = |supervisor: &Supervisor| {
+        let output = supervisor.world.killpoint().args(["recover", "run"]).output();
+        let output = output.expect("it starts");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (code, said) = recover(&supervisor);
+    assert!(code == Some(2) && said.contains("is still going on"), "{code:?} {said}");
+    assert!(supervisor.process.try_wait().expect("our own child").is_none());
+    supervisor.stop();
+    let (code, said) = recover(&supervisor);
+    assert!(code == Some(0) && said.contains("nothing was left behind"), "{code:?} {said}");
 }
