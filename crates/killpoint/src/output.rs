@@ -15,7 +15,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If it could not be written.
-pub fn result(text: &str) -> io::Result<()> {
+pub fn result(text: &str) -> Result<(), Failure> {
     bytes(text.as_bytes())
 }
 
@@ -23,12 +23,13 @@ pub fn result(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// If it could not be written.
-pub fn bytes(bytes: &[u8]) -> io::Result<()> {
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let written = stdout().write_all(bytes).and_then(|()| stdout().flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure {
+            error: anyhow!(error).context("cannot write to standard output"),
+            outcome: Outcome::InternalError,
+        }),
         _ => Ok(()),
     }
 }
@@ -64,14 +65,14 @@ pub fn report(report: &Report, folder: &RunFolder, format: Format) -> Result<(),
         Format::Json => json::document(report),
         Format::Human => summary_text(report, folder),
     };
-    result(&text).map_err(|error| Failure {
-        error: anyhow!(error).context(format!(
+    result(&text).map_err(|failure| Failure {
+        error: failure.error.context(format!(
             "run {} is complete, in {}, and its result ({}) cannot be printed",
             folder.id(),
             shown_path(folder.path()),
             report.result
         )),
-        outcome: Outcome::InternalError,
+        ..failure
     })
 }
 
