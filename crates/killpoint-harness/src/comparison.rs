@@ -15,6 +15,12 @@ use serde::{Deserialize, Serialize};
 /// Version of the JSON document.
 pub const COMPARISON_VERSION: u32 = 1;
 
+/// Programs whose first argument is the program that counts, without their versions.
+const INTERPRETERS: [&str; 19] = [
+    "bash", "bun", "dash", "deno", "dotnet", "java", "julia", "ksh", "lua", "node", "nodejs",
+    "perl", "php", "pypy", "python", "ruby", "sh", "tclsh", "zsh",
+];
+
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -134,13 +140,24 @@ fn why_unlike(before: &Report, after: &Report) -> Option<String> {
         });
     }
     let program = |report: &Report| {
-        let word = report.setting.as_ref().and_then(|setting| setting.command.first().cloned());
-        // A checkout at another place has another path of the same program.
-        let word = word.unwrap_or_default();
-        word.rsplit('/').next().unwrap_or_default().to_owned()
+        report.setting.as_ref().map(|setting| program(&setting.command)).unwrap_or_default()
     };
     let (one, other) = (program(before), program(after));
     (one != other).then(|| format!("they are of different programs, `{one}` and `{other}`"))
+}
+
+/// What a command executes: its program and, where that is an interpreter, the program that it interprets.
+/// A checkout at another place has another path of the same program. Code among the arguments has no name.
+fn program(command: &[String]) -> String {
+    let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let Some(program) = command.first().map(name) else { return String::new() };
+    let stem = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let mut rest = command[1..].iter().filter(|word| !word.starts_with('-'));
+    let is_name = |word: &&String| !word.contains(char::is_whitespace);
+    match rest.next().filter(is_name).filter(|_| INTERPRETERS.contains(&stem)) {
+        Some(script) => format!("{program} {}", name(script)),
+        None => program,
+    }
 }
 
 /// The better, the smaller.

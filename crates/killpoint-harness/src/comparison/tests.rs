@@ -113,3 +113,18 @@ fn a_verdict_of_the_worse_kind_is_worse() {
     assert_eq!(result(Outcome::Violated, Outcome::Unknown).direction, Direction::Better);
     assert_eq!(Verdict::Held.to_string(), "held");
 }
+
+#[test]
+fn an_interpreter_is_not_the_program_that_it_runs() {
+    let of = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        program(&words)
+    };
+    assert_eq!(of(&["/usr/bin/python3.11", "-u", "a/save.py", "--fast"]), "python3.11 save.py");
+    assert_eq!(of(&["python3", "-m", "store.main"]), "python3 store.main");
+    assert_ne!(of(&["python3", "save.py"]), of(&["python3", "save2.py"]));
+    assert_eq!(of(&["python3", "/a/save.py"]), of(&["python3", "/b/save.py", "x"]));
+    assert_eq!(of(&["sh", "-c", "echo 1 > a"]), of(&["sh", "-c", "echo 2 > a"]));
+    assert_eq!(of(&["target/a/store", "add"]), of(&["target/b/store", "--sync", "remove"]));
+    assert_eq!(of(&[]), "");
+}

@@ -1,12 +1,14 @@
 //! What went wrong in one run: findings, crashes that no strike caused, and trials that did not hold.
 
 use super::{By, Case, Seen};
+use crate::report::words::times;
 use crate::store::RunFolder;
 use killpoint_model::Outcome;
 use killpoint_model::crash::Crash;
 use killpoint_model::event::Event;
 use killpoint_model::finding::Finding;
 use killpoint_model::lifecycle::{End, Exit, Stream};
+use killpoint_model::report::Report;
 use killpoint_model::signal::Signal;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Judgement, Verdict};
@@ -32,6 +34,9 @@ pub(super) fn of_run(folder: &RunFolder, events: &[Event]) -> Run {
     for event in events {
         reader.take(event);
     }
+    if reader.cases.is_empty() && matches!(events.last(), Some(Event::RunEnded { .. })) {
+        reader.end(&Report::of_log(events));
+    }
     Run { id: folder.id().to_owned(), started: reader.seen.time.clone(), cases: reader.cases }
 }
 
@@ -51,20 +56,30 @@ impl Reader {
             }
             Event::Found { finding, .. } => self.cases.push(of_finding(finding, &self.seen)),
             Event::Trial(event) => self.take_trial(event),
-            Event::RunEnded { result, explanation } => self.end(*result, explanation),
             _ => {}
         }
     }
 
-    /// A run that came to no verdict is a case of its own, where nothing in it is.
-    fn end(&mut self, result: Outcome, explanation: &str) {
-        if !matches!(result, Outcome::Pass | Outcome::Violated) && self.cases.is_empty() {
+    /// What could not be judged, or a run that came to no verdict, is a case of its own where nothing else is.
+    fn end(&mut self, report: &Report) {
+        for unknown in &report.unknown {
             self.cases.push(Case {
                 seen: self.seen.clone(),
-                what: format!("the run ended {result}"),
+                what: format!("verdict: {}", Verdict::Unknown(unknown.reason)),
                 by: By::Verdict,
-                words: explanation.to_owned(),
-                example: explanation.to_owned(),
+                words: unknown.detail.clone(),
+                example: format!("{}: {}", times(unknown.count), unknown.detail),
+                replay: String::new(),
+            });
+        }
+        let came_to_none = !matches!(report.result, Outcome::Pass | Outcome::Violated);
+        if came_to_none && self.cases.is_empty() {
+            self.cases.push(Case {
+                seen: self.seen.clone(),
+                what: format!("the run ended {}", report.result),
+                by: By::Verdict,
+                words: report.explanation.clone(),
+                example: report.explanation.clone(),
                 replay: String::new(),
             });
         }

@@ -94,6 +94,34 @@ fn findings_of_explore_are_put_together_and_compared() {
 }
 
 #[test]
+fn programs_of_one_interpreter_are_not_compared_and_what_could_not_be_judged_is_put_together() {
+    let world = World::new();
+    fs::write(world.state().join("a"), "1").expect("written");
+    let explore = |script: &str| {
+        fs::write(world.join(script), "echo 2 > \"$KILLPOINT_STATE/a\"").expect("written");
+        let mut command = world.explore_json();
+        // It works before and after, and not in the crash state between.
+        let check = "test -s \"$KILLPOINT_STATE/a\" || exit 127";
+        command.args(["--check", check, "--", "sh", script]);
+        let output = command.output().expect("it starts");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+        assert_eq!(report["result"], "unknown", "{report:#}");
+        report["run"].as_str().expect("an id").to_owned()
+    };
+    let (one, other) = (explore("save.sh"), explore("save2.sh"));
+    let mut command = world.killpoint();
+    let output = command.args(["compare", &one, &other, "--out"]).arg(world.out()).output();
+    let output = output.expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("`sh save.sh` and `sh save2.sh`"), "{}", stderr(&output));
+    let triage = json(&world, &["triage", &one, &other], 0);
+    assert_eq!(triage["groups"][0]["what"], "verdict: unknown (judge-failed)", "{triage:#}");
+    let example = triage["groups"][0]["example"].as_str().expect("words");
+    assert!(example.contains("exit status 127"), "{example}");
+    assert_eq!(triage["groups"][0]["runs"], 2);
+}
+
+#[test]
 fn runs_of_a_scenario_are_compared_and_unlike_ones_refused() {
     let world = World::new();
     let one = run(&world, "fatal: x", "one");
