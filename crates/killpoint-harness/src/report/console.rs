@@ -58,7 +58,7 @@ impl<'a> Style<'a> {
 pub fn summary(report: &Report, style: Style<'_>) -> String {
     let mut console = Console { text: String::new(), style };
     if let Some(campaign) = &report.campaign {
-        console.campaign(campaign);
+        console.campaign(campaign, &report.notes);
         console.not_covered(&report.not_covered);
         console.labelled("", 2, &words::visible_lines(&report.explanation));
         console.campaign_ending(campaign, report.result);

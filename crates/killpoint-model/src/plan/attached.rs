@@ -55,12 +55,13 @@ impl AttachedPlan {
     /// Draws the strikes of a rule.
     ///
     /// # Errors
-    /// If they are too many.
+    /// If they are too many, or what is done makes no sense.
     pub fn make(
         targets: Vec<StableIdentity>,
         rule: FaultRule,
         seed: Seed,
     ) -> Result<Self, PlanError> {
+        rule.r#do.check()?;
         let name = rule.name.clone().unwrap_or_else(|| "fault-1".to_owned());
         let mut generator = Generator::named(seed, &format!("{name}/1"));
         let strikes = strikes(&rule, &[], 0, &mut generator).ok_or_else(|| PlanError::TooMuch {

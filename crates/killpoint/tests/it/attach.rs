@@ -150,6 +150,9 @@ fn what_somebody_starts_again_has_come_back_and_its_number_alone_is_not_enough()
     let campaign = report.campaign.clone().expect("a trial");
     assert_eq!((campaign.trials[1].fired, campaign.recoveries_us.len()), (1, 1), "{campaign:#?}");
     assert!(report.notes.iter().any(|note| note.contains("left out")), "{:?}", report.notes);
+    let mut shown = world.killpoint();
+    let shown = shown.arg("report").arg(world.only_run()).output().expect("it starts");
+    assert!(stdout(&shown).contains("strikes were left out"), "{}", stdout(&shown));
     assert!(shell.is_alive());
     // What the shell started last is not its own child of ours.
     let last = fs::read_to_string(world.join("pid")).expect("written");
@@ -275,6 +278,9 @@ fn nobody_is_struck_who_is_not_named_and_allowed_on_a_marked_machine() {
     refused(&world, &["--container", "app"], "--cgroup");
     refused(&world, &["--pid", &pid, "--state", "data"], "launched");
     refused(&world, &["--pid", &pid, "--ready", "notify"], "--ready");
+    for signal in ["signal:STOP", "signal:TSTP"] {
+        refused(&world, &["--pid", &pid, "--do", signal], "suspend");
+    }
     fs::write(world.join("allowed"), "sleep\n").expect("written");
     refused(&world, &["--pid", &pid, "--allowlist", "allowed"], "a bare name");
     fs::write(world.join("allowed"), "cgroup:/no/such\n").expect("written");

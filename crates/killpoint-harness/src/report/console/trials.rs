@@ -1,6 +1,6 @@
 //! The trials of a scenario on a terminal.
 
-use super::{Colour, Console, INDENT, WIDTH, hanging, words, wrapped};
+use super::{Colour, Console, INDENT, LINES_OF_LIST_MAX, WIDTH, hanging, words, wrapped};
 use killpoint_model::objective::Measurement;
 use killpoint_model::report::{CampaignReport, Confirmation, Tally, TrialReport};
 use killpoint_model::{Outcome, Verdict};
@@ -11,7 +11,7 @@ const RATES_SHOWN_MAX: usize = 20;
 const TRIALS_SHOWN_MAX: usize = 10;
 
 impl Console<'_> {
-    pub(super) fn campaign(&mut self, campaign: &CampaignReport) {
+    pub(super) fn campaign(&mut self, campaign: &CampaignReport, notes: &[String]) {
         if !campaign.title.is_empty() {
             self.text.push_str(&hanging("  ", &words::visible(&campaign.title), WIDTH));
         }
@@ -34,7 +34,7 @@ impl Console<'_> {
         if let Some(text) = recovery(campaign) {
             self.line(&format!("  recovery   {text}"));
         }
-        for remark in &campaign.remarks {
+        for remark in campaign.remarks.iter().chain(notes.iter().take(LINES_OF_LIST_MAX)) {
             self.text.push_str(&hanging("  note       ", &words::visible(remark), WIDTH));
         }
         self.gap();
