@@ -373,6 +373,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             mapped: self.mapped.labels(),
             gaps: self.gaps,
             barred: self.barred,
+            beside: self.outside_writes.beside(),
             linked: self.outside_writes.linked(),
             outside_writes: self.outside_writes.into_paths(),
             callers: u32::try_from(self.state_callers.len()).unwrap_or(u32::MAX),

@@ -47,6 +47,9 @@ pub struct Ending {
     pub gaps: Vec<(String, String)>,
     /// Files that were changed for real: outside of the state and of what is seen copy-on-write.
     pub outside_writes: Vec<String>,
+    /// Files outside of the state that were changed where they are seen copy-on-write: what was changed
+    /// there is gone with the run.
+    pub beside: Vec<String>,
     /// Renames, links and removals that failed where mounts may be the reason.
     pub barred: Vec<Barred>,
     /// Files outside of the state that were changed and that a symbolic link in the state leads to: the

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Most paths that are named.
 const PATHS_MAX: usize = 50;
+/// Most paths below copies that are kept, of which some are gone again at the end.
+const BESIDE_MAX: usize = 1_000;
 
 /// Watches for changes outside of the mounts that are thrown away.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(super) struct Outside {
     contained: HashSet<u64>,
     seen: HashSet<Identity>,
     written: BTreeSet<String>,
+    /// What was changed in copies that are not of the state, and whether it was there before.
+    beside: BTreeMap<PathBuf, bool>,
     /// The state directories, with what stands before their paths where they are shown.
     roots: Vec<(PathBuf, String)>,
     /// Links in the state that lead out of it: where to, and how the link is shown.
@@ -111,23 +115,43 @@ impl Outside {
     /// Notes a change of the file, or in the directory, that a descriptor of ours refers to.
     fn note(&mut self, descriptor: impl AsFd, name: &[u8]) -> io::Result<()> {
         self.note_linked(&descriptor, name)?;
-        if self.contained.is_empty() || self.written.len() >= PATHS_MAX {
-            return Ok(());
-        }
-        if self.contained.contains(&mount_of(&descriptor)?) {
+        if self.contained.is_empty() {
             return Ok(());
         }
         let link = format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd());
         let mut path = std::fs::read_link(link)?;
         if !name.is_empty() {
-            path.push(String::from_utf8_lossy(name).as_ref());
+            path.push(OsStr::from_bytes(name));
         }
         let unreal = ["/proc", "/sys", "/dev"].map(Path::new);
         let real = path.is_absolute() && !unreal.iter().any(|root| path.starts_with(root));
-        if real && !path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
+        if !real || path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
+            return Ok(());
+        }
+        if self.contained.contains(&mount_of(&descriptor)?) {
+            self.note_beside(descriptor, name, path);
+        } else if self.written.len() < PATHS_MAX {
             self.written.insert(path.display().to_string());
         }
         Ok(())
+    }
+
+    /// Notes a change of something in a copy.
+    fn note_beside(&mut self, descriptor: impl AsFd, name: &[u8], path: PathBuf) {
+        let is_state = self.roots.iter().any(|(root, _)| path.starts_with(root));
+        if is_state || self.beside.len() >= BESIDE_MAX || self.beside.contains_key(&path) {
+            return;
+        }
+        let was_there = name.is_empty()
+            || rustix::fs::statat(descriptor, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        self.beside.insert(path, was_there);
+    }
+
+    /// The paths in copies that were changed, in order, without those that came and went.
+    pub(super) fn beside(&self) -> Vec<String> {
+        let stays =
+            |(path, was_there): &(&PathBuf, &bool)| **was_there || path.symlink_metadata().is_ok();
+        self.beside.iter().filter(stays).map(|(path, _)| path.display().to_string()).collect()
     }
 }
 

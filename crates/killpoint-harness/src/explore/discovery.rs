@@ -66,7 +66,7 @@ pub fn discover(options: &Options, local: &Local) -> Result<Discovery, ExploreEr
 }
 
 /// Directories that hold more than one program's data.
-struct Shared {
+pub(super) struct Shared {
     home: Option<PathBuf>,
     here: PathBuf,
     temporary: Vec<PathBuf>,
@@ -74,7 +74,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn of(options: &Options) -> Self {
+    pub(super) fn of(options: &Options) -> Self {
         let variable = |name: &str| {
             let found = options.environment.iter().find(|(other, _)| other == name);
             found.and_then(|(_, value)| std::fs::canonicalize(value).ok())
@@ -102,8 +102,8 @@ impl Shared {
             || self.temporary.iter().any(|temporary| temporary.starts_with(path))
     }
 
-    /// Why what was written at a path is not taken for state.
-    fn refusal(&self, path: &Path, local: &Local) -> Option<&'static str> {
+    /// Why what was written at a path is of no lasting use, if it is not.
+    pub(super) fn why_passing(&self, path: &Path) -> Option<&'static str> {
         let own = self.home.iter().chain([&self.here]).any(|own| {
             path.starts_with(own) && !self.temporary.iter().any(|temporary| temporary == own)
         });
@@ -116,6 +116,14 @@ impl Shared {
         let cache = self.home.as_ref().map(|home| home.join(".cache"));
         if cache.is_some_and(|cache| path.starts_with(cache)) {
             return Some("a cache");
+        }
+        None
+    }
+
+    /// Why what was written at a path is not taken for state.
+    fn refusal(&self, path: &Path, local: &Local) -> Option<&'static str> {
+        if let Some(why) = self.why_passing(path) {
+            return Some(why);
         }
         if !local.views.iter().any(|view| path.starts_with(view)) {
             return Some("outside of HOME and the working directory");

@@ -3,6 +3,7 @@
 
 mod back;
 mod barred;
+mod beside;
 mod blind;
 mod compared;
 mod failure;
@@ -129,10 +130,10 @@ pub fn record(
         if first.ending.gaps.is_empty() {
             return Ok(Control::Failed(why));
         }
-        note_gaps(local, &first, journalist)?;
+        note_gaps(options, local, &first, journalist)?;
         return Ok(Control::Unknown(Reason::NotCovered, why));
     }
-    note_gaps(local, &first, journalist)?;
+    note_gaps(options, local, &first, journalist)?;
     let mut stable: BTreeSet<String> = first.ending.named.iter().cloned().collect();
     let mut number = 1;
     let mut chosen = first;
@@ -148,7 +149,7 @@ pub fn record(
         if let Some(control) = workload_failure(local, &again) {
             return Ok(control);
         }
-        note_gaps(local, &again, journalist)?;
+        note_gaps(options, local, &again, journalist)?;
         let named: BTreeSet<String> = again.ending.named.iter().cloned().collect();
         if named == stable || number > NAMING_RECORDINGS_MAX {
             others.push((number, read_addresses(local, &number.to_string())?));

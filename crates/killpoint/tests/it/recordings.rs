@@ -217,3 +217,46 @@ fn directories_between_which_a_command_moves_files_are_found_together() {
     let explored = crate::support::explored(command.args(["--", "sh", "s.sh"]));
     assert!(only_unknown(&explored).contains("holds both: --state home"), "{}", explored.summary());
 }
+
+/// Writes a blob beside the state, and then its name into the state.
+const BLOB: &str = "mkdir -p blobs; echo 1 >blobs/n; echo log >app.log; sync blobs/n; \
+                    echo n >data/name.tmp; sync data/name.tmp; mv data/name.tmp data/name";
+
+#[test]
+fn what_a_command_changes_beside_its_state_is_not_covered() {
+    let reads = "n=$(cat data/name 2>/dev/null) || exit 0; cat blobs/$n >/dev/null || exit 1";
+    for (flags, check, needed) in [
+        (&["--state", "data"] as &[&str], "test -d data", Some(false)),
+        (&["--state", "data"], reads, Some(true)),
+        (&["--state", "data", "--state", "blobs"], reads, None),
+    ] {
+        let world = World::new();
+        let mut command = beside(&world, BLOB);
+        fs::create_dir(world.join("blobs")).expect("made");
+        command.args(flags).args(["--check", check, "--", "sh", "s.sh"]);
+        let explored = explored(&mut command);
+        let gaps = &explored.report.not_covered;
+        let blob = gaps.iter().find(|gap| gap.file == "blobs/n");
+        assert_eq!(blob.map(|gap| gap.needed), needed, "{}", explored.summary());
+        assert_eq!(explored.report.result == Outcome::Pass, needed != Some(true));
+        if let Some(gap) = blob {
+            assert!(gap.reason.ends_with("as well: --state blobs"), "{}", gap.reason);
+        }
+        let log = gaps.iter().find(|gap| gap.file == "app.log").expect("told");
+        assert!(log.reason.ends_with("holds both: --state ."), "{}", log.reason);
+    }
+}
+
+#[test]
+fn what_comes_and_goes_beside_the_state_and_what_is_temporary_is_not_told() {
+    let script = "echo 1 >lock; rm lock; echo 1 >$HOME/.cache/c; echo 1 >/dev/shm/killpoint-test-s; \
+                  echo 1 >/dev/null; echo 1 >staging/a; rm staging/a; \
+                  echo '{\"v\":2}' >data/y; sync data/y; mv data/y data/x.json; echo 'I a 1' >>$KILLPOINT_JOURNAL";
+    let world = World::new();
+    let mut command = beside(&world, script);
+    fs::create_dir_all(world.join("home/.cache")).expect("made");
+    command.env("HOME", world.join("home"));
+    command.args(["--state", "data", "--check", "true", "--", "sh", "s.sh"]);
+    let explored = explored(&mut command);
+    assert!(explored.report.not_covered.is_empty(), "{}", explored.summary());
+}

@@ -45,6 +45,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
                     && stat.st_mode & libc::S_IFMT == libc::S_IFREG =>
             {
                 let file = self.identities.get(&identity(&stat)).copied();
+                if file.is_none() {
+                    self.note_outside_place(&place);
+                }
                 Ok(file.and_then(|file| {
                     let action = Action::Resize { file, size: 0 };
                     self.on_file(OperationKind::OpenTruncate, file, call, action)
@@ -71,6 +74,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         }
         let (from_name, to_name) = (self.state_name(&from), self.state_name(&to));
         if from_name.is_none() && to_name.is_none() {
+            self.note_outside_place(&from);
             self.note_outside_place(&to);
             return Ok(None);
         }
@@ -109,7 +113,10 @@ impl<C: FnMut() -> bool> Recorder<C> {
             guest.open_path(from.0, &path, flags & libc::AT_SYMLINK_FOLLOW != 0)?
         };
         self.ask_about_link(call, &probe, &place);
-        let Some(name) = self.state_name(&place) else { return Ok(None) };
+        let Some(name) = self.state_name(&place) else {
+            self.note_outside_place(&place);
+            return Ok(None);
+        };
         if place.stat().is_some() {
             return Ok(None);
         }

@@ -57,6 +57,8 @@ pub struct TrialResult {
     /// Of what the command changed through links out of the state, what the reading afterwards opened;
     /// all of it where there was no such reading.
     pub links_read: Vec<String>,
+    /// Of what the command changed outside of the state, in views, what the reading afterwards opened.
+    pub beside_read: Vec<String>,
     /// The end of what the target printed.
     pub output: String,
     /// Remarks of the arena.
@@ -71,6 +73,7 @@ struct After {
     reading: Option<Reading>,
     elapsed: Duration,
     links_read: Vec<String>,
+    beside_read: Vec<String>,
 }
 
 /// A target that runs in a worker of its own. Dropping it ends it.
@@ -117,6 +120,7 @@ impl RunningTrial {
         let mut result = self.result.take().expect("received above");
         result.after = after.reading;
         result.links_read = after.links_read;
+        result.beside_read = after.beside_read;
         result.reading = result.reading.max(after.elapsed);
         Ok(result)
     }
@@ -297,19 +301,19 @@ impl Local {
         if trial.keep_left && !differences.is_empty() && self.checker == Checker::BuiltIn {
             self.copy_left(arena, &trial.name, &paths)?;
         }
-        let linked: Vec<String> =
-            recorded.ending.linked.iter().map(|(_, path)| path.clone()).collect();
+        let mut ending = recorded.ending;
+        self.show_outside(&mut ending, &request.roots, &arena.shown(""));
+        let linked: Vec<String> = ending.linked.iter().map(|(_, path)| path.clone()).collect();
         // What stores into mappings have left is not in the recording, and whether a control's
-        // reading follows links out of the state is seen in the same place: only here.
-        let follows = trial.strike.is_none() && !linked.is_empty();
+        // reading opens what is changed outside of the state is seen in the same place: only here.
+        let beside = ending.beside.clone();
+        let follows = trial.strike.is_none() && !(linked.is_empty() && beside.is_empty());
         let elsewhere = trial.has_reader && differences.is_empty() && !follows;
         let reads_here = match &self.checker {
             Checker::Stream(_) => trial.read_after && !elsewhere,
             Checker::Command(_) => trial.read_after,
             Checker::BuiltIn => false,
         };
-        let mut ending = recorded.ending;
-        self.show_barred(&mut ending, &request.roots, &arena.shown(""));
         let result = TrialResult {
             ending,
             operations: recorded.operations,
@@ -318,12 +322,13 @@ impl Local {
             before: None,
             after: None,
             links_read: Vec::new(),
+            beside_read: Vec::new(),
             output: String::from_utf8_lossy(drain.kept()).into_owned(),
             notes: arena.notes().to_vec(),
             reading: Duration::ZERO,
         };
         channel.send(&Ok::<&TrialResult, String>(&result))?;
-        let opened = Opened::watch(&linked)?;
+        let (of_links, of_beside) = (Opened::watch(&linked)?, Opened::watch(&beside)?);
         let since = Instant::now();
         // A second try would see what the first left: no fresh copy is kept of a live state.
         let after = match reads_here {
@@ -332,16 +337,18 @@ impl Local {
         };
         let elapsed = since.elapsed();
         let links_read = match after {
-            Some(_) => opened.seen()?,
+            Some(_) => of_links.seen()?,
             None => linked,
         };
-        channel.send(&Ok::<After, String>(After { reading: after, elapsed, links_read }))?;
+        let beside_read = of_beside.seen()?;
+        let after = After { reading: after, elapsed, links_read, beside_read };
+        channel.send(&Ok::<After, String>(after))?;
         Ok(())
     }
 
-    /// Writes paths of calls that mounts barred as they are outside of the worker, and leaves out those
-    /// that are of the worker alone.
-    fn show_barred(&self, ending: &mut Ending, seen: &[Root], scratch: &Path) {
+    /// Leaves out paths that are of the worker alone, and writes those of calls that mounts barred as
+    /// they are outside of it.
+    fn show_outside(&self, ending: &mut Ending, seen: &[Root], scratch: &Path) {
         let real = |path: &str| {
             let found = seen.iter().zip(&self.roots).find_map(|(seen, root)| {
                 let below = Path::new(path).strip_prefix(&seen.path).ok()?;
@@ -357,6 +364,9 @@ impl Local {
             Some(Barred { from: real(&barred.from)?, to, ..barred })
         });
         ending.barred = barred.collect();
+        for paths in [&mut ending.beside, &mut ending.outside_writes] {
+            paths.retain(|path| !Path::new(path).starts_with(scratch));
+        }
     }
 
     /// Copies what is in the directories of the state now into the folder of the run.

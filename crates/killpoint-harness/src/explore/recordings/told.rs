@@ -2,10 +2,12 @@
 
 use super::back::{read_journal, save_result};
 use super::barred::Barriers;
+use super::beside::beside;
 use super::unseen_changes;
 use crate::asserter::checker::Checker;
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Local, TrialResult};
+use crate::explore::options::Options;
 use crate::explore::phases::Phases;
 use crate::explore::problem::ExploreError;
 use crate::journalist::Journalist;
@@ -75,6 +77,7 @@ fn cheaper(local: &Local, first: &TrialResult) -> Option<String> {
 }
 
 pub(super) fn note_gaps(
+    options: &Options,
     local: &Local,
     result: &TrialResult,
     journalist: &mut Journalist,
@@ -115,6 +118,11 @@ pub(super) fn note_gaps(
             ),
             needed,
         }))?;
+    }
+    if says {
+        for gap in beside(options, local, result) {
+            journalist.tell(Event::NotCovered(gap))?;
+        }
     }
     for (file, reason) in Barriers::of(local, &result.ending).elsewhere() {
         journalist.tell(Event::NotCovered(NotCovered { file, reason, needed: false }))?;
