@@ -86,13 +86,13 @@ pub(crate) struct Programs<'a> {
 
 /// A turn in the course of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Turn<'a> {
     /// The target has become quiet, and its driver is started.
     DriverStarts,
     /// The driver has ended.
     DriverEnded(crate::recording::Exit),
-    /// Nothing moved any more, and this many processes were asked to end (SIGTERM).
-    AskedToStop(u32),
+    /// Nothing moved any more, and these processes are asked to end (SIGTERM).
+    AskedToStop(&'a [Pid]),
 }
 
 /// A system call at its entry.
@@ -170,7 +170,7 @@ pub(crate) trait Observer {
     /// A new process (not thread) was born.
     fn process(&mut self, process: Pid);
     /// The run has come to a turn.
-    fn turned(&mut self, turn: Turn);
+    fn turned(&mut self, turn: Turn<'_>);
     /// What becomes of the call that is held, once that is decided. Asked again and again while one is.
     fn release(&mut self) -> Option<Release> {
         None
@@ -188,10 +188,13 @@ pub(crate) struct Limits {
     /// For everything.
     pub(crate) timeout: Duration,
     /// Without a call on the state: before the driver is started (and with all threads asleep at
-    /// every look), and after it has ended before those who are left are asked to end.
+    /// every look), and after it has ended (and with all asleep at most looks) before those who are left
+    /// are asked to end.
     pub(crate) quiet: Duration,
     /// From then on until those who are still left are killed.
     pub(crate) stop: Duration,
+    /// Whether what is left and computes has not come to rest.
+    pub(crate) minds_work: bool,
     /// Most processes and threads alive at one time.
     pub(crate) threads_max: usize,
 }

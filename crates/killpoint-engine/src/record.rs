@@ -31,6 +31,7 @@ use pending::{Action, Pending, Seen};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// What a recording was like.
@@ -68,6 +69,7 @@ pub fn record(
         timeout: request.timeout,
         quiet: request.quiet,
         stop: request.stop,
+        minds_work: true,
         threads_max: request.threads_max,
     };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
@@ -128,6 +130,8 @@ struct Recorder<C> {
     asked: Option<Asked>,
     barred: Vec<Barred>,
     state_callers: BTreeSet<i32>,
+    /// The numbers of the processes that made calls on the state.
+    state_processes: BTreeSet<u32>,
     /// Where the tree has bound sockets: absolute, without symbolic links.
     sockets: BTreeSet<PathBuf>,
     turns: Turns,
@@ -203,6 +207,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             asked: None,
             barred: Vec::new(),
             state_callers: BTreeSet::new(),
+            state_processes: BTreeSet::new(),
             sockets: BTreeSet::new(),
             turns: Turns::default(),
             acknowledgements: request.acknowledgements.clone(),
@@ -307,6 +312,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         let address = self.namespace.address(pending.kind, &pending.labels, role);
         let process = self.process_number(guest.thread);
         self.state_callers.insert(guest.thread.as_raw());
+        self.state_processes.insert(process);
         let begun = Begun { address, process, journal_length: self.journal_length(), pending };
         let entry = match &self.strike {
             Some((address, strike)) if *address == begun.address => {
@@ -326,6 +332,18 @@ impl<C: FnMut() -> bool> Recorder<C> {
             _ => self.strike = None,
         }
         entry
+    }
+
+    /// Whether a process has made a call on the state, or has a file of it open.
+    fn uses_state(&self, process: Pid) -> bool {
+        let number = self.processes.get(&process.as_raw());
+        if number.is_some_and(|number| self.state_processes.contains(number)) {
+            return true;
+        }
+        let Ok(open) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+        open.flatten()
+            .filter_map(|entry| std::fs::metadata(entry.path()).ok())
+            .any(|file| file.is_file() && self.identities.contains_key(&(file.dev(), file.ino())))
     }
 
     /// Exit status 0 of the driver acknowledges what it was meant to do.
@@ -484,7 +502,7 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
         self.process_number(process);
     }
 
-    fn turned(&mut self, turn: Turn) {
+    fn turned(&mut self, turn: Turn<'_>) {
         // A call in flight was begun before.
         let begun = Some(self.ordinal + u64::from(self.pending.is_some()));
         match turn {
@@ -497,7 +515,9 @@ impl<C: FnMut() -> bool> Observer for Recorder<C> {
             }
             Turn::AskedToStop(asked) => {
                 self.turns.asked_to_stop = begun;
-                self.turns.asked = asked;
+                self.turns.asked = u32::try_from(asked.len()).unwrap_or(u32::MAX);
+                let users = asked.iter().filter(|process| self.uses_state(**process)).count();
+                self.turns.asked_users = u32::try_from(users).unwrap_or(u32::MAX);
             }
         }
     }

@@ -90,6 +90,8 @@ pub struct Turns {
     pub asked_to_stop: Option<u64>,
     /// How many those were.
     pub asked: u32,
+    /// How many of them had made calls on the state, or had a file of it open.
+    pub asked_users: u32,
 }
 
 /// How a process ended.

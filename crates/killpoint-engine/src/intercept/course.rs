@@ -5,6 +5,9 @@ use super::{Ended, Limits};
 use crate::recording::Exit;
 use std::time::Instant;
 
+/// Who is at work at one look in so many has not come to rest.
+const WORKS_EACH: u32 = 4;
+
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     /// The target starts; there is a driver, and it waits for the target to become quiet.
@@ -37,6 +40,9 @@ pub(super) struct Course {
     limits: Limits,
     /// When the last call on the state was.
     last_call: Instant,
+    /// How often the tree was looked at since then, and how often somebody in it was at work.
+    looks: u32,
+    at_work: u32,
     /// How it has gone so far.
     pub(super) ended: Ended,
 }
@@ -52,18 +58,38 @@ impl Course {
             left_over: 0,
             too_many: false,
         };
-        Course { stage, limits, last_call: Instant::now(), ended }
+        Course { stage, limits, last_call: Instant::now(), looks: 0, at_work: 0, ended }
     }
 
     /// There was a call on the state, or something that is as good a sign of work.
     pub(super) fn moved(&mut self) {
         self.last_call = Instant::now();
+        (self.looks, self.at_work) = (0, 0);
+    }
+
+    /// The tree was looked at. A target that starts is not quiet while anybody works. What a workload
+    /// leaves may wake up now and then; it has not come to rest while it computes.
+    pub(super) fn seen(&mut self, is_at_work: bool) {
+        self.looks += 1;
+        self.at_work += u32::from(is_at_work);
+        if is_at_work && self.is_start() {
+            self.moved();
+        }
+    }
+
+    /// Whether whoever works is to be looked for.
+    pub(super) fn minds_work(&self) -> bool {
+        self.is_start() || self.limits.minds_work && self.awaits_quiet()
     }
 
     /// What is due, given whether a call is in flight.
     pub(super) fn look(&mut self, busy: bool) -> Step {
         let is_quiet = !busy && self.last_call.elapsed() > self.limits.quiet;
         match self.stage {
+            Stage::Idle if is_quiet && self.at_work * WORKS_EACH >= self.looks.max(1) => {
+                self.moved();
+                Step::Wait
+            }
             Stage::Starting if is_quiet => self.nobody_moves(),
             Stage::Idle if is_quiet => {
                 self.stage = Stage::Stopping(Instant::now());
@@ -128,7 +154,8 @@ mod tests {
 
     fn course(has_driver: bool, stop: Duration) -> Course {
         let quiet = Duration::from_millis(1);
-        let limits = Limits { timeout: Duration::MAX, quiet, stop, threads_max: 1 };
+        let limits =
+            Limits { timeout: Duration::MAX, quiet, stop, minds_work: true, threads_max: 1 };
         Course::new(has_driver, limits)
     }
 
@@ -153,6 +180,19 @@ mod tests {
         assert!(course.was_asked() && !course.awaits_quiet());
         while course.look(false) != Step::End {}
         assert_eq!(course.ended.exit, Exit::Status(0));
+    }
+
+    #[test]
+    fn what_is_left_and_computes_is_not_asked_to_end_and_what_wakes_up_now_and_then_is() {
+        for (at_work, step) in [(0, Step::AskToStop), (2, Step::AskToStop), (9, Step::Wait)] {
+            let mut course = course(false, Duration::MAX);
+            course.driver_ended(Exit::Status(0));
+            for look in 0..10 {
+                course.seen(look < at_work);
+            }
+            course.last_call = long_ago();
+            assert_eq!(course.look(false), step, "{at_work}");
+        }
     }
 
     #[test]

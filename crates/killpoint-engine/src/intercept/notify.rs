@@ -175,6 +175,9 @@ impl<O: Observer> Supervisor<'_, O> {
             self.over = true;
             return;
         }
+        if self.course.minds_work() {
+            self.course.seen(tree::is_anybody_at_work());
+        }
         match self.course.look(self.in_flight.is_some()) {
             Step::AskToStop => self.ask_to_stop(),
             Step::End => self.over = true,
@@ -185,7 +188,7 @@ impl<O: Observer> Supervisor<'_, O> {
     /// Asks everybody who is left to end.
     fn ask_to_stop(&mut self) {
         let left = tree::living_processes();
-        self.observer.turned(Turn::AskedToStop(u32::try_from(left.len()).unwrap_or(u32::MAX)));
+        self.observer.turned(Turn::AskedToStop(&left));
         for process in left {
             let _ = kill(process, Signal::SIGTERM);
         }

@@ -155,8 +155,8 @@ impl<O: Observer> Tracer<'_, O> {
                 left_over = self.processes();
                 break;
             }
-            if self.course.is_start() && self.threads.iter().any(|it| tree::is_at_work(*it)) {
-                self.course.moved();
+            if self.course.minds_work() {
+                self.course.seen(self.threads.iter().any(|it| tree::is_at_work(*it)));
             }
             match self.course.look(self.is_busy()) {
                 Step::Wait => {}
@@ -207,8 +207,8 @@ impl<O: Observer> Tracer<'_, O> {
 
     /// Asks everybody who is left to end.
     fn ask_to_stop(&mut self) {
-        let left = self.processes();
-        self.observer.turned(Turn::AskedToStop(u32::try_from(left.len()).unwrap_or(u32::MAX)));
+        let left: Vec<Pid> = self.processes().into_iter().collect();
+        self.observer.turned(Turn::AskedToStop(&left));
         for process in left {
             let _ = nix::sys::signal::kill(process, Signal::SIGTERM);
         }

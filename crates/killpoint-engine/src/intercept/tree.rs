@@ -80,6 +80,12 @@ pub(super) fn is_at_work(thread: Pid) -> bool {
     text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['R', 'D']))
 }
 
+/// Whether a thread of the tree works at this moment.
+pub(super) fn is_anybody_at_work() -> bool {
+    let threads = |process: Pid| numbered(&format!("/proc/{process}/task"));
+    processes().into_iter().flat_map(threads).any(is_at_work)
+}
+
 /// The threads of a process; 0 for a dead one that nobody has waited for.
 fn threads(process: Pid) -> Option<usize> {
     const STATE: usize = 0;

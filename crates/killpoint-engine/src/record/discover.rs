@@ -53,7 +53,7 @@ pub fn discover(
     let fail = |source| RecordError::Start { program: launch.program.clone(), source };
     let prepared = Prepared::new(launch).map_err(fail)?;
     let filtering = Filtering { keep_privileges };
-    let limits = Limits { timeout, quiet, stop, threads_max: 2_000 };
+    let limits = Limits { timeout, quiet, stop, minds_work: true, threads_max: 2_000 };
     let programs = Programs { target: &prepared, driver: None };
     let streams = Streams { input: output.input, output: output.output, error: output.error };
     let mut observer = Scout {
@@ -228,7 +228,7 @@ impl<C: FnMut() -> bool> Observer for Scout<C> {
 
     fn process(&mut self, _process: Pid) {}
 
-    fn turned(&mut self, _turn: Turn) {}
+    fn turned(&mut self, _turn: Turn<'_>) {}
 
     fn tick(&mut self) -> bool {
         (self.cancelled)()

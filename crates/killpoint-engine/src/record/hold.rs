@@ -119,8 +119,13 @@ pub fn follow<O: Overseer>(
         move |source| RecordError::Start { program: program.clone(), source }
     };
     let target = Prepared::new(&setup.launch).map_err(&start_error)?;
-    let limits =
-        Limits { timeout: setup.timeout, quiet: QUIET, stop: STOP, threads_max: setup.threads_max };
+    let limits = Limits {
+        timeout: setup.timeout,
+        quiet: QUIET,
+        stop: STOP,
+        minds_work: false,
+        threads_max: setup.threads_max,
+    };
     let hold_max = setup.hold_max;
     let request = request(setup, keep_privileges)?;
     let mut holder =
@@ -311,7 +316,7 @@ impl<O: Overseer, C: FnMut() -> bool> Observer for Holder<'_, O, C> {
         self.recorder.process(process);
     }
 
-    fn turned(&mut self, turn: Turn) {
+    fn turned(&mut self, turn: Turn<'_>) {
         self.recorder.turned(turn);
     }
 

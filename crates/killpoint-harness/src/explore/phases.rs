@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn turns(driver_started: Option<u64>, ended: u64, asked_to_stop: Option<u64>) -> Turns {
-        Turns { driver_started, driver_ended: Some(ended), asked_to_stop, asked: 1 }
+        Turns { driver_started, driver_ended: Some(ended), asked_to_stop, asked: 1, asked_users: 0 }
     }
 
     fn all(phases: Phases, journal_lengths: &[u64]) -> Vec<Phase> {

@@ -260,3 +260,46 @@ fn what_comes_and_goes_beside_the_state_and_what_is_temporary_is_not_told() {
     let explored = explored(&mut command);
     assert!(explored.report.not_covered.is_empty(), "{}", explored.summary());
 }
+
+/// A script that leaves a process behind which would save later.
+fn leaves_behind(flags: &[&str], left: &str) -> Explored {
+    let world = World::new();
+    let script = format!("({left}) >/dev/null 2>&1 & {SAVE}");
+    let mut command = world.explore_json();
+    command.args(flags).args(["--check", "true", "--", "sh", "-c", &script]);
+    explored(&mut command)
+}
+
+#[test]
+fn what_a_process_that_outlives_the_command_would_do_is_not_covered() {
+    for flags in [&[] as &[&str], &["--mechanism", "notify"]] {
+        for (left, needed) in [
+            ("sleep 9; : >$KILLPOINT_STATE/n", false),
+            (": >$KILLPOINT_STATE/n; sleep 9", true),
+            ("exec 9<$KILLPOINT_STATE; sleep 9", false),
+            ("echo 1 >$KILLPOINT_STATE/n; exec sleep 9 8<$KILLPOINT_STATE/n", true),
+        ] {
+            let explored = leaves_behind(flags, left);
+            let gaps = &explored.report.not_covered;
+            let gap = gaps.iter().find(|gap| gap.reason.contains("asked to end (SIGTERM)"));
+            let gap = gap.unwrap_or_else(|| panic!("{left}: {}", explored.summary()));
+            assert_eq!(gap.needed, needed, "{left}: {}", explored.summary());
+            assert!(gap.reason.contains("have the command wait for"), "{}", gap.reason);
+            let outcome = if needed { Outcome::Unknown } else { Outcome::Pass };
+            explored.expect(outcome);
+        }
+    }
+}
+
+#[test]
+fn a_process_that_computes_has_not_come_to_rest() {
+    let computes = "python3 -c 'import os, time\nt = time.process_time()\nwhile time.process_time() - t < 0.6: pass\n\
+                    open(os.environ[\"KILLPOINT_STATE\"] + \"/n\", \"w\")'";
+    for flags in [&[] as &[&str], &["--mechanism", "notify"]] {
+        let explored = leaves_behind(flags, computes);
+        explored.expect(Outcome::Pass);
+        assert!(explored.report.not_covered.is_empty(), "{}", explored.summary());
+        let idle = explored.report.notes.iter().any(|note| note.ends_with("idle 1"));
+        assert!(idle, "{}", explored.summary());
+    }
+}

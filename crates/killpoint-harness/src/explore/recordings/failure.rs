@@ -73,8 +73,8 @@ fn never_quiet(local: &Local, result: &TrialResult) -> Option<String> {
     match result.ending.exit {
         _ if !result.ending.never_quiet => None,
         Exit::Status(0) => Some(format!(
-            "what the workload left behind went on changing the state: there were never {quiet} ms \
-             without a change, within {timeout} s"
+            "what the workload left behind went on working: there were never {quiet} ms in which it \
+             mostly slept and changed nothing, within {timeout} s"
         )),
         _ if is_driven => None,
         _ => Some(format!(

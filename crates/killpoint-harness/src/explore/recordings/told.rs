@@ -12,7 +12,7 @@ use crate::explore::phases::Phases;
 use crate::explore::problem::ExploreError;
 use crate::journalist::Journalist;
 use killpoint_engine::record::Mechanism;
-use killpoint_engine::recording::{Reader, Record};
+use killpoint_engine::recording::{Reader, Record, Turns};
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
 use killpoint_model::report::NotCovered;
@@ -134,18 +134,10 @@ pub(super) fn note_gaps(
         );
         journalist.tell(Event::Note { text })?;
     }
-    let (asked, left_over) = (result.ending.turns.asked, result.ending.left_over);
-    if asked > 0 && local.driver.is_none() {
-        let (processes, they) = match asked {
-            1 => ("1 process was".to_owned(), "it was"),
-            _ => (format!("{asked} processes were"), "they were"),
-        };
-        let text = format!(
-            "{processes} left when the command had ended and nothing moved any more: {they} asked to \
-             end (SIGTERM)"
-        );
-        journalist.tell(Event::Note { text })?;
+    if let Some(gap) = asked_to_end(local, &result.ending.turns) {
+        journalist.tell(Event::NotCovered(gap))?;
     }
+    let left_over = result.ending.left_over;
     if left_over > 0 {
         let seconds = local.stop.as_secs();
         let (processes, were) = match left_over {
@@ -157,6 +149,29 @@ pub(super) fn note_gaps(
         journalist.tell(Event::Note { text })?;
     }
     Ok(())
+}
+
+/// What is not covered where processes outlive the command: what they would have done later.
+fn asked_to_end(local: &Local, turns: &Turns) -> Option<NotCovered> {
+    if turns.asked == 0 || local.driver.is_some() {
+        return None;
+    }
+    let (processes, they, them) = match turns.asked {
+        1 => ("1 process was".to_owned(), "it was", "it"),
+        count => (format!("{count} processes were"), "they were", "them"),
+    };
+    let users = match (turns.asked_users, turns.asked) {
+        (0, _) => String::new(),
+        (_, 1) => ", and uses the state".to_owned(),
+        (users, _) => format!(", and {users} of them use the state"),
+    };
+    let quiet = local.quiet.as_millis();
+    let reason = format!(
+        "{processes} left when the command had ended and nothing moved for {quiet} ms{users}: {they} \
+         asked to end (SIGTERM), and what would have come later was not seen; have the command wait \
+         for {them}"
+    );
+    Some(NotCovered { file: "*".to_owned(), reason, needed: turns.asked_users > 0 })
 }
 
 /// Says so where a role that was asked for did nothing: its selector may be mistaken.
