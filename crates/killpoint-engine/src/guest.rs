@@ -3,7 +3,7 @@
 use killpoint_model::selector::Facts;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::io;
@@ -202,6 +202,56 @@ impl Guest {
         Err(io::Error::from_raw_os_error(libc::ELOOP))
     }
 
+    /// The same for openat2, whose flags may keep a path below the directory that it starts from.
+    pub(crate) fn place_within(
+        &self,
+        directory: i32,
+        path: &[u8],
+        follow: bool,
+        resolve: u64,
+    ) -> io::Result<Place> {
+        let resolve = kept_within(resolve);
+        if resolve.is_empty() {
+            return self.place(directory, path, follow);
+        }
+        let (base, path) = self.start_within(directory, path, resolve)?;
+        place_below(&base, path.to_vec(), follow, resolve)
+    }
+
+    /// What an existing path leads to for openat2, opened O_PATH.
+    pub(crate) fn open_within(
+        &self,
+        directory: i32,
+        path: &[u8],
+        resolve: u64,
+    ) -> io::Result<OwnedFd> {
+        let resolve = kept_within(resolve);
+        if resolve.is_empty() {
+            return self.open_path(directory, path, true);
+        }
+        let (base, path) = self.start_within(directory, path, resolve)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat2(base, path, flags, Mode::empty(), resolve)?)
+    }
+
+    /// Where openat2 starts, and with what.
+    fn start_within<'a>(
+        &self,
+        directory: i32,
+        path: &'a [u8],
+        resolve: ResolveFlags,
+    ) -> io::Result<(OwnedFd, &'a [u8])> {
+        let is_absolute = path.first() == Some(&b'/');
+        if resolve.contains(ResolveFlags::IN_ROOT) || !is_absolute {
+            return Ok((self.base(directory, b".")?, path));
+        }
+        if resolve.contains(ResolveFlags::BENEATH) {
+            return Err(io::Error::from_raw_os_error(libc::EXDEV));
+        }
+        let start = path.iter().position(|byte| *byte != b'/');
+        Ok((self.base(directory, b"/")?, start.map_or(b".", |start| &path[start..])))
+    }
+
     /// What an existing path leads to, opened O_PATH.
     pub(crate) fn open_path(
         &self,
@@ -223,6 +273,54 @@ impl Guest {
             Mode::empty(),
         )?)
     }
+}
+
+/// The flags of openat2, and how it is to resolve its path: both stand in the caller's memory.
+pub(crate) fn how_opened(guest: Guest, how: u64) -> io::Result<(u64, u64)> {
+    const RESOLVE: u64 = 16;
+    Ok((guest.read_u64(how)?, guest.read_u64(how + RESOLVE)?))
+}
+
+/// Those flags of openat2 by which a path leads elsewhere, or nowhere; the others make a call fail that
+/// would go the same way without them.
+fn kept_within(resolve: u64) -> ResolveFlags {
+    let kept = ResolveFlags::IN_ROOT | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    ResolveFlags::from_bits_truncate(resolve) & kept
+}
+
+/// Takes a path apart that the kernel is to resolve from a directory in a certain way.
+fn place_below(
+    base: &OwnedFd,
+    mut path: Vec<u8>,
+    follow: bool,
+    resolve: ResolveFlags,
+) -> io::Result<Place> {
+    for _ in 0..LINKS_MAX {
+        while path.len() > 1 && path.last() == Some(&b'/') {
+            path.pop();
+        }
+        let cut = path.iter().rposition(|byte| *byte == b'/').map_or(0, |cut| cut + 1);
+        let (parent, name) = (path[..cut].to_vec(), path[cut..].to_vec());
+        if name.is_empty() || name == b"." || name == b".." {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let opened: &[u8] = if parent.is_empty() { b"." } else { &parent };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let holder = rustix::fs::openat2(base, opened, flags, Mode::empty(), resolve)?;
+        let identity = identity(&rustix::fs::fstat(&holder)?);
+        let place = Place { identity, directory: holder, name };
+        let is_link = place.stat().is_some_and(|it| it.st_mode & libc::S_IFMT == libc::S_IFLNK);
+        if !is_link || !follow {
+            return Ok(place);
+        }
+        if resolve.contains(ResolveFlags::NO_SYMLINKS) {
+            break;
+        }
+        let target = rustix::fs::readlinkat(&place.directory, &*place.name, Vec::new())?;
+        let target = target.into_bytes();
+        path = if target.first() == Some(&b'/') { target } else { [parent, target].concat() };
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
 /// What a descriptor of a thread refers to.
@@ -386,4 +484,48 @@ fn status_number(thread: Pid, field: &str) -> io::Result<Pid> {
         .find_map(|line| line.strip_prefix(field)?.trim().parse().ok())
         .map(Pid::from_raw)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_path_that_openat2_keeps_within_a_directory_is_resolved_there() {
+        let top = tempfile::tempdir().expect("a directory");
+        let root = top.path().join("root");
+        std::fs::create_dir_all(root.join("sub")).expect("made");
+        symlink("/sub", root.join("link")).expect("made");
+        symlink("/../../sub/aim", root.join("sub/last")).expect("made");
+        let descriptor = std::fs::File::open(&root).expect("open");
+        let guest = Guest { thread: nix::unistd::gettid() };
+        let in_root = ResolveFlags::IN_ROOT.bits();
+        let beneath = ResolveFlags::BENEATH.bits();
+        let plain = ResolveFlags::NO_SYMLINKS.bits();
+        for (path, resolve, found) in [
+            ("/e.bin", in_root, Some("e.bin")),
+            ("../../e.bin", in_root, Some("e.bin")),
+            ("link/e.bin", in_root, Some("sub/e.bin")),
+            ("sub/last", in_root, Some("sub/aim")),
+            ("sub/e.bin", beneath, Some("sub/e.bin")),
+            ("/e.bin", beneath, None),
+            ("../e.bin", beneath, None),
+            ("link/e.bin", beneath, None),
+            ("link/e.bin", plain, None),
+            ("../e.bin", plain, Some("../e.bin")),
+        ] {
+            let place = guest.place_within(descriptor.as_raw_fd(), path.as_bytes(), true, resolve);
+            let path_found = place.ok().map(|place| place.path().expect("a path"));
+            let expected = found.map(|found| match found.strip_prefix("../") {
+                Some(above) => top.path().join(above),
+                None => root.join(found),
+            });
+            assert_eq!(path_found, expected, "{path} {resolve}");
+        }
+        let opened = guest.open_within(descriptor.as_raw_fd(), b"/sub", in_root);
+        let stat = rustix::fs::fstat(opened.expect("it is there")).expect("open");
+        let expected = rustix::fs::stat(root.join("sub")).expect("there");
+        assert_eq!(identity(&stat), identity(&expected));
+    }
 }

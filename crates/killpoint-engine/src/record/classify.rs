@@ -9,7 +9,7 @@ mod sockets;
 use super::Recorder;
 use super::pending::{Action, At, Pending, Seen};
 use crate::filter::{FICLONE, FICLONERANGE};
-use crate::guest::{Copied, Guest, identity};
+use crate::guest::{Copied, Guest, how_opened, identity};
 use crate::intercept::Call;
 use crate::naming::Label;
 use killpoint_model::operation::{FileId, OperationKind};
@@ -68,15 +68,15 @@ impl<C: FnMut() -> bool> Recorder<C> {
             libc::SYS_sendfile => self.write(guest, "sendfile", a, At::Current, 0),
             libc::SYS_copy_file_range => self.transfer(guest, "copy_file_range", a),
             libc::SYS_splice => self.transfer(guest, "splice", a),
-            libc::SYS_open => self.open(guest, libc::AT_FDCWD, a[0], signed(a[1]), "open"),
+            libc::SYS_open => self.open(guest, libc::AT_FDCWD, a[0], signed(a[1]), 0, "open"),
             libc::SYS_creat => {
                 let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                self.open(guest, libc::AT_FDCWD, a[0], flags, "creat")
+                self.open(guest, libc::AT_FDCWD, a[0], flags, 0, "creat")
             }
-            libc::SYS_openat => self.open(guest, signed(a[0]), a[1], signed(a[2]), "openat"),
+            libc::SYS_openat => self.open(guest, signed(a[0]), a[1], signed(a[2]), 0, "openat"),
             libc::SYS_openat2 => {
-                let flags = guest.read_u64(a[2])?;
-                self.open(guest, signed(a[0]), a[1], signed(flags), "openat2")
+                let (flags, resolve) = how_opened(guest, a[2])?;
+                self.open(guest, signed(a[0]), a[1], signed(flags), resolve, "openat2")
             }
             libc::SYS_rename => {
                 self.rename(guest, (libc::AT_FDCWD, a[0]), (libc::AT_FDCWD, a[1]), 0, "rename")

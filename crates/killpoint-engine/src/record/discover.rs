@@ -2,7 +2,7 @@
 //! looked at for its path, and let through.
 
 use super::{Output, RecordError};
-use crate::guest::{Descriptors, Guest, Identity, Place, identity};
+use crate::guest::{Descriptors, Guest, Identity, Place, how_opened, identity};
 use crate::intercept::{
     self, Call, Entry, Filtering, Held, Limits, Mechanism, Observer, Programs, Turn,
 };
@@ -157,8 +157,16 @@ impl<C: FnMut() -> bool> Scout<C> {
         }
     }
 
-    fn open(&mut self, guest: Guest, directory: u64, path: u64, flags: u64) -> io::Result<()> {
-        let place = guest.place(directory as u32 as i32, &guest.read_string(path)?, true)?;
+    fn open(
+        &mut self,
+        guest: Guest,
+        directory: u64,
+        path: u64,
+        flags: u64,
+        resolve: u64,
+    ) -> io::Result<()> {
+        let path = guest.read_string(path)?;
+        let place = guest.place_within(directory as u32 as i32, &path, true, resolve)?;
         let flags = flags as u32 as i32;
         let makes = flags & libc::O_CREAT != 0 && place.stat().is_none();
         let empties = flags & libc::O_TRUNC != 0
@@ -183,12 +191,14 @@ impl<C: FnMut() -> bool> Scout<C> {
             | libc::SYS_sendfile => self.descriptor(guest, a[0]),
             libc::SYS_copy_file_range | libc::SYS_splice => self.descriptor(guest, a[2]),
             libc::SYS_mmap if a[2] & libc::PROT_WRITE as u64 != 0 => self.descriptor(guest, a[4]),
-            libc::SYS_open => self.open(guest, HERE, a[0], a[1]),
-            libc::SYS_creat => self.open(guest, HERE, a[0], (libc::O_CREAT | libc::O_TRUNC) as u64),
-            libc::SYS_openat => self.open(guest, a[0], a[1], a[2]),
+            libc::SYS_open => self.open(guest, HERE, a[0], a[1], 0),
+            libc::SYS_creat => {
+                self.open(guest, HERE, a[0], (libc::O_CREAT | libc::O_TRUNC) as u64, 0)
+            }
+            libc::SYS_openat => self.open(guest, a[0], a[1], a[2], 0),
             libc::SYS_openat2 => {
-                let flags = guest.read_u64(a[2])?;
-                self.open(guest, a[0], a[1], flags)
+                let (flags, resolve) = how_opened(guest, a[2])?;
+                self.open(guest, a[0], a[1], flags, resolve)
             }
             libc::SYS_rename => self.rename(guest, (HERE, a[0]), (HERE, a[1])),
             libc::SYS_renameat | libc::SYS_renameat2 => {

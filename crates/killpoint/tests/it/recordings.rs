@@ -303,3 +303,20 @@ fn a_process_that_computes_has_not_come_to_rest() {
         assert!(idle, "{}", explored.summary());
     }
 }
+
+#[test]
+fn a_file_that_openat2_makes_below_a_directory_is_recorded_there() {
+    let script = "import ctypes, os, struct\n\
+                  root = os.open(os.environ['KILLPOINT_STATE'], os.O_RDONLY)\n\
+                  how = struct.pack('QQQ', os.O_CREAT | os.O_WRONLY, 0o644, 0x10)\n\
+                  made = ctypes.CDLL(None).syscall(437, root, b'/e.bin', how, len(how))\n\
+                  assert made >= 0 and os.write(made, b'x') == 1";
+    let world = World::new();
+    let mut command = world.explore_json();
+    command.args(["--check", "true", "--", "python3", "-c", script]);
+    let explored = explored(&mut command);
+    explored.expect_silence();
+    assert_eq!(explored.report.operations, 2, "{}", explored.summary());
+    let real = |note: &String| note.contains("for real");
+    assert!(!explored.report.notes.iter().any(real), "{}", explored.summary());
+}

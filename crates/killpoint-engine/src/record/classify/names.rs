@@ -14,6 +14,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
         directory: i32,
         path: u64,
         flags: i32,
+        resolve: u64,
         call: &'static str,
     ) -> Attempt {
         if flags & libc::O_PATH != 0 {
@@ -21,14 +22,14 @@ impl<C: FnMut() -> bool> Recorder<C> {
         }
         let path = guest.read_string(path)?;
         if flags & libc::O_TMPFILE == libc::O_TMPFILE {
-            let probe = guest.open_path(directory, &path, true)?;
+            let probe = guest.open_within(directory, &path, resolve)?;
             let Some(file) = self.known(&probe)? else { return Ok(None) };
             let kind = OperationKind::OpenTemporary;
             return Ok(self.on_file(kind, file, call, Action::Temporary));
         }
         let exclusive = flags & (libc::O_CREAT | libc::O_EXCL) == libc::O_CREAT | libc::O_EXCL;
         let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
-        let place = guest.place(directory, &path, follow)?;
+        let place = guest.place_within(directory, &path, follow, resolve)?;
         match place.stat() {
             None if flags & libc::O_CREAT != 0 => {
                 let Some(name) = self.state_name(&place) else {
