@@ -38,6 +38,9 @@ pub(super) fn synchronous_for_order(database: &str) -> String {
 const DUMB_DBM: &str = "dbm.dumb cannot change its files in one step: use sqlite3, or dbm.sqlite3 \
                         from Python 3.13 on";
 
+const SQLITE_COMMIT: &str = "let one transaction hold what belongs together, and acknowledge it only \
+                             after COMMIT has returned";
+
 const GIT: &str = "set core.fsync=all with core.fsyncMethod=fsync, so that git syncs its objects \
                    before it puts them under their names";
 
@@ -53,6 +56,7 @@ pub(super) fn one_step(history: &History, path: &str) -> String {
         Store::SqliteDatabase { journal: false } => {
             format!("{SQLITE_NO_JOURNAL}; otherwise {}", atomic_replacement(history, path))
         }
+        store if store.is_sqlite() => SQLITE_COMMIT.to_owned(),
         Store::DumbDbm => DUMB_DBM.to_owned(),
         _ => atomic_replacement(history, path),
     }
@@ -63,6 +67,7 @@ pub(super) fn overwrite(history: &History, path: &str) -> String {
     match Store::of(history, path) {
         Store::Plain if Role::of(path) == Role::Journal => record(path),
         Store::SqliteDatabase { journal: false } => SQLITE_NO_JOURNAL.to_owned(),
+        store if store.is_sqlite() => SQLITE_COMMIT.to_owned(),
         Store::DumbDbm => DUMB_DBM.to_owned(),
         _ => format!(
             "{}; or write the change to a journal and fsync that before {path} is overwritten",
@@ -72,7 +77,14 @@ pub(super) fn overwrite(history: &History, path: &str) -> String {
 }
 
 /// For a record of which only a part is there.
-pub(super) fn record(path: &str) -> String {
+pub(super) fn record_of(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        store if store.is_sqlite() => SQLITE_COMMIT.to_owned(),
+        _ => record(path),
+    }
+}
+
+fn record(path: &str) -> String {
     format!(
         "give each record in {path} its length and a checksum, and drop an incomplete last one \
          when opening"
@@ -137,6 +149,7 @@ pub(super) fn rename_last(history: &History, from: &str, path: &str) -> String {
 pub(super) fn acknowledge_after(history: &History, position: u64, path: &str) -> String {
     let kind = history.entry(position).and_then(|entry| entry.kind);
     match kind {
+        _ if Store::of(history, path).is_sqlite() => SQLITE_COMMIT.to_owned(),
         Some(OperationKind::Rename | OperationKind::Link | OperationKind::Unlink) => format!(
             "acknowledge only after {} has returned; to survive a power cut, fsync {} before \
              acknowledging as well",
@@ -214,11 +227,14 @@ fn doing(history: &History, position: u64) -> &'static str {
 
 /// For files that belong together.
 pub(super) fn together(history: &History, first: &str, second: &str) -> String {
-    match Store::of(history, first) {
-        Store::DumbDbm => DUMB_DBM.to_owned(),
+    let stores = (Store::of(history, first), Store::of(history, second));
+    match stores {
+        (Store::DumbDbm, _) => DUMB_DBM.to_owned(),
+        (first, second) if first.is_sqlite() && second.is_sqlite() => SQLITE_COMMIT.to_owned(),
         _ => format!(
-            "commit {first} and {second} in one step: keep both in one file or one database \
-             transaction, or write new copies of both and switch over with one rename"
+            "where {first} refers to {second}, write {second} first; else commit both in one step: keep \
+             them in one file or one database transaction, or write new copies of both and switch over \
+             with one rename"
         ),
     }
 }

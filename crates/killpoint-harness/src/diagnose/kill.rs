@@ -270,7 +270,7 @@ fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
         });
     let fix = match over_old_bytes {
         true => advice::overwrite(history, path),
-        false => advice::record(path),
+        false => advice::record_of(scene.history, path),
     };
     Some(scene.diagnosis(Cause::TornRecord, Some(path.to_owned()), sentence, fix))
 }
@@ -413,8 +413,10 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
     }
     let now = history.journal(point);
     let latest = point.saturating_add(LOOKED_AT_MAX as u64);
-    let (next, path) =
-        (point..latest).find_map(|next| Some((next, history.lasting_change(next)?)))?;
+    let changes = || (point..latest).filter_map(|next| Some((next, history.lasting_change(next)?)));
+    // What was changed before has taken something; what is yet to be is where it is missing.
+    let untouched = changes().find(|(_, path)| history.last_change_under(path, point).is_none());
+    let (next, path) = untouched.or_else(|| changes().next())?;
     // What the journal held when something lasting was last changed was promised then.
     let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
     let last = (from..point).rev().find(|last| history.lasting_change(*last).is_some());

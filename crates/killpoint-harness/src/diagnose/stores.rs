@@ -23,6 +23,14 @@ pub(super) enum Store {
 }
 
 impl Store {
+    /// Whether it is a database of SQLite with its journal, or the journal.
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(
+            self,
+            Store::SqliteDatabase { journal: true } | Store::SqliteJournal(_) | Store::SqliteWal(_)
+        )
+    }
+
     /// Recognises a file by its name and by the names beside it; a database by what it holds, where that is
     /// known.
     pub(super) fn of(history: &History, path: &str) -> Store {

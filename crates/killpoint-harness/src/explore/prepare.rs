@@ -75,6 +75,11 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
             "--idempotent needs --check or --check-stream, to compare what a second run leaves";
         return Err(ExploreError::Usage(text.to_owned()));
     }
+    if options.recovery_depth > 0 && options.checker == Checker::BuiltIn {
+        let text = "--recovery-depth needs --check: a crash inside a recovery is one inside the checker, which \
+                    opens the store";
+        return Err(ExploreError::Usage(text.to_owned()));
+    }
     check_driver(options)?;
     super::phases::check(options)?;
     super::findings::known(options)?;

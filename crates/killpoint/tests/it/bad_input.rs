@@ -167,10 +167,11 @@ fn a_journal_with_garbage_is_named_with_its_line() {
 
 #[test]
 fn phases_and_drivers_that_cannot_be_are_named() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--phase", "work,end"], "`end`"),
         (&["--phase", "work,recovery"], "--recovery-depth 1"),
-        (&["--phase", "recovery", "--recovery-depth", "1"], "another phase"),
+        (&["--phase", "recovery", "--recovery-depth", "1", "--check", "echo {}"], "another phase"),
+        (&["--recovery-depth", "1"], "needs --check"),
         (&["--phase", "first-start"], "--from-empty"),
         (&["--driver", "true", "--mechanism", "notify"], "--mechanism ptrace"),
         (&["--driver", "true", "--check", "echo {}", "--idempotent"], "runs the command alone"),

@@ -119,7 +119,7 @@ fn files_that_belong_together_change_apart() {
         "a.dat",
         "write(a.dat)#1 changes a.dat before write(b.idx)#1 changes b.idx, and no single step \
          makes both valid.",
-        "commit a.dat and b.idx in one step",
+        "where a.dat refers to b.idx, write b.idx first; else commit both in one step",
     );
     assert_eq!(log().killed(3, Class::Wrong).file.as_deref(), Some("a.dat"));
 }
@@ -375,7 +375,7 @@ fn a_temporary_file_that_was_there_when_all_was_well_is_not_at_fault() {
         let found = diagnose(&history(), &failure);
         let sentence = "rename(a.tmp, a)#1 changes a before rename(b.tmp, b)#1 changes b, and no \
                         single step makes both valid.";
-        check(&found, Cause::FilesChangeApart, "a", sentence, "commit a and b in one step");
+        check(&found, Cause::FilesChangeApart, "a", sentence, "commit both in one step");
     }
 }
 
