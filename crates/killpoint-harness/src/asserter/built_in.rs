@@ -3,6 +3,7 @@
 mod births;
 mod killed;
 pub mod promises;
+mod values;
 
 use super::oracle::{
     Completing, Completion, Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner,
@@ -23,6 +24,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use values::Values;
 
 /// What was learnt of each state directory.
 pub struct BuiltIn {
@@ -50,12 +52,20 @@ struct Ends<'a> {
     finish: &'a dyn Fn(usize, Learner, BTreeMap<PathBuf, u64>) -> Oracle,
 }
 
-/// The first operation before which something had been acknowledged for which nothing was written to the state,
-/// and its key: with a kill, and with a loss of power.
+/// What was acknowledged first that was not written then: with a kill, and with a loss of power.
 #[derive(Default)]
 struct Unwritten {
-    kill: Option<(u64, String)>,
-    power_loss: Option<(u64, String)>,
+    kill: Option<Unkept>,
+    power_loss: Option<Unkept>,
+}
+
+/// Something that was acknowledged, and was not written to the state then.
+struct Unkept {
+    /// The first operation before which it had been acknowledged.
+    at: u64,
+    key: String,
+    /// Whether its value was written later.
+    is_late: bool,
 }
 
 /// Digests of contents by the engine's own, which cost nothing.
@@ -99,7 +109,7 @@ impl BuiltIn {
         ends: &Ends<'_>,
     ) -> Result<Self, LearnError> {
         let digests = Digests::default();
-        let (births, unwritten) = survey(recording, promises)?;
+        let (births, unwritten) = survey(recording, promises, Some(initial))?;
         let (mut oracles, mut durable) = (Vec::new(), Vec::new());
         let mut completing = Completing::new();
         for root in 0..initial.roots().len() {
@@ -154,7 +164,7 @@ impl BuiltIn {
     /// # Errors
     /// If the recording cannot be read.
     pub fn with_own_names(&self, image: Image, recording: &Path) -> Result<Image, RecordingError> {
-        let (births, _) = survey(recording, &Promises::default())?;
+        let (births, _) = survey(recording, &Promises::default(), None)?;
         Ok(self.births.rename(image, &births))
     }
 
@@ -193,34 +203,48 @@ impl BuiltIn {
 }
 
 impl Unwritten {
-    /// Nothing in a state shows what was acknowledged without a write.
+    /// Nothing in a state shows what was acknowledged before it was written.
     fn judge(&self, state: &StateName) -> Option<Judgement> {
         let first = if state.model.is_power_loss() { &self.power_loss } else { &self.kill };
-        let (_, key) = first.as_ref().filter(|(at, _)| *at <= state.point)?;
+        let Unkept { key, is_late, .. } =
+            first.as_ref().filter(|unkept| unkept.at <= state.point)?;
+        let how = match is_late {
+            true => "its value was written to the state only after that",
+            false => "nothing was written to the state between its intent and that",
+        };
         let detail = format!(
-            "{key} was acknowledged, and nothing was written to the state between its intent and that: \
-             whether its value is there only a checker can say."
+            "{key} was acknowledged, and {how}: whether its value is there only a checker can say."
         );
         Some(Judgement::unknown(Reason::NoOracle, detail))
     }
 }
 
-/// The names that a recording gave, and what was acknowledged in it without a write.
-fn survey(recording: &Path, promises: &Promises) -> Result<(Births, Unwritten), RecordingError> {
+/// The names that a recording gave, and what was acknowledged in it before it was written. Values are looked for in
+/// what it began with.
+fn survey(
+    recording: &Path,
+    promises: &Promises,
+    initial: Option<&Image>,
+) -> Result<(Births, Unwritten), RecordingError> {
+    let mut values = initial.and_then(|it| Values::missing_in(it, promises.values()));
     let (mut births, mut entered, mut written) = (Births::default(), Vec::new(), Vec::new());
     let mut reader = Reader::open(recording)?;
     while let Some(record) = reader.next_record()? {
-        let Record::Operation(operation, _) = record else { continue };
+        let Record::Operation(operation, data) = record else { continue };
         births.note(&operation);
+        values.iter_mut().for_each(|values| values.operation(&operation, &data));
         entered.push(operation.journal_length);
         if operation.effects.iter().any(|effect| *effect != Effect::Nothing) {
             written.push(operation.journal_length);
         }
     }
+    let values = values.map(Values::written).unwrap_or_default();
     let first = |power_loss| {
-        let (acknowledged, key) = promises.unwritten(&written, power_loss)?;
-        let before = entered.partition_point(|length| *length < acknowledged);
-        Some((before as u64 + 1, key.to_owned()))
+        let unwritten = promises.unwritten(&written, power_loss).map(|it| (it, false));
+        let early = promises.early(&values, power_loss).map(|it| (it, true));
+        let ((acknowledged, key), is_late) = unwritten.into_iter().chain(early).min()?;
+        let at = entered.partition_point(|length| *length < acknowledged) as u64 + 1;
+        Some(Unkept { at, key: key.to_owned(), is_late })
     };
     Ok((births, Unwritten { kill: first(false), power_loss: first(true) }))
 }

@@ -207,3 +207,41 @@ fn rows_of_those_who_go_on_after_a_kill_and_rows_that_vary_are_no_part_of_a_tran
         assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
     }
 }
+
+/// What a program says of its saves, and a log of what it does that nobody needs.
+const SAYS: &str = r#"
+import os, sqlite3
+journal = open(os.environ["KILLPOINT_JOURNAL"], "a")
+def say(line): print(line, file=journal, flush=True)
+log = open("debug.log", "a", buffering=1)
+"#;
+
+#[test]
+fn what_is_acknowledged_before_its_value_is_written_does_not_pass() {
+    const LINES: &str = r#"
+lines = open("notes.jsonl", "a", buffering=BUFFERED)
+for n in range(2):
+    say(f"I k{n} v{n}"); print("saving", file=log); print('{"k%s": "v%s"}' % (n, n), file=lines); say(f"A k{n}")
+"#;
+    const ROWS: &str = r#"
+rows = sqlite3.connect("a.db", isolation_level=None)
+rows.execute("CREATE TABLE IF NOT EXISTS t(x)")
+for n in range(2):
+    say(f"I k{n} v{n}"); rows.execute("BEGIN"); rows.execute("INSERT INTO t VALUES (?)", [f"v{n}"]); EARLY
+    rows.execute("COMMIT"); LATE
+"#;
+    let acknowledge = r#"say(f"A k{n}")"#;
+    for (program, outcome) in [
+        (LINES.replace("BUFFERED", "1"), Outcome::Pass),
+        (LINES.replace("BUFFERED", "4096"), Outcome::Unknown),
+        (ROWS.replace("EARLY", "").replace("LATE", acknowledge), Outcome::Pass),
+        (ROWS.replace("LATE", "").replace("EARLY", acknowledge), Outcome::Unknown),
+    ] {
+        let explored = explore_python(&world(&[]), &[], &format!("{SAYS}{program}"));
+        explored.expect(outcome);
+        let mut details = explored.report.unknown.iter().map(|unknown| &unknown.detail);
+        let is_told =
+            details.any(|it| it.contains("k0 was acknowledged, and its value was written"));
+        assert_eq!(is_told, outcome == Outcome::Unknown, "{}", explored.summary());
+    }
+}

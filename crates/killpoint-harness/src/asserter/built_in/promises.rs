@@ -1,8 +1,9 @@
 //! When everything that was written so far was promised: the built-in oracle does not know in which file a key is
 //! kept, so what it holds a state against are the moments at which no operation was open.
 
-use crate::asserter::journal::{Journal, Operation};
-use std::collections::HashMap;
+use super::values::is_plain;
+use crate::asserter::journal::{Change, Journal, Operation, Value};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What an ack journal promises of the whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ struct Span {
     intent: u64,
     kill: Option<u64>,
     power_loss: Option<u64>,
+    /// Those of its values that a file would hold as they are.
+    values: Vec<String>,
 }
 
 impl Promises {
@@ -48,6 +51,24 @@ impl Promises {
         unwritten.min()
     }
 
+    /// The values that a file would hold as they are, of all that was acknowledged.
+    pub fn values(&self) -> BTreeSet<&str> {
+        let acknowledged = self.spans.iter().filter(|span| span.kill.is_some());
+        acknowledged.flat_map(|span| &span.values).map(String::as_str).collect()
+    }
+
+    /// The first acknowledgement of a value that came to stand in the state only later: its position in the journal,
+    /// and the key. `written` says how long the journal was when values were written that had not been there before.
+    pub fn early(&self, written: &BTreeMap<Vec<u8>, u64>, power_loss: bool) -> Option<(u64, &str)> {
+        let early = self.spans.iter().filter_map(|span| {
+            let acknowledged = if power_loss { span.power_loss } else { span.kill }?;
+            let mut written = span.values.iter().filter_map(|it| written.get(it.as_bytes()));
+            let is_early = written.any(|length| *length >= acknowledged);
+            is_early.then_some((acknowledged, span.key.as_str()))
+        });
+        early.min()
+    }
+
     /// How often everything had been promised when the journal was `upto` bytes long.
     pub fn count(&self, upto: u64, power_loss: bool) -> u64 {
         let moments = if power_loss { &self.power_loss } else { &self.kill };
@@ -60,9 +81,21 @@ fn spans(journal: &Journal, durable: impl Fn(&Operation) -> Option<u64>, start: 
         let first = operation.intents.iter().min_by_key(|intent| intent.end)?;
         let (key, intent) = (first.key.clone(), first.end);
         let (kill, power_loss) = (operation.acknowledged, durable(operation));
-        (intent > start).then_some(Span { key, intent, kill, power_loss })
+        let values = operation.intents.iter().filter_map(|intent| plain_value(&intent.change));
+        let values = values.collect();
+        (intent > start).then_some(Span { key, intent, kill, power_loss, values })
     });
     spans.collect()
+}
+
+/// The value that a change gives a key, if a file would hold it as it is.
+fn plain_value(change: &Change) -> Option<String> {
+    match change {
+        Change::Set(Value::Text(text)) | Change::Append(Value::Text(text)) => {
+            is_plain(text).then(|| text.clone())
+        }
+        _ => None,
+    }
 }
 
 /// The lengths of the journal at which something had just been promised and nothing else was open, ascending.
@@ -130,6 +163,32 @@ mod tests {
         check("I #1 a = 1\nI #1 b = 1\nI #2 c = 1\nA! #1\nF #2\n", &[], &[], &[]);
         check("I #1 a = 1\nI #2 c = 1\nF #2\nA! #1\n", &[3], &[3], &[3]);
         check("I a 1\n", &[], &[], &[]);
+    }
+
+    #[test]
+    fn a_value_is_written_before_it_is_acknowledged() {
+        let text =
+            "I a one\nA a\nI b two\nA b\nA! b\nI c 3\nA! c\nI #1 d = three\nI #1 e - \nA! #1\n";
+        let journal = Journal::parse(text.as_bytes()).expect("a journal");
+        let end = |line: usize| if line == 0 { 0 } else { journal.lines()[line - 1].end };
+        let promises = Promises::of(&journal, false, 0);
+        assert_eq!(promises.values(), BTreeSet::from(["one", "two", "three"]));
+        // After which lines values are written first, and what is acknowledged too early.
+        for (written, kill, power_loss) in [
+            (&[][..], None, None),
+            (&[("one", 1), ("two", 3), ("three", 8)], None, None),
+            (&[("one", 2), ("two", 3)], Some((2, "a")), None),
+            (&[("two", 4), ("three", 8)], Some((4, "b")), None),
+            (&[("two", 5)], Some((4, "b")), Some((5, "b"))),
+            (&[("three", 10)], Some((10, "d")), Some((10, "d"))),
+        ] {
+            let written: BTreeMap<Vec<u8>, u64> =
+                written.iter().map(|(text, line)| (text.as_bytes().to_vec(), end(*line))).collect();
+            for (power_loss, expect) in [(false, kill), (true, power_loss)] {
+                let expect = expect.map(|(line, key)| (end(line), key));
+                assert_eq!(promises.early(&written, power_loss), expect, "{written:?}");
+            }
+        }
     }
 
     #[test]
