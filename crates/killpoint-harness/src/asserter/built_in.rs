@@ -6,8 +6,8 @@ pub mod promises;
 mod values;
 
 use super::oracle::{
-    Completing, Completion, Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX, Learner,
-    Oracle, Present, state,
+    self, Completing, Completion, Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX,
+    Learner, Oracle, Present, state,
 };
 use births::Births;
 pub use killed::Killed;
@@ -189,7 +189,7 @@ impl BuiltIn {
                 recorded_beyond,
             };
             let judged = oracle.judge(&seen, &crash);
-            litter.extend(judged.litter.named.iter().map(|path| path.display().to_string()));
+            litter.extend(judged.litter.named.iter().map(|path| oracle::shown(path)));
             if judged.judgement.verdict > worst.verdict {
                 worst = judged.judgement;
             }

@@ -35,11 +35,14 @@ pub use subject::Kind;
 
 use cache::Cache;
 use judging::{Case, Holders};
+use killpoint_model::address::escape;
 use killpoint_model::{Judgement, Verdict};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use subject::Subject;
 use switches::leads_to;
 
@@ -103,6 +106,8 @@ pub struct Litter {
 pub struct Oracle {
     /// In the order of their paths.
     subjects: Vec<Subject>,
+    /// By contents, the files that have them at the end.
+    ends: Arc<HashMap<Digest, Vec<PathBuf>>>,
     /// Paths that are no litter.
     known: BTreeSet<PathBuf>,
     databases: BTreeSet<PathBuf>,
@@ -208,6 +213,11 @@ impl<'a, T, I: Iterator<Item = (&'a PathBuf, T)>> InTurn<I> {
         }
         None
     }
+}
+
+/// A path as sentences name it: like an address does.
+pub(super) fn shown(path: &Path) -> String {
+    escape(path.as_os_str().as_bytes())
 }
 
 /// The judgement of the state: the first of the worst files speaks for it.

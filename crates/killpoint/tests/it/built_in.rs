@@ -245,3 +245,19 @@ for n in range(2):
         assert_eq!(is_told, outcome == Outcome::Unknown, "{}", explored.summary());
     }
 }
+
+#[test]
+fn what_is_thrown_away_before_it_is_written_elsewhere_is_lost_whoever_is_killed() {
+    let steps = ["rm todo/x.json", "cat kept >done/x.json.tmp; mv done/x.json.tmp done/x.json"];
+    for (first, second, outcome) in
+        [(steps[0], steps[1], Outcome::Violated), (steps[1], steps[0], Outcome::Pass)]
+    {
+        for scope in ["all", "process"] {
+            let text = r#"{"to do":"something"}"#;
+            let world = world(&[("todo/x.json", text), ("done/y.json", "{}")]);
+            let script = format!("kept() {{ printf '%s' '{text}'; }}; {first}; {second}");
+            let script = script.replace("cat kept", "kept");
+            explore(&world, &["--scope", scope], &script).expect(outcome);
+        }
+    }
+}

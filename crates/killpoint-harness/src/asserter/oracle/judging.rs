@@ -3,6 +3,7 @@
 mod append_only;
 mod copies;
 mod database;
+mod moved;
 mod switched;
 
 pub(super) use copies::Holders;
@@ -10,7 +11,7 @@ pub(super) use copies::Holders;
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::state::{CrashState, Present};
 use super::subject::{Kind, Match, Subject, What};
-use super::{Crash, Oracle};
+use super::{Crash, Oracle, shown};
 use crate::numbers::count;
 use killpoint_model::{Class, Judgement, Reason};
 use std::io;
@@ -113,7 +114,7 @@ impl Case<'_> {
         let is_absent = |what: &What| *what == What::Absent;
         let is_data = matches!(self.subject.kind, Kind::Document(_) | Kind::Database | Kind::Link);
         match self.subject.compare(self.floor, &self.oracle.acknowledged, is_absent) {
-            Match::Legal => Judgement::held(),
+            Match::Legal => self.on_its_way().unwrap_or_else(Judgement::held),
             Match::Gap { at } if is_data => self.gap("is missing", at),
             Match::Gap { .. } => Judgement::held(),
             Match::Stale { .. } | Match::Never => self.lost("is missing"),
@@ -268,7 +269,7 @@ impl Case<'_> {
     /// A gap in which the program itself had left the file, perhaps meaning it.
     fn gap(&self, how: &str, at: u64) -> Judgement {
         let copy = match self.whole_copy() {
-            Some(copy) => format!(" {} holds a version of it.", copy.display()),
+            Some(copy) => format!(" {} holds a version of it.", shown(copy)),
             None => String::new(),
         };
         let detail = format!(
@@ -314,13 +315,24 @@ impl Case<'_> {
     }
 
     fn name(&self) -> String {
-        self.subject.path.display().to_string()
+        shown(&self.subject.path)
     }
 }
 
 /// A number of bytes.
 fn bytes(number: u64) -> String {
     count(number, "byte")
+}
+
+/// Whether a file is called a lock or a process id, and nothing else: one that locks versions (`package-lock.json`) is
+/// data.
+pub(super) fn is_lock(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let (stem, extension) = match name.trim_start_matches('.').split_once('.') {
+        Some((stem, extension)) => (stem.to_owned(), extension.to_owned()),
+        None => (name.trim_start_matches('.').to_owned(), String::new()),
+    };
+    ["lock", "pid"].contains(&stem.as_str()) || extension == "pid"
 }
 
 /// Whether a file's name says that it holds no data: locks, process ids, temporary files, caches.

@@ -9,9 +9,9 @@ use super::documents::{DOCUMENT_BYTES_MAX, Format};
 use super::follower::Completion;
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
-use super::subject::{Entry, Kind, What};
+use super::subject::{Entry, Kind, Subject, What};
 use super::switches::Switch;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -315,8 +315,13 @@ impl Learner {
             }
             subjects.push(subject);
         }
+        let ends = match guide {
+            Some(guide) => Arc::clone(&guide.reference.ends),
+            None => Arc::new(ends(&subjects)),
+        };
         Oracle {
             subjects,
+            ends,
             known,
             databases,
             not_understood: self.not_understood,
@@ -324,4 +329,17 @@ impl Learner {
             cache: self.cache,
         }
     }
+}
+
+/// Where contents stand at the end.
+fn ends(subjects: &[Subject]) -> HashMap<Digest, Vec<PathBuf>> {
+    let mut ends: HashMap<Digest, Vec<PathBuf>> = HashMap::new();
+    for subject in subjects {
+        if let Some(What::File { digest, length: 1.., .. }) =
+            subject.entries.last().map(|entry| &entry.what)
+        {
+            ends.entry(*digest).or_default().push(subject.path.clone());
+        }
+    }
+    ends
 }

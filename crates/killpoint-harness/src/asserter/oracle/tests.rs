@@ -5,6 +5,7 @@ mod append_only_files;
 mod databases;
 mod document_files;
 mod killed_runs;
+mod moved_files;
 mod properties;
 mod staging_files;
 mod switched_directories;

@@ -1,27 +1,64 @@
 //! Files from which a program, or a person, may restore a damaged one.
 
 use super::Case;
-use crate::asserter::oracle::is_called_after;
-use crate::asserter::oracle::state::{CrashState, Digest};
+use crate::asserter::oracle::state::{CrashState, Digest, Present};
 use crate::asserter::oracle::subject::{Entry, Kind, What};
+use crate::asserter::oracle::{Oracle, is_called_after, shown, sqlite};
 use killpoint_model::{Judgement, Reason, Verdict};
-use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// The files of a state by what they hold; listed once it is asked for, since most states hold.
+/// Shorter versions may stand in another file by chance.
+const CONTAINED_BYTES_MIN: u64 = 6;
+
+/// So much is digested in the search for a version within other files.
+const DIGESTED_BYTES_MAX: u64 = 4 << 20;
+
+/// Whether the bytes of a version stand whole within another file.
+enum Within<'a> {
+    Nowhere,
+    File(&'a Path),
+    /// There was too much to look at.
+    Unsure,
+}
+
+/// The files of a state; each list is made once it is asked for, since most states hold.
 #[derive(Default)]
-pub(in super::super) struct Holders<'a>(OnceCell<HashMap<Digest, Vec<&'a Path>>>);
+pub(in super::super) struct Holders<'a> {
+    by_digest: OnceCell<HashMap<Digest, Vec<&'a Path>>>,
+    temporary: OnceCell<Vec<(&'a Path, Present)>>,
+    /// How much was digested in the search for versions within other files.
+    digested: Cell<u64>,
+}
 
 impl<'a> Holders<'a> {
+    /// By what they hold.
     fn by_digest(&self, state: &'a dyn CrashState) -> &HashMap<Digest, Vec<&'a Path>> {
-        self.0.get_or_init(|| {
+        self.by_digest.get_or_init(|| {
             let mut paths: HashMap<Digest, Vec<&Path>> = HashMap::new();
             for (path, present) in state.files() {
                 paths.entry(present.digest).or_default().push(path);
             }
             paths
         })
+    }
+
+    /// Those that are not judged, and belong to no database.
+    fn temporary(&self, oracle: &Oracle, state: &'a dyn CrashState) -> &[(&'a Path, Present)] {
+        self.temporary.get_or_init(|| {
+            let files = state.files().iter().map(|(path, present)| (path.as_path(), *present));
+            let is_temporary =
+                |path: &Path| oracle.subject(path).is_none() && sqlite::owner(path).is_none();
+            files.filter(|(path, _)| is_temporary(path)).collect()
+        })
+    }
+
+    /// Whether so much more may be digested.
+    fn affords(&self, bytes: u64) -> bool {
+        let digested = self.digested.get().saturating_add(bytes);
+        self.digested.set(digested);
+        digested <= DIGESTED_BYTES_MAX
     }
 }
 
@@ -31,12 +68,12 @@ impl Case<'_> {
         if !matches!(judgement.verdict, Verdict::Violated(_)) {
             return judgement;
         }
-        let Some(copy) = self.whole_copy() else { return judgement };
+        let Some(copy) = self.whole_copy().or_else(|| self.redo_log()) else { return judgement };
         let detail = format!(
             "{} {} holds a version of it: whether the next start takes that one only a checker \
              can say.",
             judgement.detail,
-            copy.display()
+            shown(copy)
         );
         Judgement::unknown(Reason::NoOracle, detail)
     }
@@ -58,6 +95,58 @@ impl Case<'_> {
                 && (is_called_after(other, path) || (made_counts && self.is_made(other, entry)))
         });
         copies.map(|(other, _)| other).min()
+    }
+
+    /// A temporary file that has a version of this document within it: a log of what is to be done again after a
+    /// crash.
+    fn redo_log(&self) -> Option<&Path> {
+        let Kind::Document(_) = self.subject.kind else { return None };
+        let files = self.holders.temporary(self.oracle, self.state);
+        let versions: BTreeSet<(u64, Digest)> = self.subject.entries[self.floor..]
+            .iter()
+            .filter_map(|entry| match entry.what {
+                What::File { digest, length: length @ CONTAINED_BYTES_MIN.., .. } => {
+                    Some((length, digest))
+                }
+                _ => None,
+            })
+            .collect();
+        versions.iter().find_map(|version| match self.within(*version, files.iter().copied()) {
+            Within::File(path) => Some(path),
+            Within::Nowhere | Within::Unsure => None,
+        })
+    }
+
+    /// Whether bytes stand in any file of the state, alone or among others; also where that is not certain.
+    pub(super) fn stands_somewhere(&self, digest: &Digest, length: u64) -> bool {
+        if self.holders.by_digest(self.state).contains_key(digest)
+            || !self.oracle.databases.is_empty()
+            || !self.holders.affords(self.state.files().len() as u64)
+        {
+            return true;
+        }
+        let files = self.state.files().iter().map(|(path, present)| (path.as_path(), *present));
+        !matches!(self.within((length, *digest), files), Within::Nowhere)
+    }
+
+    /// Looks for bytes of this length and digest among those of larger files.
+    fn within<'a>(
+        &self,
+        (length, digest): (u64, Digest),
+        files: impl Iterator<Item = (&'a Path, Present)>,
+    ) -> Within<'a> {
+        for (path, present) in files.filter(|(_, present)| present.length > length) {
+            let needed = (present.length - length + 1).saturating_mul(length);
+            if !self.holders.affords(needed) {
+                return Within::Unsure;
+            }
+            let Ok(contents) = self.state.read(path) else { return Within::Unsure };
+            let mut windows = contents.windows(usize::try_from(length).unwrap_or(usize::MAX));
+            if windows.any(|bytes| Digest::of(bytes) == digest) {
+                return Within::File(path);
+            }
+        }
+        Within::Nowhere
     }
 
     /// The files of the state that hold a version, unless that is empty.

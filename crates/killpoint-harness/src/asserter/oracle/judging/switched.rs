@@ -1,6 +1,7 @@
 //! Files in directories between which the program switches with a symbolic link.
 
 use super::Case;
+use crate::asserter::oracle::shown;
 use crate::asserter::oracle::switches::leads_to;
 use killpoint_model::{Judgement, Reason, Verdict};
 use std::path::PathBuf;
@@ -18,8 +19,7 @@ impl Case<'_> {
         if !matches!(judgement.verdict, Verdict::Violated(_)) {
             return judgement;
         }
-        let links: Vec<String> =
-            self.subject.switches.iter().map(|link| link.display().to_string()).collect();
+        let links: Vec<String> = self.subject.switches.iter().map(|link| shown(link)).collect();
         let detail = format!(
             "{} The program switches directories with {}, which leads elsewhere: whether this one is \
              still in use only a checker can say.",

@@ -2,7 +2,7 @@
 
 use super::Moment;
 use crate::asserter::oracle::documents::Format;
-use crate::asserter::oracle::judging::is_scratch;
+use crate::asserter::oracle::judging::{is_lock, is_scratch};
 use crate::asserter::oracle::state::Digest;
 use crate::asserter::oracle::subject::{Entry, Kind, Subject, What};
 use std::collections::BTreeSet;
@@ -188,7 +188,7 @@ impl History {
         if self.versions().any(|seen| seen.is_link) {
             return Kind::Link;
         }
-        let document = self.document_format();
+        let document = self.document_format().filter(|_| !is_lock(path));
         if let Some(format) = document.filter(|format| *format != Format::JsonLines) {
             return Kind::Document(format);
         }
