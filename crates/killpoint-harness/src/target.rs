@@ -272,12 +272,13 @@ pub fn supervise(
     }
 }
 
-/// Writes down what could outlive guardian and supervisor. Where nobody else works on the run, this process
-/// does: it becomes the guardian. True if nothing else stands there, so that the guardian leaves nothing to
-/// be undone.
+/// Writes down what could outlive guardian and supervisor. Where they stand alone, and are no part of a
+/// run that somebody else works on or worked on until just now, this process works on it: it becomes the
+/// guardian. True if nothing else stands there, so that the guardian leaves nothing to be undone.
 fn announce(run: &Path, scratch: &[PathBuf]) -> io::Result<bool> {
     let records = undo::read(run)?;
-    if undo::tool_at_work(&records).is_none() {
+    let is_of_a_run = |made: &Made| matches!(made, Made::Marked { .. } | Made::Scratch { .. });
+    if !records.iter().any(is_of_a_run) {
         let process = Identity::current()?;
         undo::append(run, &Made::Tool { process, boot: identity::boot() })?;
     }
