@@ -17,6 +17,7 @@ mod activities;
 mod again;
 #[cfg(feature = "dumps")]
 mod below;
+mod blow;
 mod collecting;
 mod confidence;
 mod continuous;
@@ -42,7 +43,9 @@ mod release;
 mod snapshots;
 mod stage;
 mod state;
+mod steady;
 mod strike;
+mod striking;
 mod supervisor;
 mod telling;
 mod trial;

@@ -46,7 +46,9 @@ fn death(died: &Died, place: Place, state: &State) -> Death {
     let (process, life) = died.above.clone().expect("it stands below one");
     let time = Timestamp::from_microsecond(died.time_us).unwrap_or(Timestamp::UNIX_EPOCH);
     let died_at = SystemTime::from(time);
-    let strike = state.struck.get(&died.pid);
+    let exit = Some(Exit::Signal { number: died.signal, core: died.core });
+    let is_by = |until| place.at_us <= state.clock.micros(until);
+    let blow = state.struck.get(&died.pid).filter(|blow| blow.has_ended(exit, is_by));
     Death {
         process,
         life,
@@ -58,12 +60,12 @@ fn death(died: &Died, place: Place, state: &State) -> Death {
             next_event_ordinal: place.next,
         })),
         end: End::Killed,
-        exit: Some(Exit::Signal { number: died.signal, core: died.core }),
+        exit,
         at_us: place.at_us,
         time: time.to_string(),
         event: place.event,
-        strike: strike.map(|(strike, _)| *strike),
-        dump_problem: strike.and_then(|(_, problem)| problem.clone()),
+        strike: blow.map(|blow| blow.strike),
+        dump_problem: blow.and_then(|blow| blow.dump_problem.clone()),
         checkpoint: place.checkpoint,
         started_at: died_at.checked_sub(DUMP_TIME_MAX).unwrap_or(died_at),
         died_at,
@@ -150,6 +152,7 @@ impl Mains {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::blow::Blow;
     use std::fs;
 
     const SECOND_US: i64 = 1_000_000;
@@ -203,7 +206,7 @@ mod tests {
         ];
         fs::write(&file, lines.concat()).expect("written");
         let mut state = State { supervisor: Some(3), ..State::default() };
-        state.struck.insert(10, (5, None));
+        state.struck.insert(10, Blow::deadly(5, None));
         let stray = Died { supervisor: Some(4), ..died(9, 4) };
         // The number of the supervised process, while it had it and afterwards.
         let all = [died(8, 4), died(7, 8), stray, died(10, 10), died(7, 11)];

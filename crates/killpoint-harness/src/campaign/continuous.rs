@@ -190,6 +190,7 @@ impl Trial<'_, '_> {
         let is_up = self.state.are_ready()
             && self.has_workload_begun
             && !self.is_stopping
+            && !self.is_going_down
             && self.held.is_none()
             && self.stage.injector.lasting() == 0;
         if self.watch.is_over || scenario.is_of_anothers_target() {

@@ -1,16 +1,15 @@
 //! After a strike: what it left is judged, and the target is waited for until it is back.
 
 use super::CampaignError;
+use super::blow::FOLLOWS;
 use super::strike::Struck;
 use super::tell;
 use super::trial::Trial;
 use super::waiting::Wait;
 use killpoint_model::invariant::JudgeAt;
 use killpoint_model::screenshot::Moment;
-use killpoint_model::span::Span;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Class, Judgement};
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 impl Trial<'_, '_> {
@@ -20,10 +19,16 @@ impl Trial<'_, '_> {
         number: u64,
         struck: &Struck,
     ) -> Result<(), CampaignError> {
-        let limit = self.stage.plan.scenario.timeouts.recovery.duration();
-        let is_down = |trial: &Self| trial.state.processes.values().all(|it| it.pid.is_none());
-        if struck.ended.len() == self.state.processes.len()
-            && self.wait(limit, is_down)? != Wait::Late
+        // Who had ended before he could be struck is told of soon, if at all.
+        let limit = match struck.ended.len() == struck.meant.len() {
+            true => self.stage.plan.scenario.timeouts.recovery.duration(),
+            false => FOLLOWS,
+        };
+        let may_be_down = struck.is_for_all && struck.asked.is_empty() && !struck.ended.is_empty();
+        let have_ended = |trial: &Self| struck.meant.iter().all(|name| trial.has_fallen(name));
+        if may_be_down
+            && self.wait(limit, have_ended)? != Wait::Late
+            && self.state.processes.values().all(|it| it.pid.is_none())
         {
             self.collecting.snapshots.after(number, &self.world.states);
             self.judge(JudgeAt::AtStrike, Some(number))?;
@@ -34,44 +39,42 @@ impl Trial<'_, '_> {
         Ok(())
     }
 
-    /// Waits until the target is ready again.
+    /// Waits until the target is ready again. Whether the trial goes on.
     pub(super) fn recover(
         &mut self,
         number: u64,
         struck_at: Instant,
         struck: &Struck,
-        limit: Span,
     ) -> Result<bool, CampaignError> {
-        // A supervised process that was ended must be seen to end before it can be seen ready again.
-        let lives: BTreeMap<String, u32> = struck
-            .ended
-            .iter()
-            .filter_map(|name| Some((name.clone(), self.state.processes.get(name)?.life)))
-            .collect();
-        let limit_of = limit.duration() + struck.lasts;
-        let back = self.wait(limit_of, |trial| {
-            let is_new = |(name, life): (&String, &u32)| {
-                trial.state.processes.get(name).is_some_and(|it| it.life > *life || it.is_over)
-            };
-            lives.iter().all(is_new)
-                && trial.stage.injector.lasting() == 0
-                && (trial.state.are_ready() || trial.state.are_over())
-        })?;
+        let limit = self.stage.plan.scenario.timeouts.recovery;
+        let back = self.wait_until_back(struck)?;
         if let Some((name, reason)) = self.state.gave_up() {
             let why = format!("After strike {number} {name} was given up: {reason}.");
             self.worsen(Judgement::violated(Class::Bricked, why));
+            self.is_lost = true;
             return Ok(false);
         }
-        if back != Wait::Done {
+        if self.judge_refusal() {
+            self.is_lost = true;
+            return Ok(false);
+        }
+        if back == Wait::Late {
             let why = format!("{limit} after strike {number} the target was not ready again");
-            self.worsen(self.hung(&why));
+            self.judge_late(&why);
             return Ok(false);
         }
-        if !lives.is_empty() && !self.state.are_over() {
-            self.tell_recovered(number, struck_at)?;
+        let is_over = self.state.are_over();
+        match self.has_new_life() && !is_over {
+            true => self.tell_recovered(number, struck_at)?,
+            // It may die of it later.
+            false => {
+                if let Some(last) = &mut self.last_strike {
+                    last.may_die_since = Some(struck_at);
+                }
+            }
         }
         self.collecting.snapshots.after(number, &self.world.states);
-        if self.state.are_over() {
+        if is_over {
             return Ok(false);
         }
         self.collecting.pictures.take_meanwhile(Moment::Ready { strike: number }, self.now_us());
@@ -80,20 +83,72 @@ impl Trial<'_, '_> {
         Ok(true)
     }
 
-    /// A target that dies of a call that failed does so a while after the strike, and has recovered once it
-    /// is ready again.
-    pub(super) fn note_late_recovery(&mut self) -> Result<(), CampaignError> {
-        let Some(last) = &mut self.last_strike else { return Ok(()) };
-        let is_new = |(name, before): (&String, &u32)| {
-            self.state.processes.get(name).is_some_and(|it| it.life > *before)
+    /// Until nothing lasts, and the target is ready again or down for good. Where it is asked something then,
+    /// it has a while to follow who was struck below it, or to end because of a call that failed.
+    fn wait_until_back(&mut self, struck: &Struck) -> Result<Wait, CampaignError> {
+        let scenario = &self.stage.plan.scenario;
+        let limit = scenario.timeouts.recovery.duration() + struck.lasts;
+        let is_asked = scenario.invariants.iter().any(|it| it.is_judged_at(JudgeAt::AfterStrike));
+        // A supervised process that was ended must be seen to end before it can be seen ready again.
+        let is_back = |trial: &Self| {
+            struck.ended.iter().all(|name| trial.is_new(name))
+                && trial.stage.injector.lasting() == 0
+                && (trial.state.are_ready() || trial.state.are_over())
         };
-        if self.is_stopping || !self.state.are_ready() || !last.lives.iter().any(is_new) {
+        let is_certain = !struck.ended.is_empty() || !struck.asked.is_empty();
+        self.is_going_down = true;
+        let mut back = self.wait(limit, is_back)?;
+        if back == Wait::Done && is_asked && !is_certain && struck.lasts.is_zero() {
+            let has_fallen = |trial: &Self| {
+                trial
+                    .state
+                    .processes
+                    .keys()
+                    .any(|name| trial.has_fallen(name) && !trial.is_over(name))
+            };
+            if self.wait(FOLLOWS, has_fallen)? == Wait::Done {
+                back = self.wait(limit, is_back)?;
+            }
+        }
+        self.is_going_down = false;
+        Ok(back)
+    }
+
+    fn is_over(&self, name: &str) -> bool {
+        self.state.processes.get(name).is_none_or(|process| process.is_over)
+    }
+
+    /// Whether a supervised process has been started again since the last strike, or stays down.
+    fn is_new(&self, name: &str) -> bool {
+        let before = self.last_strike.as_ref().and_then(|last| last.lives.get(name));
+        let process = self.state.processes.get(name);
+        process
+            .zip(before)
+            .is_none_or(|(process, before)| process.life > *before || process.is_over)
+    }
+
+    /// Whether any of them has been started again since then.
+    fn has_new_life(&self) -> bool {
+        self.last_strike.as_ref().is_some_and(|last| {
+            last.lives.iter().any(|(name, before)| {
+                self.state.processes.get(name).is_some_and(|it| it.life > *before)
+            })
+        })
+    }
+
+    /// A target that goes down a while after the strike has recovered once it is ready again.
+    pub(super) fn note_late_recovery(&mut self) -> Result<(), CampaignError> {
+        if self.is_stopping || !self.state.are_ready() || !self.has_new_life() {
             return Ok(());
         }
+        let unrelated = self.state.unrelated;
+        let Some(last) = &mut self.last_strike else { return Ok(()) };
         let strike = last.strike;
         match last.may_die_since.take() {
-            Some(struck_at) => self.tell_recovered(strike, struck_at),
-            None => Ok(()),
+            Some(struck_at) if last.unrelated == unrelated => {
+                self.tell_recovered(strike, struck_at)
+            }
+            _ => Ok(()),
         }
     }
 

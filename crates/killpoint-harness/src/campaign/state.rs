@@ -1,5 +1,6 @@
 //! What is known of the supervised processes, from what their supervisor tells.
 
+use super::blow::Blow;
 use killpoint_model::crash::{Below, LastCheckpoint};
 use killpoint_model::lifecycle::{End, Exit, Lifecycle, Record};
 use killpoint_model::supervision::{RestartPolicy, Supervision};
@@ -43,8 +44,12 @@ pub(super) struct State {
     pub(super) clock: Clock,
     /// Deaths that were no stops.
     pub(super) deaths: Vec<Death>,
-    /// Processes that a strike did something to, which one, and why there is no dump of it.
-    pub(super) struck: BTreeMap<i32, (u64, Option<String>)>,
+    /// What strikes did to processes, by their numbers.
+    pub(super) struck: BTreeMap<i32, Blow>,
+    /// How often somebody to whom a strike had done something died of something else.
+    pub(super) unrelated: u64,
+    /// When a process was started last, or ended.
+    pub(super) changed: Option<Instant>,
     /// The last checkpoint, with the event that told of it.
     pub(super) last_checkpoint: Option<LastCheckpoint>,
     /// The signs of life that have not been told, by process and life.
@@ -128,8 +133,16 @@ pub(super) struct Process {
     pub(super) is_ready: bool,
     /// How often it was started.
     pub(super) life: u32,
+    /// Whether it was ready in its last life.
+    pub(super) was_ready: bool,
     /// Whether it stays down.
     pub(super) is_over: bool,
+    /// How long it has to end when it is asked to.
+    pub(super) grace: Duration,
+    /// How often it ended since the last strike, and nobody had asked it to.
+    pub(super) falls: u32,
+    /// How long the last life of these lasted.
+    pub(super) lasted: Duration,
     /// Why it was given up.
     pub(super) gave_up: Option<String>,
     /// When it was started last.
@@ -142,14 +155,46 @@ pub(super) struct Process {
     pub(super) directory: PathBuf,
 }
 
+impl Process {
+    /// It has ended.
+    fn end(&mut self, end: End, exit: Option<Exit>, is_struck: bool) {
+        (self.pid, self.is_ready) = (None, false);
+        // Who was asked to stop is started again, or the trial is at its end.
+        let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
+        self.is_over = !was_asked
+            && match self.policy {
+                RestartPolicy::Always => false,
+                RestartPolicy::OnFailure => end.is_clean(exit),
+                RestartPolicy::Never => true,
+            };
+        if !was_asked && !is_struck {
+            self.falls += 1;
+            self.lasted = self.started.map_or(Duration::ZERO, |started| started.elapsed());
+        }
+    }
+
+    /// Whether it was started again, ended as if all were well, and was not ready before that.
+    pub(super) fn has_refused(&self) -> bool {
+        self.is_over && self.life > 1 && !self.was_ready && self.gave_up.is_none()
+    }
+}
+
 impl State {
     /// Before anything is started.
     pub(super) fn of(supervision: &Supervision) -> Self {
         let named = supervision.processes.iter().map(|(name, process)| {
             let directory = PathBuf::from(process.directory.clone().unwrap_or_default());
-            (name.clone(), Process { policy: process.restart, directory, ..Process::default() })
+            let (policy, grace) = (process.restart, process.stop.grace.duration());
+            (name.clone(), Process { policy, directory, grace, ..Process::default() })
         });
         State { processes: named.collect(), ..State::default() }
+    }
+
+    /// A strike comes: who ends by himself from now on may do so because of it.
+    pub(super) fn count_falls_anew(&mut self) {
+        for process in self.processes.values_mut() {
+            process.falls = 0;
+        }
     }
 
     /// Counts events anew: the workload begins, or the target has come back.
@@ -208,13 +253,17 @@ impl State {
         {
             self.ends.push((name.clone(), *end));
         }
-        self.count_death(&name, record);
+        let is_struck = self.count_death(&name, record);
         let Some(process) = self.processes.get_mut(&name) else { return };
         match &record.event {
             Lifecycle::Started { pid, command, not_before, .. } => {
+                self.changed = Some(Instant::now());
                 self.restarts += u64::from(record.life.is_some_and(|life| life > 1));
                 *process = Process {
                     policy: process.policy,
+                    grace: process.grace,
+                    falls: process.falls,
+                    lasted: process.lasted,
                     directory: std::mem::take(&mut process.directory),
                     pid: Some(*pid),
                     life: record.life.unwrap_or(process.life + 1),
@@ -225,17 +274,10 @@ impl State {
                 };
             }
             Lifecycle::MainChanged { pid, .. } => process.pid = Some(*pid),
-            Lifecycle::Ready { .. } => process.is_ready = true,
+            Lifecycle::Ready { .. } => (process.is_ready, process.was_ready) = (true, true),
             Lifecycle::Ended { end, exit, .. } => {
-                (process.pid, process.is_ready) = (None, false);
-                // Who was asked to stop is started again, or the trial is at its end.
-                let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
-                process.is_over = !was_asked
-                    && match process.policy {
-                        RestartPolicy::Always => false,
-                        RestartPolicy::OnFailure => end.is_clean(*exit),
-                        RestartPolicy::Never => true,
-                    };
+                self.changed = Some(Instant::now());
+                process.end(*end, *exit, is_struck);
             }
             Lifecycle::GaveUp { reason } => {
                 (process.is_over, process.gave_up) = (true, Some(reason.clone()));
@@ -244,20 +286,21 @@ impl State {
         }
     }
 
-    /// Keeps a death that was no stop, while it is still known who died.
-    fn count_death(&mut self, name: &str, record: &Record) {
-        let Lifecycle::Ended { end, exit, .. } = &record.event else { return };
-        let Some(process) = self.processes.get(name).filter(|_| end.is_crash(*exit)) else {
-            return;
-        };
-        if self.deaths.len() >= DEATHS_MAX {
-            return;
-        }
+    /// Keeps a death that was no stop, while it is still known who died. Whether a strike ended it.
+    fn count_death(&mut self, name: &str, record: &Record) -> bool {
+        let Lifecycle::Ended { end, exit, .. } = &record.event else { return false };
+        let Some(process) = self.processes.get(name) else { return false };
         let pid = process.pid.unwrap_or(0);
-        let (strike, dump_problem) = match self.struck.remove(&pid) {
-            Some((strike, problem)) => (Some(strike), problem),
-            None => (None, None),
+        let is_by = |until| record.at_us <= self.clock.micros(until);
+        let (blow, other) = match self.struck.remove(&pid) {
+            Some(blow) if blow.has_ended(*exit, is_by) => (Some(blow), None),
+            other => (None, other),
         };
+        self.unrelated += u64::from(other.is_some());
+        let is_struck = blow.is_some();
+        if !end.is_crash(*exit) || self.deaths.len() >= DEATHS_MAX {
+            return is_struck;
+        }
         let now = time_of(&record.time);
         self.deaths.push(Death {
             process: name.to_owned(),
@@ -269,12 +312,13 @@ impl State {
             at_us: record.at_us,
             time: record.time.clone(),
             event: record.ordinal,
-            strike,
-            dump_problem,
+            strike: blow.as_ref().map(|blow| blow.strike),
+            dump_problem: blow.and_then(|blow| blow.dump_problem),
             checkpoint: self.last_checkpoint.clone(),
             started_at: process.started_at.unwrap_or(now),
             died_at: now,
         });
+        is_struck
     }
 
     /// They are too many to be told one by one.

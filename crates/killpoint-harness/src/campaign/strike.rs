@@ -4,6 +4,7 @@ mod call;
 
 pub(super) use call::AtCall;
 
+use super::blow::Blow;
 use super::problem::CampaignError;
 use super::state::State;
 use super::tell;
@@ -30,7 +31,6 @@ pub(super) struct Living<'a> {
 
 /// Why a ladder did nothing.
 const LADDER_IS_OVER: &str = "its rungs are used up, and nobody has ended";
-
 /// What is to be done.
 #[derive(Clone, Copy)]
 pub(super) struct Order<'a> {
@@ -43,6 +43,8 @@ pub(super) struct Order<'a> {
     pub(super) hold: bool,
     /// Where a dump of what is killed goes, if one is wanted.
     pub(super) dumps: Option<&'a Path>,
+    /// How long the end of who lives on may still follow from it.
+    pub(super) window: Duration,
 }
 
 /// What a strike did.
@@ -52,10 +54,16 @@ pub(super) struct Struck {
     pub(super) fired: bool,
     /// Whether the supervised processes that it meant are kept down until the rollback.
     pub(super) is_held: bool,
+    /// The supervised processes that it is meant for.
+    pub(super) meant: Vec<String>,
+    /// Whether no other supervised process ran.
+    pub(super) is_for_all: bool,
     /// The supervised processes that it ends.
     pub(super) ended: Vec<String>,
-    /// The processes that something was done to, and why one that was to be dumped was not.
-    pub(super) pids: Vec<(i32, Option<String>)>,
+    /// The supervised processes that took a signal and lived on.
+    pub(super) asked: Vec<String>,
+    /// What it did to each process.
+    pub(super) blows: Vec<(i32, Blow)>,
     /// What the supervisor is to be asked.
     pub(super) requests: Vec<String>,
     /// How long its effect is meant to last.
@@ -78,6 +86,18 @@ impl Living<'_> {
         roles
     }
 
+    /// Whether all supervised processes that run are among these.
+    fn are_all(&self, names: &[String]) -> bool {
+        let mut running = self.state.processes.iter().filter(|(_, it)| it.pid.is_some());
+        !names.is_empty() && running.all(|(name, _)| names.contains(name))
+    }
+
+    /// The supervised processes that are started again if they are down.
+    fn not_over(&self) -> Vec<String> {
+        let not_over = self.state.processes.iter().filter(|(_, it)| !it.is_over);
+        not_over.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The name of a supervised process.
     fn name_of(&self, pid: i32) -> Option<&String> {
         let mut processes = self.state.processes.iter();
@@ -94,7 +114,7 @@ pub(super) fn carry_out(
     journalist: &mut Journalist,
     injector: &mut Injector,
 ) -> Result<Struck, CampaignError> {
-    let Order { planned, strike, trial, hold, dumps } = *order;
+    let Order { planned, strike, trial, .. } = *order;
     let caller = call.as_ref().map(|call| call.met.process);
     let chosen = choose(planned, living, caller)?;
     let names: Vec<String> =
@@ -109,79 +129,19 @@ pub(super) fn carry_out(
     };
     tell(journalist, event)?;
     journalist.sync()?;
-    let mut struck = Struck::default();
-    let mut strikes = Vec::new();
+    let mut struck =
+        Struck { is_for_all: living.are_all(&names), meant: names, ..Struck::default() };
+    let mut on = Blows { strikes: Vec::new(), struck: &mut struck, decided: Instant::now() };
+    let is_at_a_call = planned.fault.is_at_a_call();
+    let goes_on = call.as_mut().is_none_or(|call| !is_at_a_call || on.affect(order, call));
     let mut refused = Vec::new();
-    let decided = Instant::now();
-    if planned.fault.is_at_a_call()
-        && let Some(call) = call.as_mut()
-    {
-        match call.affect(planned, decided) {
-            Ok(step) => {
-                struck.fired = true;
-                strikes.push(of_process(call.met.process, step));
-            }
-            Err(problem) => struck.problem = problem,
+    if goes_on {
+        if let Some(mut call) = call {
+            call.open_for_signals(&planned.fault);
         }
-        if !struck.fired || !matches!(planned.fault, Fault::TornWrite(_)) {
-            let reason = (!struck.fired).then_some(Reason::NotFired);
-            let detail = struck.problem.clone();
-            tell(journalist, TrialEvent::Struck { trial, strike, strikes, reason, detail })?;
-            return Ok(struck);
-        }
+        refused = on.strike(order, living, &chosen, injector)?;
     }
-    if let Some(mut call) = call {
-        call.open_for_signals(&planned.fault);
-    }
-    if let Fault::KeepDown(span) = &planned.fault {
-        // Before the kill, or the supervisor would be faster.
-        for name in &names {
-            injector.keep_down(Some(name), Some(span.duration()), decided)?;
-        }
-        struck.lasts = span.duration();
-    } else if hold && planned.fault.rungs().is_some() {
-        // What is left has to be read before somebody writes over it.
-        for name in &names {
-            injector.keep_down(Some(name), None, decided)?;
-            struck.is_held = true;
-        }
-    }
-    match act(&planned.fault) {
-        None => {
-            // The supervisor's own ladder: the application's way, the signal, SIGKILL, and a start.
-            struck.requests = names.iter().map(|name| format!("restart {name}")).collect();
-            struck.ended = names;
-            struck.fired = !struck.requests.is_empty();
-        }
-        Some(act) => {
-            let gate = gate(living);
-            if let Act::Suspend { duration } = &act {
-                struck.lasts = duration.unwrap_or_default();
-            }
-            let act = dumps.and_then(|dumps| dumped(&act, dumps, strike)).unwrap_or(act);
-            // Everybody is held before anybody is struck, so that nobody has time to notice.
-            let mut permits = Vec::new();
-            for found in &chosen {
-                match gate.permit(found.identity) {
-                    Ok(permit) => permits.push(permit),
-                    Err(refusal) => refused.push(refusal.to_string()),
-                }
-            }
-            for result in injector.strike_all(permits, &act, decided)? {
-                strikes.push(result?);
-            }
-            // A ladder is there to bring somebody down.
-            let is_ladder = matches!(act, Act::Ladder(_));
-            let has_fired =
-                |done: &&Strike| if is_ladder { done.came_down() } else { done.fired() };
-            for done in strikes.iter().filter(has_fired) {
-                struck.fired = true;
-                struck.pids.push((done.pid, dump_problem(done)));
-                let is_ended = !identity_is_alive(done.pid, done.start);
-                struck.ended.extend(living.name_of(done.pid).filter(|_| is_ended).cloned());
-            }
-        }
-    }
+    let strikes = on.strikes;
     if !struck.fired && strikes.iter().any(Strike::fired) {
         struck.problem = LADDER_IS_OVER.to_owned();
     }
@@ -193,6 +153,125 @@ pub(super) fn carry_out(
     };
     tell(journalist, TrialEvent::Struck { trial, strike, strikes, reason, detail })?;
     Ok(struck)
+}
+
+/// Whether processes may end by it.
+fn may_end(fault: &Fault) -> bool {
+    fault.rungs().is_some() || matches!(fault, Fault::Graceful | Fault::Restart)
+}
+
+/// What is done to one after the other.
+struct Blows<'a> {
+    strikes: Vec<Strike>,
+    struck: &'a mut Struck,
+    decided: Instant,
+}
+
+impl Blows<'_> {
+    /// Does it to the call that is held. Whether there is more to be done.
+    fn affect(&mut self, order: &Order<'_>, call: &mut AtCall<'_>) -> bool {
+        let (fault, caller) = (&order.planned.fault, call.met.process);
+        match call.affect(order.planned, self.decided) {
+            Ok(step) => {
+                self.struck.fired = true;
+                self.strikes.push(of_process(caller, step));
+                let until = self.decided + order.window;
+                self.struck.blows.push((caller, Blow::taken(order.strike, fault, until)));
+                matches!(fault, Fault::TornWrite(_))
+            }
+            Err(problem) => {
+                self.struck.problem = problem;
+                false
+            }
+        }
+    }
+
+    /// Before anybody ends, or the supervisor would be faster: what must not be started again yet.
+    fn inhibit(
+        &mut self,
+        order: &Order<'_>,
+        living: &Living<'_>,
+        injector: &mut Injector,
+    ) -> Result<(), CampaignError> {
+        let (struck, decided) = (&mut *self.struck, self.decided);
+        if let Fault::KeepDown(span) = &order.planned.fault {
+            for name in &struck.meant {
+                injector.keep_down(Some(name), Some(span.duration()), decided)?;
+            }
+            struck.lasts = span.duration();
+        } else if order.hold && may_end(&order.planned.fault) && !struck.meant.is_empty() {
+            // What is left has to be read before somebody writes over it, also who is about to be started.
+            let names = if struck.is_for_all { living.not_over() } else { struck.meant.clone() };
+            for name in &names {
+                injector.keep_down(Some(name), None, decided)?;
+            }
+            struck.is_held = true;
+        }
+        Ok(())
+    }
+
+    /// Strikes all of them; why somebody was not struck.
+    fn strike(
+        &mut self,
+        order: &Order<'_>,
+        living: &Living<'_>,
+        chosen: &[Found],
+        injector: &mut Injector,
+    ) -> Result<Vec<String>, CampaignError> {
+        self.inhibit(order, living, injector)?;
+        let struck = &mut *self.struck;
+        let Some(act) = act(&order.planned.fault) else {
+            // The supervisor's own ladder: the application's way, the signal, SIGKILL, and a start.
+            struck.requests = struck.meant.iter().map(|name| format!("restart {name}")).collect();
+            struck.ended.clone_from(&struck.meant);
+            struck.fired = !struck.requests.is_empty();
+            return Ok(Vec::new());
+        };
+        let gate = gate(living);
+        if let Act::Suspend { duration } = &act {
+            struck.lasts = duration.unwrap_or_default();
+        }
+        let act = order.dumps.and_then(|dumps| dumped(&act, dumps, order.strike)).unwrap_or(act);
+        // Everybody is held before anybody is struck, so that nobody has time to notice.
+        let (mut permits, mut refused) = (Vec::new(), Vec::new());
+        for found in chosen {
+            match gate.permit(found.identity) {
+                Ok(permit) => permits.push(permit),
+                Err(refusal) => refused.push(refusal.to_string()),
+            }
+        }
+        for result in injector.strike_all(permits, &act, self.decided)? {
+            self.strikes.push(result?);
+        }
+        self.take_in(order, living, &act);
+        Ok(refused)
+    }
+
+    /// What became of whom.
+    fn take_in(&mut self, order: &Order<'_>, living: &Living<'_>, act: &Act) {
+        let Order { planned, strike, window, .. } = *order;
+        let struck = &mut *self.struck;
+        // A ladder is there to bring somebody down.
+        let is_ladder = matches!(act, Act::Ladder(_));
+        let has_fired = |done: &&Strike| if is_ladder { done.came_down() } else { done.fired() };
+        for done in self.strikes.iter().filter(has_fired) {
+            struck.fired = true;
+            let is_ended = !identity_is_alive(done.pid, done.start);
+            let blow = match is_ended {
+                true => Blow::deadly(strike, dump_problem(done)),
+                false => Blow::taken(strike, &planned.fault, Instant::now() + window),
+            };
+            struck.blows.push((done.pid, blow));
+            // Who wrote a torn write has been met already.
+            let is_new = |name: &&String| !struck.ended.contains(name);
+            let name = living.name_of(done.pid).filter(is_new).cloned();
+            match (is_ended, act) {
+                (true, _) => struck.ended.extend(name),
+                (false, Act::Suspend { .. }) => {}
+                (false, _) => struck.asked.extend(name),
+            }
+        }
+    }
 }
 
 fn of_process(pid: i32, step: Step) -> Strike {

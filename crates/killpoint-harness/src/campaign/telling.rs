@@ -73,7 +73,10 @@ impl Trial<'_, '_> {
     pub(super) fn note_strike(&mut self, strike: u64) {
         let journal_bytes = fs::metadata(&self.world.journal).map_or(0, |metadata| metadata.len());
         let lives = self.state.processes.iter().map(|(name, it)| (name.clone(), it.life)).collect();
-        self.last_strike = Some(LastStrike { strike, journal_bytes, lives, may_die_since: None });
+        let unrelated = self.state.unrelated;
+        self.state.count_falls_anew();
+        self.last_strike =
+            Some(LastStrike { strike, journal_bytes, lives, unrelated, may_die_since: None });
     }
 
     /// What became of the unsaved work of the last strike, if a store was read and there was some.

@@ -12,11 +12,9 @@ use super::log;
 use super::pictures;
 use super::points::{Armed, comes_by_itself};
 use super::position::JournalSeen;
-use super::probing::Prober;
 use super::problem::CampaignError;
 use super::stage::{Ended, Stage};
 use super::state::State;
-use super::strike::{self, AtCall, Living};
 use super::supervisor::Supervisor;
 use super::tell;
 use super::waiting::Wait;
@@ -24,10 +22,8 @@ use super::world::{Running, World};
 use crate::asserter::invariants::{Written, written};
 use killpoint_engine::identity;
 use killpoint_engine::record::hold::Met;
-use killpoint_model::fault::Fault;
 use killpoint_model::invariant::JudgeAt;
-use killpoint_model::plan::{Moment as Due, PlannedStrike};
-use killpoint_model::screenshot::Moment;
+use killpoint_model::plan::Moment as Due;
 use killpoint_model::span::Span;
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::trigger::Trigger;
@@ -104,6 +100,8 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         held: None,
         is_stopping: false,
         has_workload_begun: false,
+        is_going_down: false,
+        is_lost: false,
         watch: Watch::default(),
         judged: BTreeSet::new(),
     };
@@ -159,7 +157,7 @@ pub(super) struct Trial<'s, 'a> {
     /// What the files are before the target is started that strikes wait for.
     pub(super) at_first: BTreeMap<String, Option<Written>>,
     /// The invariants whose file has been there.
-    made: BTreeSet<usize>,
+    pub(super) made: BTreeSet<usize>,
     /// Where the target's output and files stood at the last strike.
     pub(super) marks: Marks,
     /// The ack journal as it was read last.
@@ -178,6 +176,10 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) is_stopping: bool,
     /// Whether the workload is, or was, at work.
     pub(super) has_workload_begun: bool,
+    /// Whether the target may be going down at this moment though it still counts as ready.
+    pub(super) is_going_down: bool,
+    /// Whether the target did not come back, which has been judged.
+    pub(super) is_lost: bool,
     /// The watch over what is judged continuously.
     pub(super) watch: Watch,
     /// The invariants that were judged.
@@ -201,7 +203,9 @@ pub(super) struct LastStrike {
     pub(super) journal_bytes: u64,
     /// How often each process had been started.
     pub(super) lives: BTreeMap<String, u32>,
-    /// When a call was made to fail, or cut short, and the target went on: it may die of it later.
+    /// How many unrelated deaths there had been.
+    pub(super) unrelated: u64,
+    /// When it was, where the target did not go down by it: it may do so later.
     pub(super) may_die_since: Option<Instant>,
 }
 
@@ -230,6 +234,7 @@ impl Trial<'_, '_> {
         }
         self.roll_back()?;
         let _ = self.stage.injector.rollback();
+        self.see_it_back()?;
         self.stop(timeouts.stop)
     }
 
@@ -245,122 +250,6 @@ impl Trial<'_, '_> {
         }
         self.finish_points();
         Ok(())
-    }
-
-    /// Waits until the moment of a strike, strikes, and waits for the target to come back. Whether the
-    /// trial goes on. `again` is where it stood when it was recorded: it leads where the plan only has a
-    /// time.
-    fn strike(
-        &mut self,
-        number: u64,
-        planned: &PlannedStrike,
-        again: Option<&Position>,
-    ) -> Result<bool, CampaignError> {
-        let waited = match (&planned.when, again) {
-            (Due::After(_) | Due::At(_), Some(position)) => self.reach(position, planned)?,
-            (Due::After(span), None) => self.pass(Instant::now() + span.duration())?,
-            (Due::At(span), None) => self.pass(self.workload_began + span.duration())?,
-            (Due::When(Trigger::Probe(trigger)), _) => {
-                let prober = Prober::start(trigger, &self.world);
-                let limit = self.trigger_limit();
-                self.wait(limit, move |_| prober.has_changed())?
-            }
-            (Due::When(trigger), _) => {
-                let (trigger, limit) = (trigger.clone(), self.trigger_limit());
-                self.wait(limit, move |trial| trial.has_happened(&trigger))?
-            }
-        };
-        if waited != Wait::Done {
-            let why = format!(
-                "Strike {number} ({}) never came: {}.",
-                planned.fault,
-                match waited {
-                    Wait::Over => "the target had ended",
-                    _ if again.is_some() => "its position was not reached again",
-                    _ => "its trigger did not happen",
-                }
-            );
-            self.worsen(Judgement::unknown(Reason::NotFired, why));
-            return Ok(false);
-        }
-        self.strike_now(number, planned)
-    }
-
-    /// Strikes and waits for the target to come back. Whether the trial goes on.
-    pub(super) fn strike_now(
-        &mut self,
-        number: u64,
-        planned: &PlannedStrike,
-    ) -> Result<bool, CampaignError> {
-        self.strike_unwatched();
-        self.look_at_workload();
-        let met = self.held.take();
-        let address = met.as_ref().map(|met| met.address.clone());
-        let position = Position { address, ..self.position(planned) };
-        self.positions.push(position.clone());
-        if let Fault::Activities(activities) = &planned.fault {
-            self.marks = Marks::now(&self.stage.plan.scenario, &self.world);
-            return self.perform(number, activities, position);
-        }
-        // A replay waits for the position and then does all this, too: the delay is the same.
-        self.collecting.snapshots.before(number, &self.world.states);
-        self.collecting.pictures.take(Moment::Before { strike: number }, self.now_us());
-        self.note_strike(number);
-        self.marks = Marks::now(&self.stage.plan.scenario, &self.world);
-        let living = Living { state: &self.state, target: &self.stage.plan.scenario.target };
-        let invariants = &self.stage.plan.scenario.invariants;
-        let hold = invariants.iter().any(|it| it.is_judged_at(JudgeAt::AtStrike));
-        let dumps = self.collecting.dumps_before_kill.then_some(self.collecting.dumps.as_path());
-        let struck_at = Instant::now();
-        let interception = self.interception.as_mut();
-        let call =
-            interception.zip(met.as_ref()).map(|(interception, met)| AtCall { interception, met });
-        let struck = strike::carry_out(
-            &strike::Order { planned, strike: number, trial: self.number, hold, dumps },
-            position,
-            &living,
-            call,
-            self.stage.journalist,
-            self.stage.injector,
-        )?;
-        for (pid, problem) in &struck.pids {
-            self.state.struck.insert(*pid, (number, problem.clone()));
-        }
-        for request in &struck.requests {
-            self.supervisor.ask(request);
-        }
-        if met.is_some() {
-            self.close_call(planned, &struck)?;
-        }
-        if !struck.fired {
-            let why = match struck.problem.as_str() {
-                "" => format!(
-                    "Strike {number} ({}) met nobody whom it did anything to.",
-                    planned.fault
-                ),
-                problem => format!("Strike {number} ({}) did nothing: {problem}.", planned.fault),
-            };
-            self.worsen(Judgement::unknown(Reason::NotFired, why));
-            if struck.is_held {
-                let _ = self.stage.injector.rollback();
-            }
-            return Ok(true);
-        }
-        self.fired += 1;
-        let may_die = matches!(planned.fault, Fault::Fail(_) | Fault::ShortWrite(_));
-        if let Some(last) = self.last_strike.as_mut().filter(|_| may_die) {
-            last.may_die_since = Some(struck_at);
-        }
-        self.collecting.pictures.take_meanwhile(Moment::Struck { strike: number }, self.now_us());
-        if struck.is_held || !struck.lasts.is_zero() {
-            self.judge_what_is_left(number, &struck)?;
-        }
-        if self.is_stopping {
-            // Nobody starts it again.
-            return Ok(false);
-        }
-        let limit = self.stage.plan.scenario.timeouts.recovery;
-        self.recover(number, struck_at, &struck, limit)
     }
 
     /// This moment, in microseconds since the supervisor began.
@@ -395,7 +284,7 @@ impl Trial<'_, '_> {
     ) -> Result<(), CampaignError> {
         self.journal_seen.measure(&self.world.journal);
         if matches!(moment, JudgeAt::Before | JudgeAt::AfterStrike) {
-            judging::note_made(&mut self.made, &self.stage.plan.scenario, &self.world);
+            self.note_made();
         }
         let judge = Judge {
             scenario: &self.stage.plan.scenario,

@@ -20,6 +20,7 @@ mod own_paths;
 mod phases;
 mod points;
 mod recordings;
+mod recoveries;
 mod report;
 mod roles;
 mod scenario_kills;

@@ -1,0 +1,117 @@
+//! Before a trial is stopped: the target is ready again, or over as in the control, and does not end again
+//! and again.
+
+use super::CampaignError;
+use super::trial::Trial;
+use killpoint_model::event::Event;
+use killpoint_model::lifecycle::{Lifecycle, Record};
+use killpoint_model::verdict::{Class, Judgement};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
+
+/// So often a process may end by itself after a strike without a second look.
+const FALLS_MAX: u32 = 1;
+/// A life that lasts so many times as long as the one before it is another one.
+const OUTLIVED: u32 = 2;
+
+impl Trial<'_, '_> {
+    /// Waits for a target that is down, or is being started again, and looks once more at one that ended again
+    /// and again.
+    pub(super) fn see_it_back(&mut self) -> Result<(), CampaignError> {
+        if self.number == 0 || self.fired == 0 || self.is_lost || self.supervisor.is_nobody() {
+            return Ok(());
+        }
+        let limit = self.stage.plan.scenario.timeouts.recovery;
+        let since = self.state.changed.map_or(Duration::ZERO, |changed| changed.elapsed());
+        let left = limit.duration().saturating_sub(since);
+        let (falls, was_ready) = (self.falls(), self.state.are_ready());
+        self.wait(left, |trial| {
+            trial.state.are_over()
+                || trial.state.are_ready() && trial.has_come_to_rest()
+                || falls > FALLS_MAX && trial.falls() > falls
+        })?;
+        if self.state.gave_up().is_some() || self.judge_refusal() {
+            return Ok(());
+        }
+        let falls_now = self.falls();
+        if falls > FALLS_MAX && falls_now > falls {
+            let name = self.fallen();
+            let why = format!(
+                "{name} ended by itself {falls_now} times since the last strike, and goes on so"
+            );
+            self.worsen(self.hung(&why));
+        } else if !self.state.are_ready() && !self.state.are_over() {
+            let why = format!(
+                "At the end of the trial, {limit} after its last start, the target was not ready again"
+            );
+            self.judge_late(&why);
+        } else if falls_now > FALLS_MAX {
+            let name = self.fallen();
+            let text = format!(
+                "Trial {}: {name} ended by itself {falls_now} times since the last strike, and was started again each time.",
+                self.number
+            );
+            self.stage.journalist.tell(Event::Note { text })?;
+        }
+        if self.state.are_ready() && !was_ready {
+            self.hear_out()?;
+        }
+        Ok(())
+    }
+
+    /// How often processes ended by themselves since the last strike: whoever did it most often.
+    fn falls(&self) -> u32 {
+        self.state.processes.values().map(|process| process.falls).max().unwrap_or(0)
+    }
+
+    /// Who that is.
+    fn fallen(&self) -> String {
+        let most = self.state.processes.iter().max_by_key(|(_, process)| process.falls);
+        most.map_or_else(String::new, |(name, _)| name.clone())
+    }
+
+    /// Whether those who ended again and again live longer than they did.
+    fn has_come_to_rest(&self) -> bool {
+        let mut fallen = self.state.processes.values().filter(|it| it.falls > FALLS_MAX);
+        let has_outlived = |started: Instant, lasted| started.elapsed() > OUTLIVED * lasted;
+        fallen.all(|it| it.started.is_some_and(|started| has_outlived(started, it.lasted)))
+    }
+
+    /// Whether a process that was started again ended before it was ready, and stays down, though it was ready
+    /// in the control.
+    pub(super) fn judge_refusal(&mut self) -> bool {
+        let refused = self.state.processes.iter().filter(|(_, it)| it.has_refused());
+        let refused = refused.map(|(name, it)| (name.clone(), it.life));
+        let Some((name, life)) =
+            refused.into_iter().find(|(name, _)| self.is_ready_in_control(name))
+        else {
+            return false;
+        };
+        let end = self.state.ends.iter().rev().find(|(of, _)| *of == name);
+        let end = end.map_or_else(String::new, |(_, end)| format!(" ({end})"));
+        let why = format!(
+            "{name} was started again (life {life}), ended{end} before it was ready, and stays down; in the \
+             control it was ready."
+        );
+        self.worsen(Judgement::violated(Class::Bricked, why));
+        true
+    }
+
+    /// Whether a process was ever ready in the control, as far as that can still be read.
+    fn is_ready_in_control(&self, name: &str) -> bool {
+        let path = self.stage.folder.join("trials/0/lifecycle.jsonl");
+        let Ok(file) = File::open(path) else { return true };
+        let records = BufReader::new(file).lines().map_while(Result::ok);
+        let mut records = records.filter_map(|line| serde_json::from_str::<Record>(&line).ok());
+        records.any(|it| {
+            it.process.as_deref() == Some(name) && matches!(it.event, Lifecycle::Ready { .. })
+        })
+    }
+
+    /// A target that is not ready hangs.
+    pub(super) fn judge_late(&mut self, why: &str) {
+        self.worsen(self.hung(why));
+        self.is_lost = true;
+    }
+}

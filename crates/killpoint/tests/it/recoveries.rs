@@ -1,0 +1,251 @@
+//! After a strike a target is back, or it is said that it is not: also where it goes down a while later, ends as if all
+//! were well, or ends again and again. What was left is read before it is started again, however it was ended.
+
+use crate::scenarios::{run, write};
+use crate::support::World;
+use killpoint_model::report::{CampaignReport, Report};
+use killpoint_model::{Class, Outcome, Verdict};
+
+/// Says that it is ready.
+const READY: &str = "echo $$ READY=1 > $KILLPOINT_NOTIFY_LINES";
+/// A worker, which is not found by the words of its parent.
+const WORKER: &str = "sleep 12''3";
+/// Waits for a signal or another end.
+const IDLE: &str = "while :; do sleep 0.01; done";
+/// Never gets there in its second life.
+const STUCK: &str = "test $KILLPOINT_LIFE = 1 || exec sleep 1000";
+
+/// A target by its script, what is done to it, and more lines.
+fn scenario(script: &str, fault: &str, more: &str) -> String {
+    let script = script
+        .replace("READY", READY)
+        .replace("IDLE", IDLE)
+        .replace("STUCK", STUCK)
+        .replace("WORKER", WORKER);
+    format!(
+        "version: 1
+target:
+  command: [sh, -c, {script:?}]
+  state: [state]
+  roles: {{ worker: {{ cmdline: 'sleep 123' }} }}
+  supervisor: {{ restart: always, backoff: 10ms, start-limit: {{ count: 0, within: 10s }} }}
+  ready: {{ by: notify, timeout: 1m }}
+  stop: {{ grace: 2s }}
+faults: [ {{ when: {{ at: 100ms }}, {fault} }} ]
+timeouts: {{ trigger: 500ms, recovery: 1s, stop: 5s }}
+{more}
+"
+    )
+}
+
+fn of(text: &str) -> Report {
+    let world = World::new();
+    run(&world, &write(&world, "scenario.yaml", text), &[])
+}
+
+fn verdict(text: &str) -> (Verdict, String) {
+    let report = of(text);
+    let trials = report.campaign.expect("trials").trials;
+    assert_eq!(trials[0].judgement.verdict, Verdict::Held, "{trials:#?}");
+    let judgement = trials.last().expect("the struck one").judgement.clone();
+    (judgement.verdict, judgement.detail)
+}
+
+fn campaign(text: &str) -> CampaignReport {
+    of(text).campaign.expect("trials")
+}
+
+const TERMINATE: &str = "do: terminate, who: { role: main }";
+const HUNG: Verdict = Verdict::Violated(Class::Hung);
+const BRICKED: Verdict = Verdict::Violated(Class::Bricked);
+
+#[test]
+fn a_target_that_goes_down_a_moment_after_the_strike_must_come_back() {
+    for (script, fault) in [
+        ("STUCK; trap 'sleep 0.1; exit 0' TERM; READY; IDLE", TERMINATE),
+        (
+            "STUCK; trap 'sleep 0.1; exit 0' USR1; trap 'exit 0' TERM; READY; IDLE",
+            "do: { signal: USR1 }, who: { role: main }",
+        ),
+        // It follows its worker, soon or late.
+        (
+            "STUCK; trap 'exit 0' TERM; WORKER & READY; wait $!; exit 7",
+            "do: kill, who: { role: worker }",
+        ),
+        (
+            "STUCK; trap 'exit 0' TERM; WORKER & READY; wait $!; sleep 0.2; exit 7",
+            "do: kill, who: { role: worker }",
+        ),
+    ] {
+        let (verdict, detail) = verdict(&scenario(script, fault, ""));
+        assert_eq!(verdict, HUNG, "{script} {fault}: {detail}");
+    }
+}
+
+#[test]
+fn a_target_that_dies_of_a_call_that_failed_must_come_back() {
+    let script =
+        "STUCK; trap 'exit 0' TERM; READY; sleep 0.2; echo x > $KILLPOINT_STATE/a || exit 1; IDLE";
+    let text = scenario(
+        script,
+        "do: { fail: ENOSPC }",
+        "objectives: { crash-budget: { per-release: 0 } }",
+    )
+    .replace("at: 100ms", "point: 'write(a)#1'");
+    let (verdict, detail) = verdict(&text);
+    assert_eq!(verdict, HUNG, "{detail}");
+}
+
+#[test]
+fn who_ends_by_a_failed_call_has_not_crashed_by_himself_and_who_faults_has() {
+    for (end, expected) in [("exit 1", Outcome::Pass), ("kill -SEGV $$", Outcome::Violated)] {
+        let script = format!(
+            "trap 'exit 0' TERM; READY; sleep 0.2; test $KILLPOINT_LIFE = 1 && {{ echo x > $KILLPOINT_STATE/a || {end}; }}; IDLE"
+        );
+        let more = "objectives: { crash-budget: { per-release: 0 } }";
+        let text = scenario(&script, "do: { fail: ENOSPC }", more)
+            .replace("at: 100ms", "point: 'write(a)#1'");
+        let report = of(&text);
+        assert_eq!(report.result, expected, "{end}: {report:#?}");
+    }
+}
+
+#[test]
+fn a_death_that_a_strike_did_not_cause_is_an_own_crash() {
+    let script = "hup=; trap 'exit 0' TERM; trap 'hup=1' HUP; READY; while :; do sleep 0.02; test -n \"$hup\" && { sleep 0.3; kill -SEGV $$; }; done";
+    let report = of(&scenario(
+        script,
+        "do: { signal: HUP }, who: { role: main }",
+        "objectives: { crash-budget: { per-release: 0 } }",
+    ));
+    assert_eq!(report.result, Outcome::Violated, "{report:#?}");
+    let campaign = report.campaign.expect("trials");
+    assert_eq!(
+        campaign.crashes.iter().map(|crash| crash.strike).collect::<Vec<_>>(),
+        [None],
+        "{campaign:#?}"
+    );
+}
+
+#[test]
+fn a_recovery_that_begins_late_is_measured_from_the_strike() {
+    let script = "trap 'sleep 0.3; exit 0' TERM; READY; IDLE";
+    let campaign = campaign(&scenario(script, TERMINATE, ""));
+    let (_, good) = campaign.recoveries_us[0];
+    assert!(good > 300_000, "{good}");
+    assert_eq!(campaign.recoveries_us.len(), 1);
+}
+
+#[test]
+fn a_target_that_takes_a_request_to_end_and_stays_goes_on() {
+    let script = "trap 'n=$((n+1)); test $n = 1 || exit 0' TERM; READY; IDLE";
+    let text = scenario(script, TERMINATE, "").replace("grace: 2s", "grace: 300ms");
+    // In the control the first request is that to stop: the second is a kill, so it is told not to count there.
+    let text = text.replace(
+        "n=$((n+1)); test $n = 1 ||",
+        "case $KILLPOINT_JOURNAL in */trials/0*) exit 0;; esac; n=$((n+1)); test $n = 1 ||",
+    );
+    let (verdict, detail) = verdict(&text);
+    assert_eq!(verdict, Verdict::Held, "{detail}");
+}
+
+#[test]
+fn what_is_asked_after_a_strike_is_not_asked_of_one_that_is_going_down() {
+    // Down while it is going down, and for as long as it does not count as ready.
+    let script = "touch $KILLPOINT_STATE/up; trap 'rm $KILLPOINT_STATE/up; sleep 0.3; exit 0' TERM; READY; IDLE";
+    let asked = "invariants: [ { command: { run: [test, -e, '{state}/up'], judge: [MOMENT] } } ]";
+    for moment in ["after-strike", "continuously"] {
+        let (verdict, detail) =
+            verdict(&scenario(script, TERMINATE, &asked.replace("MOMENT", moment)));
+        assert_eq!(verdict, Verdict::Held, "{moment}: {detail}");
+    }
+}
+
+/// What its first life acknowledges is in its second life only.
+const FORGETS: &str = "trap 'exit 0' TERM; test $KILLPOINT_LIFE = 1 && { echo I a 1 >> $KILLPOINT_JOURNAL; echo A a >> $KILLPOINT_JOURNAL; } || echo 1 > $KILLPOINT_STATE/a; \
+    READY; (sleep 0.3; echo 1 > $KILLPOINT_STATE/a) & IDLE";
+const ACKED: &str = "invariants: [ { acked-is-durable: { check: 'test -e $KILLPOINT_STATE/a && echo \"{\\\"a\\\":1}\" || echo \"{}\"' } } ]";
+
+#[test]
+fn what_a_strike_left_is_read_however_the_target_was_ended() {
+    for fault in ["kill", "terminate", "graceful", "restart", "{ signal: INT }"] {
+        let script = FORGETS.replace("TERM", "TERM INT");
+        let (verdict, detail) = verdict(&scenario(&script, &format!("do: {fault}"), ACKED));
+        assert!(matches!(verdict, Verdict::Violated(_)), "{fault}: {verdict} {detail}");
+        assert!(detail.contains('a'), "{detail}");
+    }
+}
+
+#[test]
+fn what_a_torn_write_left_is_read() {
+    let script = FORGETS.replace("(sleep 0.3;", "(sleep 0.3; echo 1234567 > $KILLPOINT_STATE/log;");
+    let text = scenario(&script, "do: { torn-write: 2 }", ACKED);
+    let (verdict, detail) = verdict(&text.replace("at: 100ms", "point: 'write(log)#1'"));
+    assert!(matches!(verdict, Verdict::Violated(_)), "{verdict} {detail}");
+}
+
+#[test]
+fn what_a_strike_left_is_read_beside_a_process_that_has_finished() {
+    let text = scenario(FORGETS, "do: kill", ACKED);
+    let line = text.lines().find(|line| line.starts_with("  command:")).expect("there").to_owned();
+    let line = line.trim().trim_start_matches("command: ");
+    let processes = format!(
+        "  processes:
+    once: {{ command: ['true'], restart: on-failure }}
+    main: {{ command: {line}, after: [once], restart: always, backoff: 10ms, ready: {{ by: notify, timeout: 1m }} }}"
+    );
+    let kept = |line: &&str| {
+        !["  supervisor:", "  ready:", "  stop:"].iter().any(|it| line.starts_with(it))
+    };
+    let text: Vec<&str> = text
+        .lines()
+        .filter(kept)
+        .map(|it| if it.starts_with("  command:") { processes.as_str() } else { it })
+        .collect();
+    let (verdict, detail) = verdict(&text.join("\n"));
+    assert!(matches!(verdict, Verdict::Violated(_)), "{verdict} {detail}");
+}
+
+#[test]
+fn a_target_that_ends_well_before_it_is_ready_again_is_bricked() {
+    let script = "test -e $KILLPOINT_STATE/lock && exit 0; touch $KILLPOINT_STATE/lock; trap 'rm $KILLPOINT_STATE/lock; exit 0' TERM; READY; IDLE";
+    let text = scenario(script, "do: kill", "").replace("restart: always", "restart: on-failure");
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, BRICKED, "{detail}");
+    assert!(detail.contains("before it was ready"), "{detail}");
+    // One that is never ready in the control either does its work and is over.
+    let text = scenario("sleep 0.3", "do: kill", "")
+        .replace("restart: always", "restart: on-failure")
+        .replace("at: 100ms", "phase: start");
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, Verdict::Held, "{detail}");
+}
+
+#[test]
+fn a_target_that_ends_again_and_again_after_a_strike_does_not_pass() {
+    let script =
+        "trap 'exit 0' TERM; READY; test $KILLPOINT_LIFE = 1 || { sleep 0.2; exit 3; }; IDLE";
+    let text = scenario(script, "do: kill", "").replace("trigger: 500ms", "trigger: 1200ms");
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, HUNG, "{detail}");
+    assert!(detail.contains("ended by itself"), "{detail}");
+    // It needs some lives, and is there then: that is told.
+    let script =
+        "trap 'exit 0' TERM; READY; case $KILLPOINT_LIFE in 2|3) sleep 0.1; exit 3;; esac; IDLE";
+    let text = scenario(script, "do: kill", "").replace("trigger: 500ms", "trigger: 1200ms");
+    let report = of(&text);
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    assert!(
+        report.notes.iter().any(|note| note.contains("main ended by itself 2 times")),
+        "{:?}",
+        report.notes
+    );
+}
+
+#[test]
+fn the_dead_do_not_show_a_recovery() {
+    let script = "trap 'exit 0' TERM; READY; while :; do test $KILLPOINT_LIFE = 1 && echo x > $KILLPOINT_STATE/up; sleep 0.001; done";
+    let more = "invariants: [ { recovery-shown: { by: { file: '{state}/up' }, timeout: 200ms } } ]";
+    let (verdict, detail) = verdict(&scenario(script, "do: kill", more));
+    assert_eq!(verdict, Verdict::Violated(Class::RecoveryNotShown), "{detail}");
+}
