@@ -31,6 +31,10 @@ pub(super) struct Living<'a> {
 
 /// Why a ladder did nothing.
 const LADDER_IS_OVER: &str = "its rungs are used up, and nobody has ended";
+/// Why nobody is kept down.
+const NOT_SUPERVISED: &str = "it inhibits what the supervisor starts again, and whom it meets is started by \
+                              another process, which nothing inhibits";
+
 /// What is to be done.
 #[derive(Clone, Copy)]
 pub(super) struct Order<'a> {
@@ -218,6 +222,11 @@ impl Blows<'_> {
         chosen: &[Found],
         injector: &mut Injector,
     ) -> Result<Vec<String>, CampaignError> {
+        let is_kept_down = matches!(order.planned.fault, Fault::KeepDown(_));
+        if is_kept_down && self.struck.meant.is_empty() && !chosen.is_empty() {
+            self.struck.problem = NOT_SUPERVISED.to_owned();
+            return Ok(Vec::new());
+        }
         self.inhibit(order, living, injector)?;
         let struck = &mut *self.struck;
         let Some(act) = act(&order.planned.fault) else {

@@ -4,7 +4,7 @@
 use crate::scenarios::{run, write};
 use crate::support::World;
 use killpoint_model::report::{CampaignReport, Report};
-use killpoint_model::{Class, Outcome, Verdict};
+use killpoint_model::{Class, Outcome, Reason, Verdict};
 
 /// Says that it is ready.
 const READY: &str = "echo $$ READY=1 > $KILLPOINT_NOTIFY_LINES";
@@ -248,4 +248,13 @@ fn the_dead_do_not_show_a_recovery() {
     let more = "invariants: [ { recovery-shown: { by: { file: '{state}/up' }, timeout: 200ms } } ]";
     let (verdict, detail) = verdict(&scenario(script, "do: kill", more));
     assert_eq!(verdict, Verdict::Violated(Class::RecoveryNotShown), "{detail}");
+}
+
+#[test]
+fn only_what_the_supervisor_starts_again_can_be_kept_down() {
+    let script = "trap 'exit 0' TERM; READY; while :; do WORKER; done & wait";
+    let fault = "do: { keep-down: 5s }, who: { role: worker }";
+    let (verdict, detail) = verdict(&scenario(script, fault, ""));
+    assert_eq!(verdict, Verdict::Unknown(Reason::NotFired));
+    assert!(detail.contains("inhibits what the supervisor starts again"), "{detail}");
 }
