@@ -78,6 +78,7 @@ impl Trial<'_, '_> {
         // A replay waits for the position and then does all this, too: the delay is the same.
         self.collecting.snapshots.before(number, &self.world.states);
         self.collecting.pictures.take(Moment::Before { strike: number }, self.now_us());
+        self.note_made();
         self.note_strike(number);
         let struck_at = Instant::now();
         let mut struck = self.carry_out(number, planned, position, met.as_ref())?;

@@ -22,7 +22,8 @@ use super::world::{Running, World};
 use crate::asserter::invariants::{Written, written};
 use killpoint_engine::identity;
 use killpoint_engine::record::hold::Met;
-use killpoint_model::invariant::JudgeAt;
+use killpoint_model::Scenario;
+use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::plan::Moment as Due;
 use killpoint_model::span::Span;
 use killpoint_model::trial::{Position, TrialEvent};
@@ -39,6 +40,14 @@ fn waited_for<'a>(once: &Try<'a>) -> impl Iterator<Item = &'a str> {
         Due::When(Trigger::File(path)) => Some(path.as_str()),
         _ => None,
     })
+}
+
+/// The invariants about a file that is judged on what strikes leave.
+fn judged_at_strikes(scenario: &Scenario) -> BTreeSet<usize> {
+    let is_of_file = |it: &Invariant| matches!(it, Invariant::File(_) | Invariant::Sqlite(_));
+    let judged = scenario.invariants.iter().enumerate();
+    let judged = judged.filter(|(_, it)| is_of_file(it) && it.is_judged_at(JudgeAt::AtStrike));
+    judged.map(|(index, _)| index).collect()
 }
 
 /// Carries out a trial once.
@@ -60,6 +69,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     judging::note_made(&mut made, scenario, &world);
     let at_first = waited_for(once).map(|path| (path.to_owned(), written(&world.place(path))));
     let at_first = at_first.collect();
+    let files = judged_at_strikes(scenario);
     let supervision = world.supervision(scenario);
     let is_display_silent = stage.is_not_covered(pictures::SILENT);
     let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
@@ -102,6 +112,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         has_workload_begun: false,
         is_going_down: false,
         is_lost: false,
+        files,
         watch: Watch::default(),
         judged: BTreeSet::new(),
     };
@@ -180,6 +191,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) is_going_down: bool,
     /// Whether the target did not come back, which has been judged.
     pub(super) is_lost: bool,
+    /// The invariants whose file is judged on what strikes leave.
+    pub(super) files: BTreeSet<usize>,
     /// The watch over what is judged continuously.
     pub(super) watch: Watch,
     /// The invariants that were judged.

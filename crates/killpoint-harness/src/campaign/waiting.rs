@@ -65,6 +65,9 @@ impl Trial<'_, '_> {
                 since = Instant::now();
             }
             self.watch()?;
+            if !self.files.is_subset(&self.made) {
+                self.note_made();
+            }
             self.journal_seen.measure(&self.world.journal);
             if is_so(self) {
                 return Ok(Wait::Done);

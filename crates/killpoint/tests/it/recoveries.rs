@@ -258,3 +258,13 @@ fn only_what_the_supervisor_starts_again_can_be_kept_down() {
     assert_eq!(verdict, Verdict::Unknown(Reason::NotFired));
     assert!(detail.contains("inhibits what the supervisor starts again"), "{detail}");
 }
+
+#[test]
+fn a_document_that_was_made_in_a_trial_and_is_gone_at_the_strike_is_lost() {
+    let script = "trap 'exit 0' TERM; cd $KILLPOINT_STATE; READY; test $KILLPOINT_LIFE = 2 && { echo 1 > d; IDLE; }; \
+        sleep 0.05; echo 1 > d; sleep 0.1; rm d; sleep 0.3; echo 2 > d; IDLE";
+    let more = "invariants: [ { file: { path: d, judge: [at-strike, end] } } ]";
+    let text = scenario(script, "do: kill", more).replace("at: 100ms", "at: 300ms");
+    let (verdict, detail) = verdict(&text);
+    assert_eq!(verdict, Verdict::Violated(Class::Lost), "{detail}");
+}
