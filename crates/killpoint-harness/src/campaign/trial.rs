@@ -112,6 +112,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         has_workload_begun: false,
         is_going_down: false,
         is_lost: false,
+        since_workload: Marks::default(),
         files,
         watch: Watch::default(),
         judged: BTreeSet::new(),
@@ -191,6 +192,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) is_going_down: bool,
     /// Whether the target did not come back, which has been judged.
     pub(super) is_lost: bool,
+    /// What the target had said when the workload began.
+    pub(super) since_workload: Marks,
     /// The invariants whose file is judged on what strikes leave.
     pub(super) files: BTreeSet<usize>,
     /// The watch over what is judged continuously.

@@ -185,7 +185,7 @@ impl Trial<'_, '_> {
                 now.is_some() && self.at_first.get(path).is_none_or(|then| *then != now)
             }
             Trigger::LogLine(line) => {
-                let lines = self.world.lines(line.process.as_deref(), &self.marks);
+                let lines = self.world.lines(line.process.as_deref(), &self.since_workload);
                 let matching = lines.iter().filter(|text| line.pattern.is_found_in(text));
                 matching.count() >= line.nth as usize
             }

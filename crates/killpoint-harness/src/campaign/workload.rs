@@ -1,6 +1,7 @@
 //! What drives the target: started when it is ready, waited for, and its end told.
 
 use super::CampaignError;
+use super::judging::Marks;
 use super::tell;
 use super::trial::Trial;
 use super::world::Running;
@@ -13,6 +14,7 @@ impl Trial<'_, '_> {
     pub(super) fn start_workload(&mut self) -> Result<(), CampaignError> {
         self.state.counts.clear();
         self.state.count_anew();
+        self.since_workload = Marks::now(&self.stage.plan.scenario, &self.world);
         if let Some(workload) = &self.stage.plan.scenario.workload {
             let running = self.world.start(&workload.command, "workload");
             let path = PathBuf::from(&workload.command[0]);

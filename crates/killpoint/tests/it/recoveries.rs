@@ -268,3 +268,19 @@ fn a_document_that_was_made_in_a_trial_and_is_gone_at_the_strike_is_lost() {
     let (verdict, detail) = verdict(&text);
     assert_eq!(verdict, Verdict::Violated(Class::Lost), "{detail}");
 }
+
+#[test]
+fn lines_from_before_the_workload_are_not_waited_for() {
+    let script = "trap 'exit 0' TERM; echo saved; sleep 0.2; READY; sleep 0.3; echo saved; IDLE";
+    let text =
+        scenario(script, "do: kill", "").replace("at: 100ms", "log-line: { pattern: saved }");
+    let world = World::new();
+    run(&world, &write(&world, "scenario.yaml", &text), &[]);
+    let events = std::fs::read_to_string(world.only_run().join("events.jsonl")).expect("a log");
+    let after = events
+        .split("\"after_ms\":")
+        .nth(1)
+        .and_then(|it| it.split(|c: char| !c.is_ascii_digit()).next());
+    let after: u64 = after.and_then(|it| it.parse().ok()).expect("a position");
+    assert!(after >= 250, "{after}");
+}
