@@ -5,7 +5,7 @@ use super::CampaignError;
 use super::trial::Trial;
 use killpoint_model::event::Event;
 use killpoint_model::lifecycle::{Lifecycle, Record};
-use killpoint_model::verdict::{Class, Judgement};
+use killpoint_model::verdict::{Class, Judgement, Reason};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
@@ -109,9 +109,24 @@ impl Trial<'_, '_> {
         })
     }
 
-    /// A target that is not ready hangs.
+    /// A target that is not ready: it hangs, unless it could not have all its time.
     pub(super) fn judge_late(&mut self, why: &str) {
-        self.worsen(self.hung(why));
+        let judgement = match self.is_cut_short() {
+            false => self.hung(why),
+            true => {
+                let limit = self.stage.plan.scenario.timeouts.trial;
+                let why = format!(
+                    "The target was not ready again when the time of the trial (`timeouts.trial`, {limit}) was over."
+                );
+                Judgement::unknown(Reason::NeverSteady, why)
+            }
+        };
+        self.worsen(judgement);
         self.is_lost = true;
+    }
+
+    /// Whether the trial has used up its time.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration()
     }
 }

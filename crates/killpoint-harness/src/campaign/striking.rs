@@ -49,6 +49,7 @@ impl Trial<'_, '_> {
                 planned.fault,
                 match waited {
                     Wait::Over => "the target had ended",
+                    _ if self.is_cut_short() => "the time of the trial (`timeouts.trial`) was over",
                     _ if again.is_some() => "its position was not reached again",
                     _ => "its trigger did not happen",
                 }

@@ -89,7 +89,7 @@ impl Trial<'_, '_> {
         if self.stage.options.interrupt.is_requested() {
             return Err(CampaignError::Interrupted(self.stage.folder.path().to_owned()));
         }
-        if self.begun.elapsed() >= self.stage.plan.scenario.timeouts.trial.duration() {
+        if self.is_cut_short() {
             return Ok(Some(Wait::Late));
         }
         match self.supervisor.next(interval.min(NOTICE_INTERVAL)) {

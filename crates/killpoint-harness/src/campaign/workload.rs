@@ -4,11 +4,13 @@ use super::CampaignError;
 use super::judging::Marks;
 use super::tell;
 use super::trial::Trial;
+use super::waiting::Wait;
 use super::world::Running;
+use killpoint_model::event::Event;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Judgement, Reason};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Trial<'_, '_> {
     pub(super) fn start_workload(&mut self) -> Result<(), CampaignError> {
@@ -44,7 +46,7 @@ impl Trial<'_, '_> {
             None => self.pass(Instant::now() + limit)?,
         };
         let timed_out = self.workload.is_some() && !self.workload_has_ended();
-        let _ = waited;
+        let is_cut = waited == Wait::Late && self.is_cut_short();
         let ended = self.workload.take().and_then(|mut running| running.finish().ok());
         let status = ended.and_then(|status| status.code());
         let at_us = self.state.clock.micros(Instant::now());
@@ -56,13 +58,31 @@ impl Trial<'_, '_> {
             acknowledged: self.acknowledged(),
         };
         tell(self.stage.journalist, event)?;
+        if is_cut {
+            self.note_cut(limit)?;
+        }
         let how = match ended {
+            Some(_) if is_cut => "had not ended when the time of the trial was over".to_owned(),
             Some(_) if timed_out => format!("did not end within {} s", limit.as_secs_f64()),
             Some(status) if !status.success() => format!("ended with {status}"),
             _ => return Ok(()),
         };
         self.blame_workload(&how);
         Ok(())
+    }
+
+    /// The trial could not have all the time that it was to have.
+    fn note_cut(&mut self, limit: Duration) -> Result<(), CampaignError> {
+        let what = match self.stage.plan.scenario.workload {
+            Some(_) => "its workload had ended".to_owned(),
+            None => format!("it had gone on for {} s (`timeouts.trigger`)", limit.as_secs_f64()),
+        };
+        let trial = self.stage.plan.scenario.timeouts.trial;
+        let text = format!(
+            "Trial {} was cut short: its time (`timeouts.trial`, {trial}) was over before {what}.",
+            self.number
+        );
+        Ok(self.stage.journalist.tell(Event::Note { text })?)
     }
 
     /// Right before a strike: whether the workload has failed already.

@@ -284,3 +284,17 @@ fn lines_from_before_the_workload_are_not_waited_for() {
     let after: u64 = after.and_then(|it| it.parse().ok()).expect("a position");
     assert!(after >= 250, "{after}");
 }
+
+#[test]
+fn a_trial_that_is_cut_short_says_so_and_is_no_hung_target() {
+    let script = "trap 'exit 0' TERM; READY; IDLE";
+    let text = scenario(script, "do: kill", "")
+        .replace("stop: 5s }", "stop: 5s, start: 1s, trial: 1200ms }")
+        .replace("trigger: 500ms", "trigger: 5s");
+    let report = of(&text);
+    assert!(report.notes.iter().any(|note| note.contains("was cut short")), "{:?}", report.notes);
+    let text = scenario("STUCK; trap 'exit 0' TERM; READY; IDLE", "do: kill", "")
+        .replace("recovery: 1s", "recovery: 20s, start: 1s, trial: 1500ms");
+    let (verdict, detail) = verdict(&text);
+    assert_eq!(verdict, Verdict::Unknown(Reason::NeverSteady), "{detail}");
+}
