@@ -122,3 +122,26 @@ fn recover_leaves_a_supervisor_at_work_alone_and_one_that_has_ended_leaves_nothi
     let (code, said) = recover(&supervisor);
     assert!(code == Some(0) && said.contains("nothing was left behind"), "{code:?} {said}");
 }
+
+#[test]
+fn a_supervisor_that_is_part_of_a_run_is_not_who_works_on_it() {
+    use killpoint_engine::identity::{self, Identity};
+    use killpoint_engine::undo::{Made, append, read};
+    let world = world();
+    let run = world.join("run");
+    fs::create_dir_all(&run).expect("made");
+    // The tool was killed when it had just started the supervisor.
+    let process = Identity { pid: i32::MAX, start: 1 };
+    let tool = Made::Tool { process, boot: identity::boot() };
+    let marked = Made::Marked { variable: b"KILLPOINT_RUN=r1".to_vec() };
+    for made in [&tool, &marked] {
+        append(&run, made).expect("written");
+    }
+    let flags = ["--config", "processes.toml", "--run", "run"];
+    let mut supervisor = Supervisor::start_in(world, &flags, &[]);
+    supervisor.wait_for("a start", 1, is_started);
+    supervisor.stop();
+    let records = read(&run).expect("an undo log");
+    let tools: Vec<&Made> = records.iter().filter(|it| matches!(it, Made::Tool { .. })).collect();
+    assert_eq!(tools, [&tool], "{records:#?}");
+}
