@@ -124,6 +124,9 @@ pub struct Finding {
     pub output: String,
     /// The files that the crash left different.
     pub files: Vec<FileChange>,
+    /// Whether every live kill struck exactly there and showed something else than the rebuilt state.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contradicted: bool,
     /// At which look at what the crash left the promise is broken.
     #[serde(default, skip_serializing_if = "Look::is_first")]
     pub look: Look,

@@ -242,9 +242,9 @@ fn with_models_that_apply(
     Ok(options)
 }
 
-/// Whether a finding was shown a second time, where that was tried.
+/// Whether no live kill at the very place speaks against a finding.
 fn is_shown(finding: &Finding) -> bool {
-    finding.confirmed.hits > 0 || finding.confirmed.tries == 0
+    !finding.contradicted
 }
 
 fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
@@ -257,7 +257,8 @@ fn conclude(reached: Reached, report: &Report) -> (Outcome, String) {
         Reached::End if report.findings.iter().any(is_shown) => (Outcome::Violated, String::new()),
         Reached::End if !report.findings.is_empty() => (
             Outcome::Unknown,
-            "what the rebuilt states show, no live kill has shown: see what is unknown".to_owned(),
+            "what the rebuilt states show, the live kills at the same places do not: see what is unknown"
+                .to_owned(),
         ),
         Reached::End if !report.unknown.is_empty() => (Outcome::Unknown, String::new()),
         Reached::End if report.not_covered.iter().any(|gap| gap.needed) => (

@@ -12,7 +12,7 @@ mod told;
 use super::options::Options;
 use super::phases::Phases;
 use super::problem::ExploreError;
-pub use back::{is_call, read_addresses, read_ending, read_journal};
+pub use back::{is_call, read_addresses, read_ending, read_journal, read_operations};
 
 use crate::asserter::checker::{Checker, Expectation, Reading, control_store, judge};
 use crate::asserter::history::{History, Promise, Store};

@@ -322,6 +322,7 @@ impl Stage<'_> {
             replay: format!("killpoint replay {}/{number}", self.local.folder.id()),
             output: judged.output.clone(),
             files: Vec::new(),
+            contradicted: false,
             look: judged.look,
         };
         RunFile::of(self.options, self.local, self.recorded).write(&self.local.folder)?;

@@ -10,6 +10,7 @@ use super::live::{
 };
 use super::plan::Plan;
 use super::problem::ExploreError;
+use super::recordings::read_operations;
 use super::shrink;
 use super::sight::Sight;
 use crate::asserter::checker::{Reading, judge};
@@ -22,6 +23,7 @@ use killpoint_model::report::{Confirmation, Drafts, Finding, Look};
 use killpoint_model::seed::Generator;
 use killpoint_model::verdict::{Class, Reason, Verdict};
 use killpoint_model::{Address, CrashModel};
+use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::time::Instant;
@@ -46,6 +48,8 @@ struct Stage<'a, 'w> {
     judges: Judges,
     crew: Crew<'a>,
     planned: Vec<Planned>,
+    /// The live kills that struck exactly and showed something else than the rebuilt state.
+    contradicting: BTreeSet<usize>,
     journalist: &'a mut Journalist,
     watch: Watch<'w>,
     since: Instant,
@@ -79,6 +83,7 @@ pub fn confirm(
         judges,
         crew: Crew::new(local, sight.live_jobs()),
         planned: Vec::new(),
+        contradicting: BTreeSet::new(),
         journalist,
         watch,
         since: Instant::now(),
@@ -93,11 +98,13 @@ pub fn confirm(
     for (index, (defect, strikes)) in defects.iter().zip(strikes).enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
         let found = stage.journalist.earlier.take_found(number);
-        let confirmed = stage.confirm_defect(defect, strikes, found.as_ref())?;
+        let confirmed = stage.confirm_defect(defect, strikes.clone(), found.as_ref())?;
         if found.is_some() {
             continue;
         }
         let mut finding = finding(number, defect, sight, judged, confirmed);
+        finding.contradicted = confirmed.hits == 0
+            && strikes.is_some_and(|mut it| it.all(|number| stage.contradicting.contains(&number)));
         let Aftermath { files, copy } = Aftermath::of(sight, judged, defect)?;
         finding.files = files;
         if let Some(copy) = copy.filter(|_| finding.look.is_first()) {
@@ -281,6 +288,10 @@ impl Stage<'_, '_> {
         let struck = Struck { name: &name, at, state, result, judged_by: *judged_by };
         let expected = Expected { look: *look, ..expected(recorded, state.point) };
         let strike = examine(local, &mut self.judges, &struck, &expected)?;
+        let is_other = strike.exact.is_ok() && strike.judgement.verdict != *wanted;
+        if is_other && self.is_same_history(&name, state.point)? {
+            self.contradicting.insert(number);
+        }
         for suffix in ["rec", "journal"] {
             let _ = fs::remove_file(local.folder.join(&format!("recordings/{name}.{suffix}")));
         }
@@ -305,6 +316,18 @@ impl Stage<'_, '_> {
         let address = at.address.clone();
         self.journalist.tell(Event::Struck { address, attempt, agreed, reason, detail })?;
         Ok(agreed)
+    }
+
+    /// Whether a live kill came after the same operations of the same processes as a point. Where they race,
+    /// equal addresses may be calls of another one, and the state another one, too.
+    fn is_same_history(&self, name: &str, point: u64) -> Result<bool, ExploreError> {
+        let length = usize::try_from(point - 1).unwrap_or(usize::MAX);
+        let live = read_operations(self.sight.local, name)?;
+        let before = self.sight.plan.operations.iter().take(length);
+        let same = before
+            .zip(&live)
+            .filter(|(one, other)| (&one.address, one.process) == (&other.address, other.process));
+        Ok(live.len() >= length && same.count() == length)
     }
 
     fn confirm_defect(
@@ -402,6 +425,7 @@ fn finding(
         replay: format!("killpoint replay {}/{number}", local.folder.id()),
         output: example.output.clone(),
         files: Vec::new(),
+        contradicted: false,
         look: defect.look,
     }
 }

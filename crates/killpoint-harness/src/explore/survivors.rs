@@ -189,6 +189,7 @@ fn tell_findings(
             replay: format!("killpoint replay {}/{number}", local.folder.id()),
             output: String::new(),
             files: Vec::new(),
+            contradicted: false,
             look: Look::First,
         };
         let state = StateName { point, model: CrashModel::Kill, variant: Variant::Only };

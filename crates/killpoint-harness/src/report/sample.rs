@@ -321,6 +321,7 @@ fn finding(number: u32, at: &str, ordinal: u64, model: CrashModel, class: Class)
         replay: format!("killpoint replay 7f3a/{number}"),
         output: String::new(),
         files: Vec::new(),
+        contradicted: false,
         look: Look::First,
     }
 }
@@ -346,6 +347,7 @@ fn lost() -> Finding {
                 .map(str::to_owned)
                 .to_vec(),
         }],
+        contradicted: false,
         look: Look::First,
         ..finding(2, "write(notes.json)#2", 4, CrashModel::Kill, Class::Lost)
     }
@@ -375,6 +377,7 @@ fn torn() -> Finding {
             .map(str::to_owned)
             .to_vec(),
         }],
+        contradicted: false,
         look: Look::First,
         ..finding(3, "write(objects/<new1>)#2", 14, CrashModel::TornWrite, Class::Torn)
     }

@@ -78,6 +78,7 @@ const HARNESS: &[(&str, &[&str])] = &[
             "interrupt",
             "job",
             "journalist",
+            "numbers",
             "own_paths",
             "recover",
             "report",

@@ -197,6 +197,30 @@ fn a_recovery_that_throws_away_what_it_shows_is_caught_and_replays() {
     assert!(succeed(replay.args(["replay", &run, "--times", "3"])).contains("hit 3 of 3"));
 }
 
+/// The rebuilt states lie beside files of another time; what a live kill leaves does not.
+#[test]
+fn a_finding_that_every_live_kill_contradicts_is_unknown() {
+    let world = World::new();
+    fs::create_dir(world.join("blobs")).expect("made");
+    fs::write(world.state().join("index"), "old\n").expect("written");
+    let work = r#"echo blob >blobs/n.tmp; mv blobs/n.tmp blobs/n; cd "$KILLPOINT_STATE";
+        { cat index; echo new; } >index.tmp; mv index.tmp index; echo saved >>log"#;
+    let check = r#"n=; grep -q new "$KILLPOINT_STATE/index" && n=", \"n\": \"$(cat blobs/n 2>/dev/null)\"";
+        echo "{\"old\": 1$n}""#;
+    let mut command = world.explore_json();
+    command.args(["--intent", "n blob", "--check", check, "--", "sh", "-c", work]);
+    let explored = explored(&mut command);
+    explored.expect(Outcome::Unknown);
+    let report = &explored.report;
+    assert!(report.findings.iter().all(|finding| finding.contradicted), "{}", explored.summary());
+    assert!(report.explanation.contains("live kills"), "{}", explored.summary());
+    assert!(
+        report.not_covered.iter().any(|gap| gap.file.contains("blobs")),
+        "{}",
+        explored.summary()
+    );
+}
+
 #[test]
 fn threads_in_another_order_do_not_make_the_built_in_oracle_unknown() {
     for name in ["threads", "parallel"] {

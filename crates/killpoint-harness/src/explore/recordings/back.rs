@@ -5,7 +5,7 @@ use crate::environment::local::{Local, TrialResult};
 use crate::explore::problem::ExploreError;
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::recording::{Ending, Reader, Record};
-use killpoint_model::Address;
+use killpoint_model::{Address, Operation};
 use std::fs;
 use std::path::PathBuf;
 
@@ -25,14 +25,30 @@ pub fn read_journal(local: &Local, name: &str) -> Result<Journal, String> {
 /// # Errors
 /// If it cannot be read.
 pub fn read_addresses(local: &Local, name: &str) -> Result<Vec<Address>, ExploreError> {
+    of_operations(local, name, |operation| operation.address)
+}
+
+/// The operations of a recording, in order, without their data.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_operations(local: &Local, name: &str) -> Result<Vec<Operation>, ExploreError> {
+    of_operations(local, name, |operation| operation)
+}
+
+fn of_operations<T>(
+    local: &Local,
+    name: &str,
+    part: impl Fn(Operation) -> T,
+) -> Result<Vec<T>, ExploreError> {
     let mut reader = Reader::open(&local.folder.join(&format!("recordings/{name}.rec")))?;
-    let mut addresses = Vec::new();
+    let mut parts = Vec::new();
     while let Some(record) = reader.next_record()? {
         if let Record::Operation(operation, _) = record {
-            addresses.push(operation.address);
+            parts.push(part(operation));
         }
     }
-    Ok(addresses)
+    Ok(parts)
 }
 
 /// The last record of a recording.
