@@ -15,7 +15,7 @@ use killpoint_model::activity::{Activities, Activity, ActivityKind, filled};
 use killpoint_model::invariant::{JudgeAt, Tolerance};
 use killpoint_model::span::Span;
 use killpoint_model::trial::{ACTIVITIES, ActivityRole, Position, TrialEvent};
-use killpoint_model::verdict::{Class, Judgement, Reason, Verdict};
+use killpoint_model::verdict::{Judgement, Reason, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -183,9 +183,11 @@ impl Trial<'_, '_> {
         let back =
             self.wait(limit.duration(), |trial| trial.state.are_ready() || trial.state.are_over())?;
         if back == Wait::Late {
-            let why = format!("{limit} after the activities the target was not ready again.");
-            self.worsen(Judgement::violated(Class::Hung, why));
+            let why = format!("{limit} after the activities the target was not ready again");
+            self.judge_late(&why);
         }
+        // Whoever ended so far may have been ended by them.
+        self.state.count_falls_anew();
         self.judge(JudgeAt::AfterStrike, Some(number))?;
         Ok(back == Wait::Done)
     }

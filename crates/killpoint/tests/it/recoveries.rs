@@ -298,3 +298,15 @@ fn a_trial_that_is_cut_short_says_so_and_is_no_hung_target() {
     let (verdict, detail) = verdict(&text);
     assert_eq!(verdict, Verdict::Unknown(Reason::NeverSteady), "{detail}");
 }
+
+#[test]
+fn whom_activities_end_has_not_ended_by_itself() {
+    let script = "trap 'exit 0' TERM; echo $$ > $KILLPOINT_STATE/pid; READY; IDLE";
+    let kill =
+        "{ name: NAME, run: [sh, -c, 'kill -9 $(cat $KILLPOINT_STATE/pid)'], pause-after: 300ms }";
+    let kills = ["a", "b", "c"].map(|name| kill.replace("NAME", name)).join(", ");
+    let report =
+        of(&scenario(script, &format!("do: {{ activities: {{ method: [ {kills} ] }} }}"), ""));
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    assert!(!report.notes.iter().any(|note| note.contains("by itself")), "{:?}", report.notes);
+}
