@@ -223,6 +223,9 @@ pub enum TrialEvent {
         /// Whether all of that stands in the baseline.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         known: bool,
+        /// Whether the target never came back from its last strike.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unrecovered: bool,
         /// The line that carries it out again.
         replay: String,
         /// How long it took.

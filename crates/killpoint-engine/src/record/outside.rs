@@ -147,10 +147,13 @@ impl Outside {
         self.beside.insert(path, was_there);
     }
 
-    /// The paths in copies that were changed, in order, without those that came and went.
+    /// The paths in copies that were changed, in order, without those that came and went, and without
+    /// directories: what changed in them is told.
     pub(super) fn beside(&self) -> Vec<String> {
-        let stays =
-            |(path, was_there): &(&PathBuf, &bool)| **was_there || path.symlink_metadata().is_ok();
+        let stays = |(path, was_there): &(&PathBuf, &bool)| match path.symlink_metadata() {
+            Ok(metadata) => !metadata.is_dir(),
+            Err(_) => **was_there,
+        };
         self.beside.iter().filter(stays).map(|(path, _)| path.display().to_string()).collect()
     }
 }

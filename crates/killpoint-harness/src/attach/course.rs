@@ -70,6 +70,7 @@ impl Course<'_> {
             judgement: judgement.clone(),
             also: Vec::new(),
             known: false,
+            unrecovered: false,
             replay: String::new(),
             seconds: since.elapsed().as_secs_f64(),
         })

@@ -37,11 +37,12 @@ impl Earlier {
                     positions.clear();
                 }
                 TrialEvent::StrikePlanned { position, .. } => positions.push(position.clone()),
-                TrialEvent::Ended { fired, judgement, also, seconds, .. } => {
+                TrialEvent::Ended { fired, judgement, also, unrecovered, seconds, .. } => {
                     let Some(name) = name.take() else { continue };
                     let positions = std::mem::take(&mut positions);
                     let (judgement, also) = (judgement.clone(), also.clone());
-                    let ended = Ended { fired: *fired, judgement, also, positions };
+                    let (fired, unrecovered) = (*fired, *unrecovered);
+                    let ended = Ended { fired, judgement, also, unrecovered, positions };
                     earlier.tries.insert(name, ended);
                     earlier.seconds += seconds;
                 }
@@ -137,6 +138,7 @@ mod tests {
             judgement,
             also: Vec::new(),
             known: false,
+            unrecovered: false,
             replay: String::new(),
             seconds: 1.5,
         })

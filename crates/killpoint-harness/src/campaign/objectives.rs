@@ -122,6 +122,7 @@ fn recovery_time(objectives: &Objectives, measured: &CampaignReport) -> Vec<Meas
     let limits = objectives.recovery_time.unwrap_or_default();
     let good = Distribution::of(measured.recoveries_us.iter().map(|(_, good)| *good));
     let bad = Distribution::of(measured.recoveries_us.iter().map(|(bad, _)| *bad));
+    let never: u64 = measured.tallies.iter().map(|tally| tally.unrecovered).sum();
     let rows: [Row; 4] = [
         ("mean", limits.mean, |it| it.mean),
         ("p50", limits.p50, |it| it.p50),
@@ -134,16 +135,21 @@ fn recovery_time(objectives: &Objectives, measured: &CampaignReport) -> Vec<Meas
         let (Some(good), Some(bad)) = (&good, &bad) else {
             let nothing = Measurement::of(&objective, "no strike was recovered from");
             return match wanted {
+                Some(wanted) if never > 0 => nothing.against(wanted, false),
                 Some(wanted) => nothing.not_measured(wanted),
                 None => nothing,
             };
         };
         let (bad, good) = (value(bad), value(good));
-        let shown = format!("{} to {} ms", bad.div_ceil(1_000), good.div_ceil(1_000));
+        let mut shown = format!("{} to {} ms", bad.div_ceil(1_000), good.div_ceil(1_000));
+        if never > 0 {
+            shown += &format!(", and in {never} tries never");
+        }
         let measurement = Measurement::of(&objective, shown);
         match (limit, wanted) {
             (Some(limit), Some(wanted)) => {
-                measurement.against(wanted, good <= limit.as_ms().saturating_mul(1_000))
+                let met = never == 0 && good <= limit.as_ms().saturating_mul(1_000);
+                measurement.against(wanted, met)
             }
             _ => measurement,
         }

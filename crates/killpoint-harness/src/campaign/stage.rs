@@ -44,6 +44,8 @@ pub(super) struct Ended {
     pub(super) judgement: Judgement,
     /// The classes of its other violations.
     pub(super) also: Vec<Class>,
+    /// Whether the target never came back.
+    pub(super) unrecovered: bool,
     /// Where each strike stood.
     pub(super) positions: Vec<Position>,
 }

@@ -145,6 +145,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
             },
             judgement: ended.judgement.clone(),
             also: ended.also.clone(),
+            unrecovered: ended.unrecovered,
             replay,
             seconds: begun.elapsed().as_secs_f64(),
         },
@@ -376,6 +377,7 @@ impl Trial<'_, '_> {
                 let _ = fs::remove_dir_all(state);
             }
         }
-        Ok(Ended { fired: self.fired, judgement, also, positions: self.positions })
+        let (fired, unrecovered) = (self.fired, self.is_lost);
+        Ok(Ended { fired, judgement, also, unrecovered, positions: self.positions })
     }
 }

@@ -102,6 +102,9 @@ pub struct TrialReport {
     /// Whether all of its violations stand in the baseline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub known: bool,
+    /// Whether the target never came back from its last strike.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecovered: bool,
     /// Its rule.
     pub rule: String,
     /// What was done, in words.
@@ -224,6 +227,7 @@ impl CampaignReport {
                     reproduced: None,
                     reproduced_otherwise: 0,
                     known: false,
+                    unrecovered: false,
                     rule: rule.clone(),
                     strikes: Vec::new(),
                     fired: 0,
@@ -294,12 +298,22 @@ impl CampaignReport {
                     trial.acknowledged = *acknowledged;
                 }
             }
-            TrialEvent::Ended { fired, judgement, also, known, replay, seconds, .. } => {
+            TrialEvent::Ended {
+                fired,
+                judgement,
+                also,
+                known,
+                unrecovered,
+                replay,
+                seconds,
+                ..
+            } => {
                 if let Some(trial) = self.trials.last_mut() {
                     trial.fired = *fired;
                     trial.judgement = judgement.clone();
                     trial.also.clone_from(also);
                     trial.known = *known;
+                    trial.unrecovered = *unrecovered;
                     trial.replay.clone_from(replay);
                     trial.seconds = *seconds;
                     let is_violated = matches!(judgement.verdict, Verdict::Violated(_));

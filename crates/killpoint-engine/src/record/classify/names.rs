@@ -144,6 +144,9 @@ impl<C: FnMut() -> bool> Recorder<C> {
             _ => OperationKind::Mknod,
         };
         let place = guest.place(directory, &guest.read_string(path)?, false)?;
+        if self.state_name(&place).is_none() {
+            self.note_outside_place(&place);
+        }
         Ok(self.creation(kind, place, call))
     }
 

@@ -169,6 +169,7 @@ impl Told {
             judgement,
             also: Vec::new(),
             known: false,
+            unrecovered: false,
             replay: format!("killpoint run plan.json --trial {trial}"),
             seconds: 0.5,
         });

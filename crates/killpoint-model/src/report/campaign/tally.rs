@@ -33,6 +33,9 @@ pub struct Tally {
     /// Those of violations that stand in the baseline.
     #[serde(default)]
     pub keys_known: u64,
+    /// Tries whose target never came back from a strike, but for those whose violations stand in the baseline.
+    #[serde(default)]
+    pub unrecovered: u64,
     /// Tries that acknowledged something and left a store that does not open, so that none of it can be
     /// read back.
     #[serde(default)]
@@ -95,6 +98,7 @@ impl CampaignReport {
             tally.broken += last.broken;
             let lost = last.judgement.keys_lost;
             *(if last.known { &mut tally.keys_known } else { &mut tally.keys_lost }) += lost;
+            tally.unrecovered += u64::from(!last.known && last.unrecovered);
             tally.unreadable += u64::from(!last.known && last.is_unreadable());
         }
         if self.trials.len() > TRIALS_KEPT_MAX {
@@ -123,6 +127,7 @@ impl CampaignReport {
             total.keys_lost += tally.keys_lost;
             total.keys_known += tally.keys_known;
             total.unreadable += tally.unreadable;
+            total.unrecovered += tally.unrecovered;
         }
         total
     }
@@ -163,6 +168,7 @@ mod tests {
             judgement,
             also: Vec::new(),
             known: false,
+            unrecovered: false,
             replay: String::new(),
             seconds: 1.0,
         }

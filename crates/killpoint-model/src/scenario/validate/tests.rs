@@ -44,10 +44,11 @@ fn what_makes_no_sense_is_refused_with_its_place() {
             "exactly-once.list: {state:2} stands for",
         ),
     ] {
-        refuse(
-            (r#"[{"acked-is-durable": {"check": "./check"}}]"#, &format!("[{invariant}]")),
-            expected,
-        );
+        let durable = r#"[{"acked-is-durable": {"check": "./check"}}]"#;
+        let loss = (r#""objectives": {"data-loss": 0}"#, r#""objectives": {}"#);
+        let text = NOTES.replace(durable, &format!("[{invariant}]")).replace(loss.0, loss.1);
+        let error = read(&text).validate().expect_err(invariant);
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 
