@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 /// How far ahead a state is looked for whose image nobody reads at the moment.
 const LOOK_AHEAD_STATES_MAX: usize = 64;
 
-/// How many questions a judge has: while it waits for the next one, nobody reads.
-const QUESTIONS_MAX: usize = 2;
-
 /// Keys that are named as not judged.
 const UNJUDGED_KEPT_MAX: usize = 8;
 
@@ -386,15 +383,13 @@ struct Answered {
     by: usize,
 }
 
-/// Judges at work, each with few questions, which it answers in their order.
+/// Judges at work, each with at most one question.
 struct Pool<'a> {
     options: &'a Options,
     judges: &'a mut Judges,
     plan: &'a Plan,
-    /// What the judge in each place was asked.
-    asked: Vec<VecDeque<usize>>,
-    /// Since when the judge in each place has been at the first of them, at most.
-    since: Vec<Instant>,
+    /// What the judge in each place was asked, and when.
+    asked: Vec<Option<(usize, Instant)>>,
     /// States that were not asked for yet, in order.
     todo: VecDeque<usize>,
     /// How many more states have an image that several have.
@@ -426,8 +421,7 @@ impl<'a> Pool<'a> {
             options,
             judges,
             plan,
-            asked: vec![VecDeque::new(); jobs],
-            since: vec![Instant::now(); jobs],
+            asked: vec![None; jobs],
             todo,
             to_come,
             readings: HashMap::new(),
@@ -438,27 +432,23 @@ impl<'a> Pool<'a> {
 
     /// The next answer, from whichever judge has one; none when all are answered.
     fn next(&mut self) -> Result<Option<Answered>, ExploreError> {
-        while let Some(place) = self.free_place()
-            && let Some(index) = self.take()
-        {
-            if let Some((answer, by)) = self.read_before(index) {
-                return Ok(Some(Answered { index, answer: Ok(answer), by }));
-            }
-            let question = self.question(&self.plan.states[index]);
-            if self.asked[place].is_empty() {
+        for place in 0..self.asked.len() {
+            if self.asked[place].is_none()
+                && let Some(index) = self.take()
+            {
+                if let Some((answer, by)) = self.read_before(index) {
+                    return Ok(Some(Answered { index, answer: Ok(answer), by }));
+                }
+                let question = self.question(&self.plan.states[index]);
                 self.judges.ask(place, &question)?;
-                self.since[place] = Instant::now();
-            } else {
-                self.judges.ask_next(place, &question);
+                self.asked[place] = Some((index, Instant::now()));
             }
-            self.asked[place].push_back(index);
         }
-        if self.asked.iter().all(VecDeque::is_empty) {
+        if self.asked.iter().all(Option::is_none) {
             return Ok(None);
         }
         let place = self.wait()?;
-        let index = self.asked[place].pop_front().expect("only who was asked answers");
-        self.since[place] = Instant::now();
+        let (index, _) = self.asked[place].take().expect("only who was asked answers");
         let answer = match self.judges.answer(place, Duration::from_millis(100)) {
             Ok(answer) => {
                 self.keep_reading(index, &answer, place);
@@ -468,21 +458,10 @@ impl<'a> Pool<'a> {
                 let text = crate::environment::local::chain(&error);
                 // What it was doing is lost; the next state gets a new one.
                 self.judges.replace(place)?;
-                while let Some(unanswered) = self.asked[place].pop_back() {
-                    self.todo.push_front(unanswered);
-                }
                 Err(text)
             }
         };
         Ok(Some(Answered { index, answer, by: place }))
-    }
-
-    /// Who can be asked: the judge with the fewest questions. Of the last states each waits for whoever
-    /// has nothing to do.
-    fn free_place(&self) -> Option<usize> {
-        let most = if self.todo.len() > self.asked.len() { QUESTIONS_MAX } else { 1 };
-        let place = (0..self.asked.len()).min_by_key(|place| self.asked[*place].len())?;
-        (self.asked[place].len() < most).then_some(place)
     }
 
     /// The next state to ask for. One whose image is being read just now waits for that reading.
@@ -492,7 +471,7 @@ impl<'a> Pool<'a> {
             .asked
             .iter()
             .flatten()
-            .map(|index| image(*index))
+            .map(|(index, _)| image(*index))
             .filter(|image| self.are_shared && self.to_come.contains_key(image))
             .collect();
         let is_free = |index: &usize| !reading.contains(&image(*index));
@@ -531,12 +510,14 @@ impl<'a> Pool<'a> {
     /// Which judge has an answer, or has been silent for too long.
     fn wait(&mut self) -> Result<usize, LocalError> {
         let places = 0..self.asked.len();
-        let asked: Vec<usize> = places.filter(|place| !self.asked[*place].is_empty()).collect();
+        let asked: Vec<usize> = places.filter(|place| self.asked[*place].is_some()).collect();
         loop {
             if let Some(place) = self.judges.ready(&asked)? {
                 return Ok(place);
             }
-            let is_late = |place: &&usize| self.since[**place].elapsed() > self.patience;
+            let is_late = |place: &&usize| {
+                self.asked[**place].is_some_and(|(_, since)| since.elapsed() > self.patience)
+            };
             if let Some(place) = asked.iter().find(is_late) {
                 return Ok(*place);
             }

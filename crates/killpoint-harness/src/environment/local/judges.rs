@@ -125,11 +125,6 @@ impl Judges {
         Ok(())
     }
 
-    /// Asks the judge in a place who has not answered yet. That it is gone shows in the answer that it owes.
-    pub fn ask_next(&mut self, place: usize, question: &Question) {
-        let _ = self.places[place].tell(&Message::Read(question.clone()));
-    }
-
     /// The answer of the judge in a place, if it comes within the limit.
     ///
     /// # Errors
