@@ -10,7 +10,7 @@ use crate::verdict::{Judgement, Outcome, Reason};
 use serde::{Deserialize, Serialize};
 
 /// Version of the event log's format.
-pub const EVENT_LOG_VERSION: u32 = 6;
+pub const EVENT_LOG_VERSION: u32 = 7;
 
 /// One operation as a timeline shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
