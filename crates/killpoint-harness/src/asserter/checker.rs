@@ -168,7 +168,7 @@ pub enum Expectation {
     /// An ack journal says what was promised.
     Journal(Box<History>),
     /// No journal: what the checker showed both before and after the undisturbed workload must be
-    /// there, with its value where that was the same; and it must exit with status 0.
+    /// there, and not empty; and it must exit with status 0.
     Between {
         /// What it showed, if it printed stores.
         ends: Option<(Store, Store)>,

@@ -236,15 +236,13 @@ impl History {
     }
 }
 
-/// Judges a store of which is known what stood there before and after the workload: what was the same
-/// at both ends is so in between, and what was there at both ends is there.
+/// Judges a store of which is known what stood there before and after the workload: what was there at both
+/// ends is there in between, and is not empty. Whether another value is right nobody knows: the workload
+/// may change it and change it back, and it may tell a time.
 pub fn judge_between(before: &Store, after: &Store, store: &Store) -> Judgement {
-    let bad = before.iter().filter_map(|(key, old)| {
+    let is_empty = |value: &Json| text_of(value).is_empty();
+    let lost = before.iter().filter_map(|(key, old)| {
         let (new, shown) = (after.get(key)?, store.get(key));
-        if same(old, new) {
-            return changed(key, old, shown);
-        }
-        let is_empty = |value: &Json| text_of(value).is_empty();
         let symptom = match shown {
             None => Symptom::Gone,
             Some(shown) if is_empty(shown) && !is_empty(old) && !is_empty(new) => Symptom::Emptied,
@@ -254,19 +252,15 @@ pub fn judge_between(before: &Store, after: &Store, store: &Store) -> Judgement 
         let finding = Finding::new(key, Class::Lost, symptom);
         Some(Finding { due: Due::Before(old), shown, bytes, ..finding })
     });
-    finding::judgement(&bad.map(Finding::not_by_intents).collect::<Vec<_>>())
+    finding::judgement(&lost.collect::<Vec<_>>())
 }
 
-/// The keys that are in the store with a value that they have neither before nor after the workload,
-/// where these differ.
+/// The keys that are in the store with a value that they have neither before nor after the workload.
 pub fn unjudged_between(before: &Store, after: &Store, store: &Store) -> Vec<String> {
-    let differs = |key: &String, value: &Json| {
-        let (old, new) = (before.get(key), after.get(key));
-        let is_known = [old, new].into_iter().flatten().any(|known| same(known, value));
-        let is_fixed = old.zip(new).is_some_and(|(old, new)| same(old, new));
-        !is_known && !is_fixed
+    let is_known = |key: &String, value: &Json| {
+        [before.get(key), after.get(key)].into_iter().flatten().any(|known| same(known, value))
     };
-    store.iter().filter(|(key, value)| differs(key, value)).map(|(key, _)| key.clone()).collect()
+    store.iter().filter(|(key, value)| !is_known(key, value)).map(|(key, _)| key.clone()).collect()
 }
 
 /// Judges a later reading of a recovered store: it must agree with the first.

@@ -1,4 +1,4 @@
-//! Which of some files somebody opened: told by the kernel (inotify), so that nothing of them changes.
+//! Which of some files somebody read: told by the kernel (inotify), so that nothing of them changes.
 
 use rustix::fs::inotify;
 use std::collections::{BTreeSet, HashMap};
@@ -23,14 +23,16 @@ impl Opened {
         let watch = inotify::init(flags)?;
         let mut watched = HashMap::new();
         for path in paths {
-            if let Ok(number) = inotify::add_watch(&watch, path, inotify::WatchFlags::OPEN) {
+            // Who maps a file closes it without having read or written.
+            let flags = inotify::WatchFlags::ACCESS | inotify::WatchFlags::CLOSE_NOWRITE;
+            if let Ok(number) = inotify::add_watch(&watch, path, flags) {
                 watched.insert(number, path.clone());
             }
         }
         Ok(Opened { watch, paths: watched })
     }
 
-    /// Those that were opened since, or something in them.
+    /// Those that were read since, or something in them, and hold something.
     ///
     /// # Errors
     /// If the watch cannot be read.
@@ -41,7 +43,11 @@ impl Opened {
         loop {
             match reader.next() {
                 Ok(event) => seen.extend(self.paths.get(&event.wd()).cloned()),
-                Err(rustix::io::Errno::AGAIN) => return Ok(seen.into_iter().collect()),
+                Err(rustix::io::Errno::AGAIN) => {
+                    // A lock is opened, and nothing stands in it.
+                    seen.retain(|path| std::fs::metadata(path).is_ok_and(|it| it.len() > 0));
+                    return Ok(seen.into_iter().collect());
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -28,6 +28,7 @@ use killpoint_engine::compare::Difference;
 use killpoint_engine::recording::Exit;
 use killpoint_model::Address;
 use killpoint_model::event::Event;
+use killpoint_model::report::NotCovered;
 use killpoint_model::verdict::{Reason, Verdict};
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -182,7 +183,11 @@ pub fn record(
     if let Expectation::Between { ends } = &expectation
         && let Some(text) = what_is_not_judged(ends.as_ref(), &chosen)
     {
-        journalist.tell(Event::Note { text: text.to_owned() })?;
+        let reason = text.to_owned();
+        journalist.tell(match ends {
+            Some(_) => Event::Note { text: reason },
+            None => Event::NotCovered(NotCovered { file: "*".to_owned(), reason, needed: false }),
+        })?;
     }
     let judged = (name.parse().expect("recordings are called by their numbers"), addresses);
     let Compared { unstable, same_order, beyond } = Compared::of(&judged, &others, set_aside);

@@ -298,7 +298,8 @@ fn a_process_that_computes_has_not_come_to_rest() {
     for flags in [&[] as &[&str], &["--mechanism", "notify"]] {
         let explored = leaves_behind(flags, computes);
         explored.expect(Outcome::Pass);
-        assert!(explored.report.not_covered.is_empty(), "{}", explored.summary());
+        let is_left = explored.report.not_covered.iter().any(|gap| gap.reason.contains("process"));
+        assert!(!is_left, "{}", explored.summary());
         let idle = explored.report.notes.iter().any(|note| note.ends_with("idle 1"));
         assert!(idle, "{}", explored.summary());
     }

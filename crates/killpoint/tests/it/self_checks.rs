@@ -151,15 +151,19 @@ fn in_place(defaults: &str, work: &str) -> Explored {
 }
 
 #[test]
-fn without_a_journal_what_was_there_before_and_after_is_there_with_its_value() {
+fn without_a_journal_what_was_there_before_and_after_is_there() {
     let emptied = "user=ann; printf 'user=ann\\n' >s; printf 'n=2\\n' >>s";
-    for (defaults, class) in [("user=; n=0", Class::Lost), ("user=root; n=0", Class::Wrong)] {
-        let explored = in_place(defaults, emptied);
-        explored.expect(Outcome::Violated);
-        assert_eq!(explored.report.findings[0].class, class, "{}", explored.summary());
-        let detail = &explored.report.findings[0].detail;
-        assert!(!detail.contains("intended"), "{detail}");
-    }
+    let explored = in_place("user=; n=0", emptied);
+    explored.expect(Outcome::Violated);
+    assert_eq!(explored.report.findings[0].class, Class::Lost, "{}", explored.summary());
+    let detail = &explored.report.findings[0].detail;
+    assert!(!detail.contains("intended"), "{detail}");
+    // A value of the program's own may be right, or not.
+    let explored = in_place("user=root; n=0", emptied);
+    explored.expect(Outcome::Pass);
+    let told =
+        explored.report.not_covered.iter().any(|gap| gap.reason.contains("values of n, user"));
+    assert!(told, "{}", explored.summary());
 }
 
 #[test]

@@ -114,13 +114,13 @@ impl<C: FnMut() -> bool> Recorder<C> {
             guest.open_path(from.0, &path, flags & libc::AT_SYMLINK_FOLLOW != 0)?
         };
         self.ask_about_link(call, &probe, &place);
+        if place.stat().is_some() {
+            return Ok(None);
+        }
         let Some(name) = self.state_name(&place) else {
             self.note_outside_place(&place);
             return Ok(None);
         };
-        if place.stat().is_some() {
-            return Ok(None);
-        }
         let source = self.known(&probe)?;
         let from_label = source
             .and_then(|file| self.namespace.label(file))
@@ -144,7 +144,7 @@ impl<C: FnMut() -> bool> Recorder<C> {
             _ => OperationKind::Mknod,
         };
         let place = guest.place(directory, &guest.read_string(path)?, false)?;
-        if self.state_name(&place).is_none() {
+        if self.state_name(&place).is_none() && place.stat().is_none() {
             self.note_outside_place(&place);
         }
         Ok(self.creation(kind, place, call))
