@@ -151,7 +151,14 @@ impl Judges {
         question: &Question,
         but: Option<usize>,
     ) -> Result<usize, LocalError> {
-        let place = usize::from(but == Some(0));
+        let mut place = usize::from(but == Some(0));
+        if self.local.containment == Containment::Redirect {
+            // Where all share the surroundings two would be in each other's way: a new one comes after.
+            if but.is_some() {
+                self.make_room();
+            }
+            place = 0;
+        }
         self.have(place + 1)?;
         self.ask(place, question)?;
         Ok(place)
