@@ -221,23 +221,38 @@ fn what_is_acknowledged_before_its_value_is_written_does_not_pass() {
     const LINES: &str = r#"
 lines = open("notes.jsonl", "a", buffering=BUFFERED)
 for n in range(2):
-    say(f"I k{n} v{n}"); print("saving", file=log); print('{"k%s": "v%s"}' % (n, n), file=lines); say(f"A k{n}")
+    say(f"I k{n} val{n}"); print("saving", file=log); print('{"k%s": "val%s"}' % (n, n), file=lines); say(f"A k{n}")
 "#;
     const ROWS: &str = r#"
 rows = sqlite3.connect("a.db", isolation_level=None)
 rows.execute("CREATE TABLE IF NOT EXISTS t(x)")
 for n in range(2):
-    say(f"I k{n} v{n}"); rows.execute("BEGIN"); rows.execute("INSERT INTO t VALUES (?)", [f"v{n}"]); EARLY
+    say(f"I k{n} val{n}"); rows.execute("BEGIN"); rows.execute("INSERT INTO t VALUES (?)", [f"val{n}"]); EARLY
     rows.execute("COMMIT"); LATE
+"#;
+    // Packed, or in a document of its own, and named in a log when it is safe.
+    const VEILED: &str = r#"
+import zlib, base64, os
+store = open("store.bin", "ab", buffering=0)
+for n in range(2):
+    say(f"I k{n} val{n}"); packed = zlib.compress(b"val%d" % n); STORE
+    say(f"A k{n}"); print(f"saved val{n}", file=log)
+"#;
+    const FILE: &str = r#"
+    with open("tmp", "wb") as file: file.write(base64.b64encode(packed))
+    os.rename("tmp", f"{n}.b64")
 "#;
     let acknowledge = r#"say(f"A k{n}")"#;
     for (program, outcome) in [
         (LINES.replace("BUFFERED", "1"), Outcome::Pass),
         (LINES.replace("BUFFERED", "4096"), Outcome::Unknown),
+        (VEILED.replace("STORE", "store.write(packed)"), Outcome::Pass),
+        (VEILED.replace("STORE", FILE), Outcome::Pass),
         (ROWS.replace("EARLY", "").replace("LATE", acknowledge), Outcome::Pass),
         (ROWS.replace("LATE", "").replace("EARLY", acknowledge), Outcome::Unknown),
     ] {
-        let explored = explore_python(&world(&[]), &[], &format!("{SAYS}{program}"));
+        let explored =
+            explore_python(&world(&[("store.bin", "\0")]), &[], &format!("{SAYS}{program}"));
         explored.expect(outcome);
         let mut details = explored.report.unknown.iter().map(|unknown| &unknown.detail);
         let is_told =

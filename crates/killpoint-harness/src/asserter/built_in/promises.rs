@@ -1,9 +1,9 @@
 //! When everything that was written so far was promised: the built-in oracle does not know in which file a key is
 //! kept, so what it holds a state against are the moments at which no operation was open.
 
-use super::values::is_plain;
+use super::values::{Written, is_plain};
 use crate::asserter::journal::{Change, Journal, Operation, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// What an ack journal promises of the whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,12 +58,13 @@ impl Promises {
     }
 
     /// The first acknowledgement of a value that came to stand in the state only later: its position in the journal,
-    /// and the key. `written` says how long the journal was when values were written that had not been there before.
-    pub fn early(&self, written: &BTreeMap<Vec<u8>, u64>, power_loss: bool) -> Option<(u64, &str)> {
+    /// and the key. Where it may have been written before in another form, nothing is said.
+    pub fn early(&self, written: &Written, power_loss: bool) -> Option<(u64, &str)> {
         let early = self.spans.iter().filter_map(|span| {
             let acknowledged = if power_loss { span.power_loss } else { span.kill }?;
-            let mut written = span.values.iter().filter_map(|it| written.get(it.as_bytes()));
-            let is_early = written.any(|length| *length >= acknowledged);
+            let mut first = span.values.iter().filter_map(|it| written.first.get(it.as_bytes()));
+            let is_early = first.any(|length| *length >= acknowledged)
+                && !written.may_be_veiled(span.intent, acknowledged);
             is_early.then_some((acknowledged, span.key.as_str()))
         });
         early.min()
@@ -182,8 +183,8 @@ mod tests {
             (&[("two", 5)], Some((4, "b")), Some((5, "b"))),
             (&[("three", 10)], Some((10, "d")), Some((10, "d"))),
         ] {
-            let written: BTreeMap<Vec<u8>, u64> =
-                written.iter().map(|(text, line)| (text.as_bytes().to_vec(), end(*line))).collect();
+            let first = written.iter().map(|(text, line)| (text.as_bytes().to_vec(), end(*line)));
+            let written = Written { first: first.collect(), ..Written::default() };
             for (power_loss, expect) in [(false, kill), (true, power_loss)] {
                 let expect = expect.map(|(line, key)| (end(line), key));
                 assert_eq!(promises.early(&written, power_loss), expect, "{written:?}");

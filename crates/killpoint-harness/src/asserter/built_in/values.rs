@@ -2,7 +2,8 @@
 //! was acknowledged was acknowledged too early.
 //!
 //! Only values are looked for that every format writes as they are: a program may escape others, or write a number as
-//! bytes. What it compresses or encrypts is found nowhere, and nothing is said of it.
+//! bytes. What it compresses or encrypts is found nowhere, and nothing is said of it, nor where any such bytes were written
+//! that may hold the value.
 
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::effects_with_data;
@@ -14,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 /// Longer values are not looked for: they are seldom written in one piece.
 const VALUE_BYTES_MAX: usize = 256;
 
+/// Shorter values stand anywhere by chance.
+const VALUE_BYTES_MIN: usize = 3;
+
 /// Nothing is looked for where there was more than this at the beginning.
 const INITIAL_BYTES_MAX: u64 = 64 << 20;
 
@@ -23,7 +27,7 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// Whether a value stands in a file as it is, whatever the format, and is not there by chance.
 pub(super) fn is_plain(value: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-. ".contains(&byte);
-    (2..=VALUE_BYTES_MAX).contains(&value.len())
+    (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len())
         && value.bytes().all(is_plain)
         && value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
@@ -35,7 +39,28 @@ pub(super) struct Values {
     /// How long those are that begin with these two bytes.
     lengths: HashMap<[u8; 2], BTreeSet<usize>>,
     longest: usize,
-    written: BTreeMap<Vec<u8>, u64>,
+    written: Written,
+    /// Files that hold no new values: journals of SQLite, which have what was there before.
+    journals: BTreeSet<FileId>,
+}
+
+/// What was written when, as lengths of the journal at the entry of the operation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Values that come to stand in the state for the first time.
+    pub first: BTreeMap<Vec<u8>, u64>,
+    /// What may hold a value in another form, ascending: all but text at the end of a file.
+    pub veiled: Vec<u64>,
+    /// Whether such was stored into a mapping, nobody knows when.
+    pub is_unsure: bool,
+}
+
+impl Written {
+    /// Whether a value may have been written in another form after `intent`, and before it was acknowledged.
+    pub fn may_be_veiled(&self, intent: u64, acknowledged: u64) -> bool {
+        let next = self.veiled.get(self.veiled.partition_point(|length| *length < intent));
+        self.is_unsure || next.is_some_and(|length| *length < acknowledged)
+    }
 }
 
 impl Values {
@@ -52,8 +77,11 @@ impl Values {
         let longest = values.iter().map(|value| value.len()).max().unwrap_or(0);
         let missing = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         let image = initial.clone();
-        let mut values = Values { image, missing, lengths, longest, written: BTreeMap::new() };
+        let (written, journals) = (Written::default(), BTreeSet::new());
+        let mut values = Values { image, missing, lengths, longest, written, journals };
         for (_, inode) in initial.inodes() {
+            let entries = inode.entries.iter().filter(|(name, _)| is_journal(name));
+            values.journals.extend(entries.map(|(_, entry)| entry.file));
             values.look_at_content(&inode.content, (0, inode.content.size()), None);
             inode.entries.keys().for_each(|name| values.look_at(name, None));
         }
@@ -64,6 +92,12 @@ impl Values {
     pub(super) fn operation(&mut self, operation: &Operation, data: &[u8]) {
         let when = is_point(operation).then_some(operation.journal_length);
         for (effect, bytes) in effects_with_data(&operation.effects, data) {
+            if self.may_veil(effect, bytes) {
+                match when {
+                    Some(when) => self.written.veiled.push(when),
+                    None => self.written.is_unsure = true,
+                }
+            }
             self.image.apply(effect, bytes, operation.at_ns);
             match effect {
                 Effect::Write { file, offset, length, .. } => {
@@ -84,9 +118,41 @@ impl Values {
         }
     }
 
-    /// How long the journal was at the entry of the operation that wrote each value first.
-    pub(super) fn written(self) -> BTreeMap<Vec<u8>, u64> {
+    pub(super) fn written(mut self) -> Written {
+        self.written.veiled.sort_unstable();
         self.written
+    }
+
+    /// Whether an effect, which is still to come, may bring a value into the state in a form in which it is not found.
+    fn may_veil(&mut self, effect: &Effect, bytes: &[u8]) -> bool {
+        match effect {
+            Effect::Create { file, name: Some(name), .. } if is_journal(&name.bytes) => {
+                self.journals.insert(*file);
+                false
+            }
+            Effect::Write { file, .. }
+            | Effect::Replace { file, .. }
+            | Effect::Resize { file, .. }
+            | Effect::Zero { file, .. }
+                if self.journals.contains(file) =>
+            {
+                false
+            }
+            Effect::Write { file, offset, length, .. } => {
+                let size = self.image.inode(*file).map(|inode| inode.content.size());
+                let is_text = bytes.len() as u64 == *length && is_text(bytes);
+                !is_text || size != Some(*offset)
+            }
+            Effect::Create { .. }
+            | Effect::Link { .. }
+            | Effect::Rename { .. }
+            | Effect::Exchange { .. }
+            | Effect::Replace { .. }
+            | Effect::Resize { .. }
+            | Effect::Zero { .. }
+            | Effect::Xattr { .. } => true,
+            _ => false,
+        }
     }
 
     fn look_at_file(&mut self, file: FileId, range: (u64, u64), when: Option<u64>) {
@@ -99,7 +165,8 @@ impl Values {
 
     /// Looks for values that have bytes in a range: some of them may stand around it.
     fn look_at_content(&mut self, content: &Content, range: (u64, u64), when: Option<u64>) {
-        let around = self.longest as u64;
+        // With a byte on either side.
+        let around = self.longest as u64 + 1;
         let (mut at, end) = (range.0.saturating_sub(around), range.0.saturating_add(range.1));
         while at < end && !self.missing.is_empty() {
             let piece = content.read(at, PIECE_BYTES.min(end - at) + around);
@@ -113,14 +180,34 @@ impl Values {
             let Some(lengths) = self.lengths.get(start) else { continue };
             let candidates = lengths.iter().filter_map(|length| bytes.get(at..at + length));
             for candidate in candidates {
+                let end = at + candidate.len();
+                // Within a word it may stand by chance: when it was written is not known then.
+                let is_word = at.checked_sub(1).is_none_or(|before| is_boundary(bytes[before]))
+                    && bytes.get(end).is_none_or(|after| is_boundary(*after));
                 if self.missing.remove(candidate)
+                    && is_word
                     && let Some(when) = when
                 {
-                    self.written.insert(candidate.to_vec(), when);
+                    self.written.first.insert(candidate.to_vec(), when);
                 }
             }
         }
     }
+}
+
+/// Whether no word goes on with this byte.
+fn is_boundary(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && byte != b'_'
+}
+
+/// Whether a file is called as those are in which SQLite keeps what it writes over, or which pages its log has.
+fn is_journal(name: &[u8]) -> bool {
+    name.ends_with(b"-journal") || name.ends_with(b"-shm")
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    std::str::from_utf8(bytes).is_ok() && !bytes.iter().any(is_control)
 }
 
 #[cfg(test)]
@@ -163,7 +250,8 @@ mod tests {
     #[test]
     fn only_what_every_format_writes_as_it_is_is_looked_for() {
         for (value, expect) in [
-            ("v1", true),
+            ("val", true),
+            ("v1", false),
             ("two words", true),
             ("a_b-c.d", true),
             ("v", false),
@@ -180,18 +268,41 @@ mod tests {
 
     #[test]
     fn a_value_is_found_where_it_comes_to_stand_first() {
-        let wanted = BTreeSet::from(["there", "v1", "split value", "mapped", "never"]);
+        let wanted = BTreeSet::from(["there", "val", "split value", "mapped", "never", "ord"]);
         let mut values = Values::missing_in(&image(b"is there"), wanted).expect("something");
         for (kind, length, offset, bytes) in [
-            (OperationKind::Write, 10, 8, &b" v1 split"[..]),
-            (OperationKind::Mapped, 15, 30, b"mapped"),
-            (OperationKind::Write, 20, 17, b" value v1 there mapped"),
+            (OperationKind::Write, 10, 8, &b" val split"[..]),
+            (OperationKind::Mapped, 15, 34, b"mapped"),
+            (OperationKind::Write, 20, 18, b" value words val there mapped ord"),
         ] {
             values.operation(&write(kind, length, offset, bytes), bytes);
         }
-        let expect = [(&b"split value"[..], 20), (b"v1", 10)];
+        let expect = [(&b"split value"[..], 20), (b"val", 10)];
         let expect = expect.map(|(value, length)| (value.to_vec(), length));
-        assert_eq!(values.written(), BTreeMap::from(expect));
+        let written = values.written();
+        assert_eq!(written.first, BTreeMap::from(expect));
+        assert!(written.is_unsure, "into a mapping");
+    }
+
+    #[test]
+    fn all_but_text_at_the_end_of_a_file_may_hold_a_value() {
+        let wanted = BTreeSet::from(["never"]);
+        let mut values = Values::missing_in(&image(b"at first"), wanted).expect("something");
+        for (length, offset, bytes) in [
+            (10, 8, &b"\nsome text\n"[..]),
+            (20, 19, b"x\x9c\x01"),
+            (30, 22, b"more"),
+            (40, 0, b"over"),
+        ] {
+            values.operation(&write(OperationKind::Write, length, offset, bytes), bytes);
+        }
+        let written = values.written();
+        assert_eq!((&written.veiled[..], written.is_unsure), (&[20, 40][..], false));
+        for (intent, acknowledged, expect) in
+            [(5, 15, false), (5, 20, false), (20, 25, true), (25, 40, false), (25, 41, true)]
+        {
+            assert_eq!(written.may_be_veiled(intent, acknowledged), expect, "{intent}");
+        }
     }
 
     #[test]
