@@ -324,15 +324,13 @@ fn bytes(number: u64) -> String {
     count(number, "byte")
 }
 
-/// Whether a file is called a lock or a process id, and nothing else: one that locks versions (`package-lock.json`) is
-/// data.
+/// Whether a file is called a lock or a process id: one that locks versions (`package-lock.json`) is data, and so may
+/// be one that is large (`poetry.lock`).
 pub(super) fn is_lock(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let (stem, extension) = match name.trim_start_matches('.').split_once('.') {
-        Some((stem, extension)) => (stem.to_owned(), extension.to_owned()),
-        None => (name.trim_start_matches('.').to_owned(), String::new()),
-    };
-    ["lock", "pid"].contains(&stem.as_str()) || extension == "pid"
+    let stem = name.trim_start_matches('.').split('.').next().unwrap_or_default();
+    let ends = [".lock", ".pid"].iter().any(|end| name.ends_with(end));
+    ["lock", "pid"].contains(&stem) || ends
 }
 
 /// Whether a file's name says that it holds no data: locks, process ids, temporary files, caches.

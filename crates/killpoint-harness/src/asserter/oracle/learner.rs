@@ -305,7 +305,9 @@ impl Learner {
             }
             let mut subject = match by_guide {
                 Some(by_guide) => history.into_known(path, &by_guide),
-                None if !history.is_lasting() || history.is_left() => continue,
+                None if !history.is_lasting() || history.is_left() || history.is_lock(&path) => {
+                    continue;
+                }
                 None => history.into_subject(path, is_careful),
             };
             for switch in switches.iter().filter(|switch| switch.led_to(&subject.path)) {

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// The unit in which two versions of a file that nothing here understands are compared.
 const PIECE_BYTES: usize = 16;
 
+/// A lock or a process id is no longer than this.
+const LOCK_BYTES_MAX: u64 = 256;
+
 /// A version as it is kept.
 pub(super) struct Seen {
     pub(super) at: u64,
@@ -119,6 +122,12 @@ impl History {
         !self.is_temporary() && !self.is_spare() && !self.is_staging()
     }
 
+    /// Whether this is a lock or the id of a process, which nobody misses after a crash.
+    pub(super) fn is_lock(&self, path: &Path) -> bool {
+        let is_small = |seen: &Seen| !seen.is_link && seen.length <= LOCK_BYTES_MAX;
+        is_lock(path) && !self.is_database && self.versions().all(is_small)
+    }
+
     pub(super) fn into_subject(self, path: PathBuf, is_careful: bool) -> Subject {
         let kind = self.kind(&path);
         let is_given_up = is_careful && self.is_given_up == Some(true);
@@ -188,7 +197,7 @@ impl History {
         if self.versions().any(|seen| seen.is_link) {
             return Kind::Link;
         }
-        let document = self.document_format().filter(|_| !is_lock(path));
+        let document = self.document_format();
         if let Some(format) = document.filter(|format| *format != Format::JsonLines) {
             return Kind::Document(format);
         }

@@ -77,18 +77,23 @@ fn a_log_of_what_is_to_be_done_again_may_restore_a_document() {
 }
 
 #[test]
-fn a_lock_is_no_document_whatever_it_holds() {
-    for (name, expect) in [
-        ("lock.json", ".?.."),
-        (".lock", ".?.."),
-        ("app.pid", ".?.."),
-        ("package-lock.json", ".L.."),
-        ("locks.json", ".L.."),
+fn a_small_lock_is_promised_to_nobody_whatever_it_holds() {
+    let small = "{\"pid\":77}";
+    let large = format!("{{\"packages\":\"{}\"}}", "x".repeat(300));
+    for (name, contents, expect) in [
+        ("lock.json", small, "...."),
+        (".lock", small, "...."),
+        ("app.pid", small, "...."),
+        ("app.pid", "77", "...."),
+        ("server.lock", small, "...."),
+        ("package-lock.json", small, ".L.."),
+        ("locks.json", small, ".L.."),
+        ("lock.json", &large, ".L.."),
+        ("flake.lock", &large, ".L.."),
     ] {
-        let mut world = World::with(&[(name, "{\"pid\":77}")]);
-        world.resize(name, 0).append(name, "{\"pid\":78}").sync(name);
-        let kills = world.kills();
-        assert_eq!(kills, expect, "{name}");
+        let mut world = World::with(&[(name, contents)]);
+        world.resize(name, 0).append(name, &contents.replace("77", "78")).sync(name);
+        assert_eq!(world.kills(), expect, "{name}");
     }
 }
 
