@@ -106,8 +106,9 @@ pub struct Litter {
 pub struct Oracle {
     /// In the order of their paths.
     subjects: Vec<Subject>,
-    /// By contents, the files that have them at the end.
-    ends: Arc<HashMap<Digest, Vec<PathBuf>>>,
+    /// By the paths at which files were removed: the bytes that came to stand in another place right after that, and
+    /// where.
+    moves: Arc<HashMap<PathBuf, (Digest, PathBuf)>>,
     /// Paths that are no litter.
     known: BTreeSet<PathBuf>,
     databases: BTreeSet<PathBuf>,

@@ -14,6 +14,7 @@ use super::state::{HELD_BYTES_MAX, digest_of};
 use killpoint_engine::image::Content;
 use killpoint_model::operation::Name;
 use killpoint_model::{Effect, FileId, FileKind, Operation};
+use moves::Removal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -74,6 +75,8 @@ pub struct Follower {
     /// Files that were changed since the last acknowledgement.
     changed: BTreeSet<FileId>,
     completing: Completing,
+    /// The last name that was taken from a file, while nothing was done since but to write another file.
+    removal: Option<Removal>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -126,6 +129,7 @@ impl Follower {
             displaced: None,
             changed: BTreeSet::new(),
             completing: Completing::new(),
+            removal: None,
         }
     }
 
@@ -166,6 +170,7 @@ impl Follower {
             let (own, rest) = bytes.split_at(length.min(bytes.len()));
             bytes = rest;
             self.note_commit(effect, at);
+            self.note_move(effect, operation);
             self.effect(effect, at, own, length as u64);
         }
     }

@@ -24,6 +24,9 @@ use history::{History, Seen};
 /// was cut off may then be `unknown` where it would have been `torn`.
 const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Shorter contents may be made anew.
+const MOVED_BYTES_MIN: u64 = 64;
+
 /// When a file was complete in the program's own eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -103,6 +106,9 @@ pub struct Learner {
     broken: BTreeMap<PathBuf, String>,
     kept_bytes: u64,
     cache: Cache,
+    /// Paths at which files were removed, and at which files were made then that may have been meant to take their
+    /// bytes.
+    heirs: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl Learner {
@@ -197,6 +203,11 @@ impl Learner {
     pub fn moved(&mut self, path: PathBuf, is_staged: bool) {
         let history = self.histories.entry(path).or_default();
         history.is_staged = Some(is_staged && history.is_staged.unwrap_or(true));
+    }
+
+    /// The file at `from` was removed, and right after that one made at `to` that may hold its bytes.
+    pub fn moved_by_hand(&mut self, from: PathBuf, to: PathBuf) {
+        self.heirs.insert(from, to);
     }
 
     /// When everything up to operation `at` was promised, a file was so long that had only grown since its
@@ -317,13 +328,13 @@ impl Learner {
             }
             subjects.push(subject);
         }
-        let ends = match guide {
-            Some(guide) => Arc::clone(&guide.reference.ends),
-            None => Arc::new(ends(&subjects)),
+        let moves = match guide {
+            Some(guide) => Arc::clone(&guide.reference.moves),
+            None => Arc::new(moves(self.heirs, &subjects)),
         };
         Oracle {
             subjects,
-            ends,
+            moves,
             known,
             databases,
             not_understood: self.not_understood,
@@ -333,15 +344,18 @@ impl Learner {
     }
 }
 
-/// Where contents stand at the end.
-fn ends(subjects: &[Subject]) -> HashMap<Digest, Vec<PathBuf>> {
-    let mut ends: HashMap<Digest, Vec<PathBuf>> = HashMap::new();
-    for subject in subjects {
-        if let Some(What::File { digest, length: 1.., .. }) =
-            subject.entries.last().map(|entry| &entry.what)
-        {
-            ends.entry(*digest).or_default().push(subject.path.clone());
+/// By the paths at which files were removed: the bytes that stand in another place at the end, and where.
+fn moves(
+    heirs: BTreeMap<PathBuf, PathBuf>,
+    subjects: &[Subject],
+) -> HashMap<PathBuf, (Digest, PathBuf)> {
+    let end = |path: &Path| {
+        let index = subjects.binary_search_by(|subject| subject.path.as_path().cmp(path)).ok()?;
+        match subjects[index].entries.last()?.what {
+            What::File { digest, length: MOVED_BYTES_MIN.., .. } => Some(digest),
+            _ => None,
         }
-    }
-    ends
+    };
+    let moves = heirs.into_iter().filter_map(|(from, to)| Some((from, (end(&to)?, to))));
+    moves.collect()
 }

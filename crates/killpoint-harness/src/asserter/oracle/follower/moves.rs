@@ -2,13 +2,66 @@
 
 use super::{DEPTH_MAX, Follower, Moment, Node, NodeKind};
 use crate::asserter::oracle::backup::is_called_after;
+use crate::asserter::oracle::judging::is_scratch;
 use crate::asserter::oracle::switches::leads_to;
-use killpoint_model::FileId;
 use killpoint_model::operation::Name;
+use killpoint_model::{Effect, FileId, FileKind, Operation};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What is made later has nothing to do with what was removed.
+const MOVE_OPERATIONS_MAX: u64 = 8;
+
+/// A name that was taken from a file.
+pub(super) struct Removal {
+    path: PathBuf,
+    at: u64,
+    process: u32,
+    /// The first file that was made since.
+    made: Option<FileId>,
+}
+
 impl Follower {
+    /// Tells of a file that a process removes, and that comes to stand in another directory by its next operations: as
+    /// far as names show. In between it writes that file, and does nothing else.
+    pub(super) fn note_move(&mut self, effect: &Effect, operation: &Operation) {
+        let (at, process) = (operation.ordinal, operation.process);
+        let (to, file, is_made) = match effect {
+            Effect::Unlink { name, .. } => {
+                let path = self.path(name);
+                self.removal = path.map(|path| Removal { path, at, process, made: None });
+                return;
+            }
+            Effect::Create { file, name: Some(name), kind: FileKind::Regular, .. } => {
+                (self.path(name), *file, true)
+            }
+            Effect::Rename { file, to: Some(name), .. } => (self.path(name), *file, false),
+            Effect::Create { .. }
+            | Effect::Link { .. }
+            | Effect::Rename { .. }
+            | Effect::Exchange { .. } => {
+                self.removal = None;
+                return;
+            }
+            _ => return,
+        };
+        let (Some(removal), Some(to)) = (&mut self.removal, to) else { return };
+        // Made at its place, or made beside it and moved there.
+        let is_first = if is_made { removal.made.is_none() } else { removal.made == Some(file) };
+        removal.made.get_or_insert(file);
+        let is_near = process == removal.process && at <= removal.at + MOVE_OPERATIONS_MAX;
+        let is_data = |path: &Path| !path.iter().any(|name| is_scratch(Path::new(name)));
+        if is_first
+            && is_near
+            && to != removal.path
+            && to.file_name() == removal.path.file_name()
+            && is_data(&removal.path)
+            && is_data(&to)
+        {
+            self.learner.moved_by_hand(removal.path.clone(), to);
+        }
+    }
+
     /// A file moves from one name to another; one of them may lie outside of the state.
     pub(super) fn moved(
         &mut self,

@@ -3,22 +3,26 @@
 use super::world::World;
 use crate::asserter::oracle::Crash;
 
+/// What is to be done: too long to be anything else.
+const FIRST: &str = "{\"do\": \"something that takes long, and that nobody else ";
+const SECOND: &str = "will do at all\"}";
+
 /// A directory of things to do, one of things that are done, and something to do.
 fn world() -> World {
     let mut world = World::default();
     world.directory("todo").directory("done").create("todo/x.json");
-    world.append("todo/x.json", "{\"do\": \"something\"}");
+    world.append("todo/x.json", &format!("{FIRST}{SECOND}"));
     world.begins_here()
 }
 
 #[test]
-fn what_is_removed_before_it_is_written_elsewhere_is_lost() {
+fn what_is_removed_right_before_it_is_written_elsewhere_is_not_known_to_be_safe() {
     let mut removed_first = world();
     removed_first.unlink("todo/x.json");
-    removed_first.replace("done/x.json", "{\"do\": ", "\"something\"}");
-    assert_eq!(removed_first.kills(), ".LLL...");
+    removed_first.replace("done/x.json", FIRST, SECOND);
+    assert_eq!(removed_first.kills(), ".???...");
     let mut written_first = world();
-    written_first.replace("done/x.json", "{\"do\": ", "\"something\"}").unlink("todo/x.json");
+    written_first.replace("done/x.json", FIRST, SECOND).unlink("todo/x.json");
     assert_eq!(written_first.kills(), ".......");
     let mut moved = world();
     moved.rename("todo/x.json", "done/x.json");
@@ -29,29 +33,73 @@ fn what_is_removed_before_it_is_written_elsewhere_is_lost() {
 fn what_is_only_like_something_later_or_stands_among_other_bytes_is_not_lost() {
     // Under another name, with other bytes, among those of another file, or removed as it was promised.
     let mut renamed = world();
-    renamed.unlink("todo/x.json").create("done/y.json");
-    renamed.append("done/y.json", "{\"do\": \"something\"}");
-    assert!(!renamed.kills().contains('L'));
+    renamed.unlink("todo/x.json").replace("done/y.json", FIRST, SECOND);
+    assert!(held(&renamed));
     let mut changed = world();
     changed.unlink("todo/x.json").replace("done/x.json", "{\"done\": ", "\"something\"}");
-    assert!(!changed.kills().contains('L'));
+    assert!(held(&changed));
     let mut noted = world();
     noted
         .create("done.log")
-        .append("done.log", "x: {\"do\": \"something\"}\n")
+        .append("done.log", &format!("x: {FIRST}{SECOND}\n"))
         .unlink("todo/x.json");
-    noted.replace("done/x.json", "{\"do\": ", "\"something\"}");
-    assert!(!noted.kills().contains('L'));
+    noted.replace("done/x.json", FIRST, SECOND);
+    assert!(held(&noted));
     let mut promised = world();
     promised.unlink("todo/x.json").acknowledge();
-    promised.replace("done/x.json", "{\"do\": ", "\"something\"}");
+    promised.replace("done/x.json", FIRST, SECOND);
     assert_eq!(promised.kills(), ".......");
+}
+
+fn held(world: &World) -> bool {
+    world.kills().chars().all(|letter| letter == '.')
+}
+
+#[test]
+fn what_is_made_anew_with_the_same_bytes_was_not_moved() {
+    let text = format!("{FIRST}{SECOND}");
+    let check = |contents: &str, (from, to): (&str, &str), between: &dyn Fn(&mut World)| {
+        let mut world = World::default();
+        world.directory("a").directory("c").directory("cache").create("notes.log").create(from);
+        world.append(from, contents);
+        let mut world = world.begins_here();
+        world.unlink(from);
+        between(&mut world);
+        world.replace(to, contents, "");
+        held(&world)
+    };
+    let places = ("a/config.json", "c/config.json");
+    assert!(!check(&text, places, &|_| {}));
+    assert!(!check(&text, places, &|world| {
+        world.append("notes.log", "moving");
+    }));
+    // Short, scratch, something else in between, much later, by another process.
+    assert!(check("{\"theme\":\"dark\"}", places, &|_| {}));
+    assert!(check(&text, ("a/lock", "c/lock"), &|_| {}));
+    assert!(check(&text, ("cache/index.json", "c/index.json"), &|_| {}));
+    assert!(check(&text, places, &|world| {
+        world.unlink("a");
+    }));
+    assert!(check(&text, places, &|world| {
+        world.directory("d");
+    }));
+    assert!(check(&text, places, &|world| {
+        world.create("c/a.log");
+    }));
+    assert!(check(&text, places, &|world| {
+        (0..8).for_each(|_| {
+            world.append("notes.log", "more");
+        });
+    }));
+    assert!(check(&text, places, &|world| {
+        world.goes_on_in_another();
+    }));
 }
 
 #[test]
 fn a_loss_of_power_is_not_held_against_the_order_of_calls() {
     let mut world = world();
-    world.unlink("todo/x.json").replace("done/x.json", "{\"do\": ", "\"something\"}");
+    world.unlink("todo/x.json").replace("done/x.json", FIRST, SECOND);
     let judged = world.learn().judge(&world.state(2), &Crash::power_loss(2));
     assert_eq!(super::world::letter(&judged), '.');
 }

@@ -67,6 +67,8 @@ pub(super) struct World {
     closed: Vec<(FileId, u64)>,
     acknowledged: Vec<(u64, u64)>,
     files: u64,
+    /// How many processes there were before the one at work.
+    processes: u32,
 }
 
 impl World {
@@ -104,7 +106,7 @@ impl World {
             ordinal: self.ordinal() + 1,
             address: Address::End,
             shown: Vec::new(),
-            process: 1,
+            process: self.processes + 1,
             call: String::new(),
             result: 0,
             journal_length: 0,
@@ -190,6 +192,12 @@ impl World {
         let temporary = format!("{name}.tmp");
         self.create(&temporary).append(&temporary, first).append(&temporary, second);
         self.sync(&temporary).rename(&temporary, name)
+    }
+
+    /// Another process does what follows.
+    pub(super) fn goes_on_in_another(&mut self) -> &mut World {
+        self.processes += 1;
+        self
     }
 
     /// One more acknowledgement before the next operation.
