@@ -10,6 +10,7 @@ use killpoint_model::invariant::JudgeAt;
 use killpoint_model::screenshot::Moment;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Class, Judgement};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 impl Trial<'_, '_> {
@@ -25,7 +26,8 @@ impl Trial<'_, '_> {
             false => FOLLOWS,
         };
         let may_be_down = struck.is_for_all && struck.asked.is_empty() && !struck.ended.is_empty();
-        let have_ended = |trial: &Self| struck.meant.iter().all(|name| trial.has_fallen(name));
+        let have_ended =
+            |trial: &Self| struck.meant.iter().all(|name| trial.has_fallen(name, struck));
         if may_be_down
             && self.wait(limit, have_ended)? != Wait::Late
             && self.state.processes.values().all(|it| it.pid.is_none())
@@ -48,6 +50,9 @@ impl Trial<'_, '_> {
     ) -> Result<bool, CampaignError> {
         let limit = self.stage.plan.scenario.timeouts.recovery;
         let back = self.wait_until_back(struck)?;
+        if self.is_lost {
+            return Ok(false); // by a strike that came meanwhile
+        }
         if let Some((name, reason)) = self.state.gave_up() {
             let why = format!("After strike {number} {name} was given up: {reason}.");
             self.worsen(Judgement::violated(Class::Bricked, why));
@@ -64,7 +69,7 @@ impl Trial<'_, '_> {
             return Ok(false);
         }
         let is_over = self.state.are_over();
-        match self.has_new_life() && !is_over {
+        match self.has_new_life(&struck.lives) && !is_over {
             true => self.tell_recovered(number, struck_at)?,
             // It may die of it later.
             false => {
@@ -91,9 +96,11 @@ impl Trial<'_, '_> {
         let is_asked = scenario.invariants.iter().any(|it| it.is_judged_at(JudgeAt::AfterStrike));
         // A supervised process that was ended must be seen to end before it can be seen ready again.
         let is_back = |trial: &Self| {
-            struck.ended.iter().all(|name| trial.is_new(name))
+            let is_new = |name: &String| trial.is_new(name, struck);
+            let is_up = struck.ended.iter().all(is_new)
                 && trial.stage.injector.lasting() == 0
-                && (trial.state.are_ready() || trial.state.are_over())
+                && (trial.state.are_ready() || trial.state.are_over());
+            is_up || trial.is_lost
         };
         let is_certain = !struck.ended.is_empty() || !struck.asked.is_empty();
         self.is_going_down = true;
@@ -104,7 +111,7 @@ impl Trial<'_, '_> {
                     .state
                     .processes
                     .keys()
-                    .any(|name| trial.has_fallen(name) && !trial.is_over(name))
+                    .any(|name| trial.has_fallen(name, struck) && !trial.is_over(name))
             };
             if self.wait(FOLLOWS, has_fallen)? == Wait::Done {
                 back = self.wait(limit, is_back)?;
@@ -118,27 +125,27 @@ impl Trial<'_, '_> {
         self.state.processes.get(name).is_none_or(|process| process.is_over)
     }
 
-    /// Whether a supervised process has been started again since the last strike, or stays down.
-    fn is_new(&self, name: &str) -> bool {
-        let before = self.last_strike.as_ref().and_then(|last| last.lives.get(name));
+    /// Whether a supervised process has been started again since a strike, or stays down.
+    fn is_new(&self, name: &str, struck: &Struck) -> bool {
         let process = self.state.processes.get(name);
         process
-            .zip(before)
+            .zip(struck.lives.get(name))
             .is_none_or(|(process, before)| process.life > *before || process.is_over)
     }
 
-    /// Whether any of them has been started again since then.
-    fn has_new_life(&self) -> bool {
-        self.last_strike.as_ref().is_some_and(|last| {
-            last.lives.iter().any(|(name, before)| {
-                self.state.processes.get(name).is_some_and(|it| it.life > *before)
-            })
+    /// Whether any of them has been started again since they had lived so often.
+    fn has_new_life(&self, lives: &BTreeMap<String, u32>) -> bool {
+        let mut lives = lives.iter();
+        lives.any(|(name, before)| {
+            self.state.processes.get(name).is_some_and(|it| it.life > *before)
         })
     }
 
     /// A target that goes down a while after the strike has recovered once it is ready again.
     pub(super) fn note_late_recovery(&mut self) -> Result<(), CampaignError> {
-        if self.is_stopping || !self.state.are_ready() || !self.has_new_life() {
+        let lives = self.last_strike.as_ref().map(|last| &last.lives);
+        let has_new_life = lives.is_some_and(|lives| self.has_new_life(lives));
+        if self.is_stopping || !self.state.are_ready() || !has_new_life {
             return Ok(());
         }
         let unrelated = self.state.unrelated;

@@ -20,6 +20,7 @@ use killpoint_model::signal::Signal;
 use killpoint_model::strike::{Effect, Step, Strike};
 use killpoint_model::trial::{Position, TrialEvent};
 use killpoint_model::verdict::Reason;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub(super) struct Struck {
     pub(super) fired: bool,
     /// Whether the supervised processes that it meant are kept down until the rollback.
     pub(super) is_held: bool,
+    /// How often each supervised process had been started. Another strike may come before this one is over.
+    pub(super) lives: BTreeMap<String, u32>,
     /// The supervised processes that it is meant for.
     pub(super) meant: Vec<String>,
     /// Whether no other supervised process ran.
@@ -102,6 +105,11 @@ impl Living<'_> {
         not_over.map(|(name, _)| name.clone()).collect()
     }
 
+    /// How often each supervised process was started.
+    fn lives(&self) -> BTreeMap<String, u32> {
+        self.state.processes.iter().map(|(name, it)| (name.clone(), it.life)).collect()
+    }
+
     /// The name of a supervised process.
     fn name_of(&self, pid: i32) -> Option<&String> {
         let mut processes = self.state.processes.iter();
@@ -133,8 +141,12 @@ pub(super) fn carry_out(
     };
     tell(journalist, event)?;
     journalist.sync()?;
-    let mut struck =
-        Struck { is_for_all: living.are_all(&names), meant: names, ..Struck::default() };
+    let mut struck = Struck {
+        is_for_all: living.are_all(&names),
+        meant: names,
+        lives: living.lives(),
+        ..Struck::default()
+    };
     let mut on = Blows { strikes: Vec::new(), struck: &mut struck, decided: Instant::now() };
     let is_at_a_call = planned.fault.is_at_a_call();
     let goes_on = call.as_mut().is_none_or(|call| !is_at_a_call || on.affect(order, call));

@@ -175,34 +175,35 @@ impl Trial<'_, '_> {
         };
         let awaited = [struck.asked.clone(), struck.ended.clone()].concat();
         self.is_going_down = true;
-        let waited = self.wait(limit, |trial| awaited.iter().all(|name| trial.has_fallen(name)));
+        let waited =
+            self.wait(limit, |trial| awaited.iter().all(|name| trial.has_fallen(name, struck)));
         self.is_going_down = false;
         waited?;
-        let (ended, asked) =
-            std::mem::take(&mut struck.asked).into_iter().partition(|name| self.has_fallen(name));
+        let (ended, asked) = std::mem::take(&mut struck.asked)
+            .into_iter()
+            .partition(|name| self.has_fallen(name, struck));
         struck.asked = asked;
         struck.ended.extend::<Vec<String>>(ended);
         Ok(())
     }
 
-    /// Whether the life of a supervised process is over in which it was at the last strike.
-    pub(super) fn has_fallen(&self, name: &str) -> bool {
-        let before = self.last_strike.as_ref().and_then(|last| last.lives.get(name));
+    /// Whether the life of a supervised process is over in which it was at a strike.
+    pub(super) fn has_fallen(&self, name: &str, struck: &Struck) -> bool {
         let now = self.state.processes.get(name);
-        now.zip(before).is_none_or(|(now, before)| now.pid.is_none() || now.life > *before)
+        now.zip(struck.lives.get(name))
+            .is_none_or(|(now, before)| now.pid.is_none() || now.life > *before)
     }
 
     /// What the target had said and written when those who were struck had ended. Of what these had to say
     /// some may be read later.
     fn marks_after(&self, struck: &Struck) -> Marks {
         let mut marks = Marks::now(&self.stage.plan.scenario, &self.world);
-        let lives = self.last_strike.as_ref().map(|last| &last.lives);
         for (path, length) in &mut marks.output {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let mut parts = name.split('.');
             let (process, life) = (parts.next().unwrap_or_default(), parts.next());
             let life = life.and_then(|life| life.parse::<u32>().ok());
-            let last = lives.and_then(|lives| lives.get(process)).copied();
+            let last = struck.lives.get(process).copied();
             if struck.ended.iter().any(|ended| ended == process) && life <= last {
                 *length = u64::MAX;
             }

@@ -310,3 +310,13 @@ fn whom_activities_end_has_not_ended_by_itself() {
     assert_eq!(report.result, Outcome::Pass, "{report:#?}");
     assert!(!report.notes.iter().any(|note| note.contains("by itself")), "{:?}", report.notes);
 }
+
+#[test]
+fn a_strike_during_a_recovery_that_ends_nobody_is_waited_out() {
+    let script = "trap 'exit 0' TERM; trap : HUP; sleep 0.3; READY; IDLE";
+    for fault in ["do: { suspend: 200ms }", "do: { signal: HUP }"] {
+        let text = scenario(script, fault, "").replace("at: 100ms", "phase: recovery");
+        let (verdict, detail) = verdict(&text.replace("recovery: 1s", "recovery: 2s"));
+        assert_eq!(verdict, Verdict::Held, "{fault}: {detail}");
+    }
+}
