@@ -135,6 +135,8 @@ pub(super) struct Process {
     pub(super) life: u32,
     /// Whether it was ready in its last life.
     pub(super) was_ready: bool,
+    /// Whether a strike ended its last life.
+    was_struck: bool,
     /// Whether it stays down.
     pub(super) is_over: bool,
     /// How long it has to end when it is asked to.
@@ -158,7 +160,7 @@ pub(super) struct Process {
 impl Process {
     /// It has ended.
     fn end(&mut self, end: End, exit: Option<Exit>, is_struck: bool) {
-        (self.pid, self.is_ready) = (None, false);
+        (self.pid, self.is_ready, self.was_struck) = (None, false, is_struck);
         // Who was asked to stop is started again, or the trial is at its end.
         let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
         self.is_over = !was_asked
@@ -173,9 +175,10 @@ impl Process {
         }
     }
 
-    /// Whether it was started again, ended as if all were well, and was not ready before that.
+    /// Whether it was started again, ended by itself as if all were well, and was not ready before that.
     pub(super) fn has_refused(&self) -> bool {
-        self.is_over && self.life > 1 && !self.was_ready && self.gave_up.is_none()
+        let has_ended = self.is_over && !self.was_struck && self.gave_up.is_none();
+        has_ended && self.life > 1 && !self.was_ready
     }
 }
 

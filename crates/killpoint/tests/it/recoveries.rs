@@ -320,3 +320,15 @@ fn a_strike_during_a_recovery_that_ends_nobody_is_waited_out() {
         assert_eq!(verdict, Verdict::Held, "{fault}: {detail}");
     }
 }
+
+#[test]
+fn who_is_asked_to_end_while_it_recovers_has_not_refused_to_come_back() {
+    for fault in ["terminate", "{ signal: INT }"] {
+        let script = "sleep 0.3; READY; exec sleep 1000";
+        let text = scenario(script, &format!("do: {fault}, who: {{ role: main }}"), "")
+            .replace("restart: always", "restart: on-failure")
+            .replace("at: 100ms", "phase: recovery");
+        let (verdict, detail) = verdict(&text);
+        assert_eq!(verdict, Verdict::Held, "{fault}: {detail}");
+    }
+}
