@@ -4,7 +4,7 @@
 use super::CampaignError;
 use super::trial::Trial;
 use killpoint_model::event::Event;
-use killpoint_model::lifecycle::{Lifecycle, Record};
+use killpoint_model::lifecycle::{End, Lifecycle, Record};
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -79,12 +79,12 @@ impl Trial<'_, '_> {
     }
 
     /// Whether a process that was started again ended before it was ready, and stays down, though it was ready
-    /// in the control.
+    /// in the control and did not end there.
     pub(super) fn judge_refusal(&mut self) -> bool {
         let refused = self.state.processes.iter().filter(|(_, it)| it.has_refused());
         let refused = refused.map(|(name, it)| (name.clone(), it.life));
         let Some((name, life)) =
-            refused.into_iter().find(|(name, _)| self.is_ready_in_control(name))
+            refused.into_iter().find(|(name, _)| self.only_serves_in_control(name))
         else {
             return false;
         };
@@ -92,21 +92,28 @@ impl Trial<'_, '_> {
         let end = end.map_or_else(String::new, |(_, end)| format!(" ({end})"));
         let why = format!(
             "{name} was started again (life {life}), ended{end} before it was ready, and stays down; in the \
-             control it was ready."
+             control it was ready, and did not end by itself."
         );
         self.worsen(Judgement::violated(Class::Bricked, why));
         true
     }
 
-    /// Whether a process was ever ready in the control, as far as that can still be read.
-    fn is_ready_in_control(&self, name: &str) -> bool {
+    /// Whether a process was ready in the control, and did not finish by itself, as far as that can still be read:
+    /// who finishes may find in a later life that all is done.
+    fn only_serves_in_control(&self, name: &str) -> bool {
         let path = self.stage.folder.join("trials/0/lifecycle.jsonl");
         let Ok(file) = File::open(path) else { return true };
         let records = BufReader::new(file).lines().map_while(Result::ok);
-        let mut records = records.filter_map(|line| serde_json::from_str::<Record>(&line).ok());
-        records.any(|it| {
-            it.process.as_deref() == Some(name) && matches!(it.event, Lifecycle::Ready { .. })
-        })
+        let records = records.filter_map(|line| serde_json::from_str::<Record>(&line).ok());
+        let mut is_ready = false;
+        for record in records.filter(|it| it.process.as_deref() == Some(name)) {
+            match record.event {
+                Lifecycle::Ready { .. } => is_ready = true,
+                Lifecycle::Ended { end: End::Finished, .. } => return false,
+                _ => {}
+            }
+        }
+        is_ready
     }
 
     /// A target that is not ready: it hangs, unless it could not have all its time.

@@ -332,3 +332,11 @@ fn who_is_asked_to_end_while_it_recovers_has_not_refused_to_come_back() {
         assert_eq!(verdict, Verdict::Held, "{fault}: {detail}");
     }
 }
+
+#[test]
+fn a_job_that_finds_everything_done_after_a_kill_is_over() {
+    let script = "test -e $KILLPOINT_STATE/done && exit 0; READY; touch $KILLPOINT_STATE/done; sleep 0.3; exit 0";
+    let text = scenario(script, "do: kill", "").replace("restart: always", "restart: on-failure");
+    let (verdict, detail) = verdict(&text);
+    assert_eq!(verdict, Verdict::Held, "{detail}");
+}
