@@ -228,7 +228,8 @@ impl Trial<'_, '_> {
 
     /// What a scenario asks and nobody came to judge in this trial does not hold: nothing is known of it.
     pub(super) fn miss_what_was_not_judged(&mut self) {
-        if self.number == 0 || self.fired == 0 {
+        // Of a target that did not come back more cannot be asked, and that has been judged.
+        if self.number == 0 || self.fired == 0 || self.is_lost {
             return;
         }
         for (index, invariant) in self.stage.plan.scenario.invariants.iter().enumerate() {
