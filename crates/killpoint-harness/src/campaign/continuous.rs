@@ -37,8 +37,13 @@ impl Asked {
     }
 
     /// What held so far says nothing about what comes now.
-    fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    fn forget(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It does after all.
+    fn recall(&self, invariants: BTreeSet<usize>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(invariants);
     }
 
     fn has(&self, invariant: usize) -> bool {
@@ -171,15 +176,20 @@ impl Trial<'_, '_> {
         let invariants = scenario.invariants.iter().enumerate();
         let asked = invariants.filter(|(_, it)| it.is_judged_at(JudgeAt::Continuously));
         let asked: Vec<usize> = asked.map(|(index, _)| index).collect();
-        if asked.is_empty() || scenario.is_of_anothers_target() {
+        let is_up = self.state.are_ready();
+        if asked.is_empty() || !is_up || scenario.is_of_anothers_target() {
             return Ok(());
         }
         let limit = scenario.timeouts.trial.duration();
-        self.watch.asked.forget();
+        let held = self.watch.asked.forget();
         self.wait(limit, |trial| {
             let is_done = asked.iter().all(|index| trial.watch.asked.has(*index));
             is_done || trial.watch.is_over || !trial.state.are_ready()
         })?;
+        // Nobody can ask one that finishes meanwhile, and it was asked since the last strike.
+        if self.state.are_over() {
+            self.watch.asked.recall(held);
+        }
         Ok(())
     }
 

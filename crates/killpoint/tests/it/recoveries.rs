@@ -340,3 +340,13 @@ fn a_job_that_finds_everything_done_after_a_kill_is_over() {
     let (verdict, detail) = verdict(&text);
     assert_eq!(verdict, Verdict::Held, "{detail}");
 }
+
+#[test]
+fn a_job_that_finishes_by_itself_has_been_asked_while_it_was_up() {
+    let script = "READY; sleep 0.8; exit 0";
+    let asked = "invariants: [ { command: { run: ['true'], judge: [continuously] } } ]";
+    let text =
+        scenario(script, "do: kill", asked).replace("restart: always", "restart: on-failure");
+    let (verdict, detail) = verdict(&text.replace("trigger: 500ms", "trigger: 2s"));
+    assert_eq!(verdict, Verdict::Held, "{detail}");
+}
