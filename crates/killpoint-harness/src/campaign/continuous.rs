@@ -152,6 +152,8 @@ pub(super) struct Watch {
     found: Option<Instant>,
     /// Whether what was found has been judged: once in a trial is enough.
     is_over: bool,
+    /// Whether a strike came before the target was stopped, so that it can be asked after it.
+    is_due: bool,
     /// What was judged to hold so far.
     pub(super) asked: Asked,
 }
@@ -164,10 +166,13 @@ impl Watch {
 }
 
 impl Trial<'_, '_> {
-    /// Nobody asks while it strikes, and everybody anew after that.
+    /// Nobody asks while it strikes, and everybody anew after that, unless the target is being stopped.
     pub(super) fn strike_unwatched(&mut self) {
         self.watch.pause();
-        self.watch.asked.forget();
+        if !self.is_stopping {
+            self.watch.is_due = true;
+            self.watch.asked.forget();
+        }
     }
 
     /// Lets everything be asked once more that is asked continuously, before the target is stopped.
@@ -223,7 +228,8 @@ impl Trial<'_, '_> {
             return Ok(());
         }
         let deviation = watcher.deviation.take();
-        self.watch = Watch { is_over: true, asked: self.watch.asked.clone(), ..Watch::default() };
+        let (asked, is_due) = (self.watch.asked.clone(), self.watch.is_due);
+        self.watch = Watch { is_over: true, is_due, asked, ..Watch::default() };
         let Some((kind, judgement)) = deviation else { return Ok(()) };
         let event = TrialEvent::Judged {
             trial: self.number,
@@ -243,7 +249,11 @@ impl Trial<'_, '_> {
             return;
         }
         for (index, invariant) in self.stage.plan.scenario.invariants.iter().enumerate() {
-            if self.judged.contains(&index) || self.watch.asked.has(index) {
+            // Of a target that is being stopped nothing can be asked after the strike.
+            let is_of_living = invariant.is_judged_at(JudgeAt::AfterStrike)
+                || invariant.is_judged_at(JudgeAt::Continuously);
+            let is_due = self.watch.is_due || !is_of_living;
+            if !is_due || self.judged.contains(&index) || self.watch.asked.has(index) {
                 continue;
             }
             let why = format!(

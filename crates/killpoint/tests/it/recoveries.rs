@@ -350,3 +350,15 @@ fn a_job_that_finishes_by_itself_has_been_asked_while_it_was_up() {
     let (verdict, detail) = verdict(&text.replace("trigger: 500ms", "trigger: 2s"));
     assert_eq!(verdict, Verdict::Held, "{detail}");
 }
+
+#[test]
+fn a_strike_while_the_target_is_stopped_leaves_nobody_to_be_asked() {
+    let script = "trap 'sleep 0.2; exit 0' TERM; READY; IDLE";
+    for moment in ["after-strike", "continuously"] {
+        let asked =
+            format!("invariants: [ {{ command: {{ run: ['true'], judge: [{moment}] }} }} ]");
+        let text = scenario(script, "do: kill", &asked).replace("at: 100ms", "phase: shutdown");
+        let (verdict, detail) = verdict(&text);
+        assert_eq!(verdict, Verdict::Held, "{moment}: {detail}");
+    }
+}
