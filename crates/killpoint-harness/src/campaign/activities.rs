@@ -154,6 +154,9 @@ impl Trial<'_, '_> {
         self.stage.journalist.sync()?;
         let mut watcher = Watcher::start(&self.stage.plan.scenario, &self.world, &self.watch.asked);
         let fired = self.perform_all(number, &activities.method, &mut watcher)?;
+        if self.stage.plan.scenario.is_of_anothers_target() {
+            self.finish_round(&mut watcher)?;
+        }
         let halted = watcher.deviation.take();
         drop(watcher);
         let has_fired = fired > 0;

@@ -175,12 +175,26 @@ impl Trial<'_, '_> {
         }
     }
 
+    /// Lets everything be asked at least once that is asked continuously, or until something does not hold.
+    pub(super) fn finish_round(&mut self, watcher: &mut Watcher) -> Result<(), CampaignError> {
+        let (asked, limit) = (self.asked_continuously(), self.stage.plan.scenario.timeouts.trial);
+        self.wait(limit.duration(), |trial| {
+            watcher.has_found() || asked.iter().all(|index| trial.watch.asked.has(*index))
+        })?;
+        Ok(())
+    }
+
+    /// What is asked continuously.
+    fn asked_continuously(&self) -> Vec<usize> {
+        let invariants = self.stage.plan.scenario.invariants.iter().enumerate();
+        let asked = invariants.filter(|(_, it)| it.is_judged_at(JudgeAt::Continuously));
+        asked.map(|(index, _)| index).collect()
+    }
+
     /// Lets everything be asked once more that is asked continuously, before the target is stopped.
     pub(super) fn hear_out(&mut self) -> Result<(), CampaignError> {
         let scenario = &self.stage.plan.scenario;
-        let invariants = scenario.invariants.iter().enumerate();
-        let asked = invariants.filter(|(_, it)| it.is_judged_at(JudgeAt::Continuously));
-        let asked: Vec<usize> = asked.map(|(index, _)| index).collect();
+        let asked = self.asked_continuously();
         let is_up = self.state.are_ready();
         if asked.is_empty() || !is_up || scenario.is_of_anothers_target() {
             return Ok(());

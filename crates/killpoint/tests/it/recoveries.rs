@@ -362,3 +362,14 @@ fn a_strike_while_the_target_is_stopped_leaves_nobody_to_be_asked() {
         assert_eq!(verdict, Verdict::Held, "{moment}: {detail}");
     }
 }
+
+#[test]
+fn what_is_asked_during_activities_is_asked_once_at_least() {
+    let text = "version: 1
+faults: [ { when: { at: 10ms }, do: { activities: { method: [ { name: x, run: ['true'] } ] } } } ]
+invariants: [ { command: { run: [sh, -c, 'sleep 0.3; exit STATUS'], judge: [continuously] } } ]
+timeouts: { trigger: 200ms }
+";
+    let (verdict, detail) = verdict(&text.replace("STATUS", "0"));
+    assert_eq!(verdict, Verdict::Held, "{detail}");
+}
