@@ -120,15 +120,21 @@ impl Judge<'_> {
             return judged;
         }
         let is_down = matches!(moment, JudgeAt::AtStrike | JudgeAt::End);
-        // What was never there, and nobody was told of, cannot be lost.
-        let may_be_unmade = moment == JudgeAt::AtStrike && is_nothing_acknowledged(self.world);
+        // What was never there, and nobody was told of, cannot be lost. At the end of a trial this goes for a database
+        // that is begun.
+        let is_trial = self.control.is_some();
+        let is_before_an_end = moment == JudgeAt::AtStrike || moment == JudgeAt::End && is_trial;
+        let may_be_unmade = is_before_an_end && is_nothing_acknowledged(self.world);
         let reader = if is_down { at_rest(self.world) } else { Ok(live(self.world)) };
         for (index, invariant) in due {
             let reading = match &reader {
                 Ok(reader) => read(reader, invariant, self.world, state, marks),
                 Err(error) => Reading::Failed(format!("the state cannot be copied: {error}")),
             };
-            let may_be_unmade = may_be_unmade && !self.made.contains(&index);
+            let is_begun = matches!(&reading, Reading::Database(it) if it.exists);
+            let may_be_unmade = may_be_unmade
+                && !self.made.contains(&index)
+                && (moment == JudgeAt::AtStrike || is_begun);
             let (judgement, why_vain) = self.judge(index, invariant, &reading, may_be_unmade);
             judged.judgements.push((index, judgement));
             judged.vain.push((index, invariant.kind(), why_vain));

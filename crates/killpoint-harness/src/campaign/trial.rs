@@ -42,11 +42,15 @@ fn waited_for<'a>(once: &Try<'a>) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// The invariants about a file that is judged on what strikes leave.
+/// The invariants about a file that is judged on what strikes leave, and those about a database at the end.
 fn judged_at_strikes(scenario: &Scenario) -> BTreeSet<usize> {
-    let is_of_file = |it: &Invariant| matches!(it, Invariant::File(_) | Invariant::Sqlite(_));
+    let is_read = |it: &Invariant| match it {
+        Invariant::File(_) => it.is_judged_at(JudgeAt::AtStrike),
+        Invariant::Sqlite(_) => it.is_judged_at(JudgeAt::AtStrike) || it.is_judged_at(JudgeAt::End),
+        _ => false,
+    };
     let judged = scenario.invariants.iter().enumerate();
-    let judged = judged.filter(|(_, it)| is_of_file(it) && it.is_judged_at(JudgeAt::AtStrike));
+    let judged = judged.filter(|(_, it)| is_read(it));
     judged.map(|(index, _)| index).collect()
 }
 

@@ -7,7 +7,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,13 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most complaints that are kept.
 const COMPLAINTS_MAX: usize = 20;
+
+/// How a rollback journal begins that counts.
+const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+/// As much of it as is looked at.
+const JOURNAL_HEADER: usize = 20;
+/// Where it has the number of pages before the transaction.
+const PAGES_BEFORE: Range<usize> = 16..20;
 
 /// What a database showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +40,23 @@ pub struct Database {
 }
 
 impl Database {
+    /// Whether a page of a database is committed, without opening it: pages beside a rollback journal may be those of
+    /// a transaction that is not over, and the journal says how many there were before it.
+    pub(super) fn has_committed(path: &Path) -> bool {
+        let has_pages = || fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+        if !has_pages() {
+            return false;
+        }
+        let mut header = [0; JOURNAL_HEADER];
+        let journal = fs::File::open(with_suffix(path, "-journal"));
+        let is_begun = journal.and_then(|mut it| it.read_exact(&mut header)).is_ok();
+        match is_begun && header.starts_with(&JOURNAL_MAGIC) {
+            true => header[PAGES_BEFORE].iter().any(|byte| *byte != 0),
+            // It was committed, or has just been rolled back.
+            false => has_pages(),
+        }
+    }
+
     /// Reads a database: where it lies if the target runs, else a copy, as opening it recovers it.
     ///
     /// # Errors
@@ -153,5 +178,36 @@ fn text(value: ValueRef<'_>) -> String {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             String::from_utf8_lossy(bytes).into_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_transaction_that_is_not_over_are_not_committed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let connection = Connection::open(&path).expect("open");
+        let fill = "create table if not exists t(x);
+            with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
+            insert into t select randomblob(3000) from n;";
+        let begin = |mode: &str| {
+            let pragmas =
+                format!("pragma journal_mode={mode}; pragma cache_size=2; begin immediate; {fill}");
+            connection.execute_batch(&pragmas).expect("begun");
+            assert!(fs::metadata(&path).expect("there").len() > 0, "pages are written early");
+        };
+        begin("delete");
+        assert!(!Database::has_committed(&path));
+        connection.execute_batch("rollback").expect("rolled back");
+        assert!(!Database::has_committed(&path));
+        begin("persist");
+        assert!(!Database::has_committed(&path));
+        connection.execute_batch("commit").expect("committed");
+        assert!(Database::has_committed(&path));
+        begin("persist");
+        assert!(Database::has_committed(&path), "what was there before");
     }
 }

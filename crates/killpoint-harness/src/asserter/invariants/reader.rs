@@ -138,14 +138,11 @@ impl Reader {
         invariant
     }
 
-    /// Whether the file is there that an invariant is about, for a database with something in it; no if it is
-    /// about no file.
+    /// Whether the file is there that an invariant is about, for a database with something in it that is
+    /// committed; no if it is about no file.
     pub fn has_file_of(&self, invariant: &Invariant) -> bool {
         match self.filled_in(invariant) {
-            Invariant::Sqlite(asked) => {
-                let file = self.place(&asked.file);
-                fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
-            }
+            Invariant::Sqlite(asked) => Database::has_committed(&self.place(&asked.file)),
             Invariant::File(asked) => self.place(&asked.path).exists(),
             _ => false,
         }
