@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) struck: BTreeMap<i32, Blow>,
     /// How often somebody to whom a strike had done something died of something else.
     pub(super) unrelated: u64,
+    /// The last strike, after which falls are counted.
+    pub(super) falls_since: Option<Instant>,
     /// When a process was started last, or ended.
     pub(super) changed: Option<Instant>,
     /// The last checkpoint, with the event that told of it.
@@ -195,6 +197,7 @@ impl State {
 
     /// A strike comes: who ends by himself from now on may do so because of it.
     pub(super) fn count_falls_anew(&mut self) {
+        self.falls_since = Some(Instant::now());
         for process in self.processes.values_mut() {
             process.falls = 0;
         }

@@ -23,25 +23,36 @@ impl Trial<'_, '_> {
             return Ok(());
         }
         let limit = self.stage.plan.scenario.timeouts.recovery;
-        let since = self.state.changed.map_or(Duration::ZERO, |changed| changed.elapsed());
-        let left = limit.duration().saturating_sub(since);
-        let (falls, was_ready) = (self.falls(), self.state.are_ready());
-        self.wait(left, |trial| {
+        let left = |since: Option<Instant>| {
+            let since = since.map_or(Duration::ZERO, |since| since.elapsed());
+            limit.duration().saturating_sub(since)
+        };
+        let was_ready = self.state.are_ready();
+        // Whoever needs several tries has all the time of a recovery for them.
+        let tries = match self.falls() > FALLS_MAX {
+            true => self.state.falls_since.map_or(Duration::ZERO, |since| left(Some(since))),
+            false => Duration::ZERO,
+        };
+        self.wait(tries, |trial| trial.state.are_over() || trial.is_at_rest())?;
+        let falls = self.falls();
+        let changed = self.state.changed;
+        self.wait(left(changed), |trial| {
             trial.state.are_over()
-                || trial.state.are_ready() && trial.has_come_to_rest()
-                || falls > FALLS_MAX && trial.falls() > falls
+                || trial.is_at_rest()
+                || falls > FALLS_MAX && trial.falls() > falls && trial.are_others_ready()
         })?;
         if self.state.gave_up().is_some() || self.judge_refusal() {
             return Ok(());
         }
         let falls_now = self.falls();
-        if falls > FALLS_MAX && falls_now > falls {
+        let goes_on = falls_now > FALLS_MAX && falls_now > falls && !self.is_at_rest();
+        if goes_on && !self.is_cut_short() {
             let name = self.fallen();
             let why = format!(
                 "{name} ended by itself {falls_now} times since the last strike, and goes on so"
             );
             self.worsen(self.hung(&why));
-        } else if !self.state.are_ready() && !self.state.are_over() {
+        } else if !self.state.are_over() && self.is_falling_or_down() {
             let why = format!(
                 "At the end of the trial, {limit} after its last start, the target was not ready again"
             );
@@ -69,6 +80,22 @@ impl Trial<'_, '_> {
     fn fallen(&self) -> String {
         let most = self.state.processes.iter().max_by_key(|(_, process)| process.falls);
         most.map_or_else(String::new, |(name, _)| name.clone())
+    }
+
+    /// Whether all are ready, and live longer than they did.
+    fn is_at_rest(&self) -> bool {
+        self.state.are_ready() && self.has_come_to_rest()
+    }
+
+    /// Whether the target is not ready, or could not be looked at until it came to rest.
+    fn is_falling_or_down(&self) -> bool {
+        !self.state.are_ready() || self.is_cut_short() && !self.has_come_to_rest()
+    }
+
+    /// Whether nobody is waited for but those who end again and again: they may need somebody who is not up yet.
+    fn are_others_ready(&self) -> bool {
+        let mut others = self.state.processes.values().filter(|it| it.falls <= FALLS_MAX);
+        others.all(|it| it.is_ready || it.is_over)
     }
 
     /// Whether those who ended again and again live longer than they did.

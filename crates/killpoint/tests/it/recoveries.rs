@@ -373,3 +373,11 @@ timeouts: { trigger: 200ms }
     let (verdict, detail) = verdict(&text.replace("STATUS", "0"));
     assert_eq!(verdict, Verdict::Held, "{detail}");
 }
+
+#[test]
+fn a_target_that_needs_several_tries_has_the_time_of_a_recovery_for_them() {
+    let script = "trap 'exit 0' TERM; READY; case $KILLPOINT_LIFE in 2|3|4|5|6|7) sleep 0.2; exit 3;; esac; IDLE";
+    let text = scenario(script, "do: kill", "").replace("recovery: 1s", "recovery: 5s");
+    let (verdict, detail) = verdict(&text.replace("trigger: 500ms", "trigger: 700ms"));
+    assert_eq!(verdict, Verdict::Held, "{detail}");
+}
