@@ -390,8 +390,11 @@ fn a_result_that_cannot_be_written_is_no_result() {
 /// A target that does something else in its second life, with what is asked of it; what its trial ends with.
 fn struck(first: &str, later: &str, more: &str) -> killpoint_model::verdict::Judgement {
     let lives = format!("if [ $KILLPOINT_LIFE = 1 ]; then {first}; else {later}; fi");
-    let command = format!("[sh, -c, {}]", serde_json::json!(format!("{lives}; exec sleep 1000")));
-    let trials = run(&scenario(&command, more)).campaign.expect("a campaign").trials;
+    let lives = format!("{lives}; echo ready; exec sleep 1000");
+    let text = scenario(&format!("[sh, -c, {}]", serde_json::json!(lives)), more);
+    // Nothing is asked of it before its file is there.
+    let ready = "  ready: { by: { log-line: ready }, timeout: 10s }\n  supervisor:";
+    let trials = run(&text.replace("  supervisor:", ready)).campaign.expect("a campaign").trials;
     trials.last().expect("the struck one").judgement.clone()
 }
 
@@ -417,8 +420,7 @@ fn what_was_never_judged_since_the_last_strike_is_unknown() {
     };
     assert_eq!(worker("at-strike"), Verdict::Unknown(Reason::NoOracle));
     assert_eq!(worker("'at-strike', end"), Verdict::Held);
-    // It answers for a moment, and no more.
-    let gone = struck("echo 1 >{state}/a", "sleep 0.3; rm {state}/a", &file("continuously"));
+    let gone = struck("echo 1 >{state}/a", "rm {state}/a", &file("continuously"));
     assert_eq!(gone.verdict, Verdict::Violated(Class::Lost), "{}", gone.detail);
     let stays = struck("echo 1 >{state}/a", "true", &file("continuously"));
     assert_eq!(stays.verdict, Verdict::Held, "{}", stays.detail);
