@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn the_directory_that_holds_both_is_named() {
-        let here = Path::new("/work/app");
+        let here = Path::new("/home/app");
         for (from, to, is_mount, advice) in [
-            ("/work/app/new/x", Some("/work/app/data/x"), false, "holds both: --state ."),
-            ("/work/app/a/new/x", Some("/work/app/a/x"), false, "holds both: --state a"),
-            ("/work/tmp/x", Some("/work/app/data/x"), false, "holds both: --state /work"),
-            ("/tmp/x", Some("/work/app/data/x"), false, "no state directory can hold both"),
-            ("/work/app/a/data", Some("/work/app/a/old"), true, "holds both: --state a"),
-            ("/work/app/a/data", None, true, "holds it: --state a"),
+            ("/home/app/new/x", Some("/home/app/data/x"), false, "holds both: --state ."),
+            ("/home/app/a/new/x", Some("/home/app/a/x"), false, "holds both: --state a"),
+            ("/home/tmp/x", Some("/home/app/data/x"), false, "holds both: --state /home"),
+            ("/tmp/x", Some("/home/app/data/x"), false, "no state directory can hold both"),
+            ("/home/app/a/data", Some("/home/app/a/old"), true, "holds both: --state a"),
+            ("/home/app/a/data", None, true, "holds it: --state a"),
         ] {
             let sentence = sentence(&barred(from, to, is_mount), here);
             assert!(sentence.contains(advice), "{sentence}");

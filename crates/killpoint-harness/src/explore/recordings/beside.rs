@@ -98,13 +98,13 @@ mod tests {
 
     #[test]
     fn files_of_one_directory_are_one_entry_and_the_list_is_bounded() {
-        let here = Path::new("/work");
-        let roots = [Root { path: PathBuf::from("/work/data"), prefix: String::new() }];
+        let here = Path::new("/usr/app");
+        let roots = [Root { path: PathBuf::from("/usr/app/data"), prefix: String::new() }];
         let told = |paths: &[String]| {
             let paths: Vec<&String> = paths.iter().collect();
             told(&paths, false, &roots, here)
         };
-        let paths = ["/work/blobs/1", "/work/blobs/2", "/work/log", "/srv/other/a"];
+        let paths = ["/usr/app/blobs/1", "/usr/app/blobs/2", "/usr/app/log", "/srv/other/a"];
         let gaps = told(&paths.map(str::to_owned));
         let flags: Vec<(&str, &str)> = gaps
             .iter()
@@ -118,7 +118,7 @@ mod tests {
                 ("blobs/", "its directory as well: --state blobs"),
             ]
         );
-        let many: Vec<String> = (10..30).map(|number| format!("/work/d{number}/f")).collect();
+        let many: Vec<String> = (10..30).map(|number| format!("/usr/app/d{number}/f")).collect();
         let gaps = told(&many);
         assert_eq!(gaps.len(), NAMED_MAX + 1);
         assert!(gaps[NAMED_MAX].reason.starts_with("10 more"), "{:?}", gaps[NAMED_MAX]);
