@@ -270,20 +270,17 @@ impl Trial<'_, '_> {
             if !is_due || self.judged.contains(&index) || self.watch.asked.has(index) {
                 continue;
             }
-            if self.state.are_over() {
-                let why = format!(
-                    "{} was not judged in this trial: the target had ended and was not started again, so it \
-                     could not be asked any more. Ask for `end`, too, or let it be started again (`restart`).",
-                    invariant.kind()
-                );
-                self.judgements.add(Judgement::unknown(Reason::NoOracle, why));
-                continue;
-            }
-            let why = format!(
-                "{} was not judged in this trial: none of the moments came at which it is asked for, or its \
-                 reading was not over when the trial was. Ask for `end`, too, or let the trial last longer.",
-                invariant.kind()
-            );
+            let why = match self.state.are_over() {
+                true => {
+                    "the target had ended and was not started again, so it could not be asked any more. Ask \
+                     for `end`, too, or let it be started again (`restart`)"
+                }
+                false => {
+                    "none of the moments came at which it is asked for, or its reading was not over when the \
+                     trial was. Ask for `end`, too, or let the trial last longer"
+                }
+            };
+            let why = format!("{} was not judged in this trial: {why}.", invariant.kind());
             self.judgements.add(Judgement::unknown(Reason::NoOracle, why));
         }
     }
