@@ -137,13 +137,13 @@ pub(super) struct Process {
     pub(super) life: u32,
     /// Whether it was ready in its last life.
     pub(super) was_ready: bool,
-    /// Whether a strike ended its last life.
+    /// Whether a strike ended its last life, or came while it lasted.
     was_struck: bool,
     /// Whether it stays down.
     pub(super) is_over: bool,
     /// How long it has to end when it is asked to.
     pub(super) grace: Duration,
-    /// How often it ended since the last strike, and nobody had asked it to.
+    /// How many lives that began after the last strike ended by themselves, and another one followed.
     pub(super) falls: u32,
     /// How long the last life of these lasted.
     pub(super) lasted: Duration,
@@ -161,8 +161,9 @@ pub(super) struct Process {
 
 impl Process {
     /// It has ended.
-    fn end(&mut self, end: End, exit: Option<Exit>, is_struck: bool) {
-        (self.pid, self.is_ready, self.was_struck) = (None, false, is_struck);
+    fn end(&mut self, end: End, exit: Option<Exit>, is_struck: bool, last_strike: Option<Instant>) {
+        let is_older = self.started.is_none_or(|started| Some(started) <= last_strike);
+        (self.pid, self.is_ready, self.was_struck) = (None, false, is_struck || is_older);
         // Who was asked to stop is started again, or the trial is at its end.
         let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
         self.is_over = !was_asked
@@ -171,16 +172,15 @@ impl Process {
                 RestartPolicy::OnFailure => end.is_clean(exit),
                 RestartPolicy::Never => true,
             };
-        if !was_asked && !is_struck {
+        if !was_asked && !self.was_struck && !self.is_over {
             self.falls += 1;
             self.lasted = self.started.map_or(Duration::ZERO, |started| started.elapsed());
         }
     }
 
-    /// Whether it was started again, ended by itself as if all were well, and was not ready before that.
+    /// Whether it was started again after a strike, and ended by itself as if all were well.
     pub(super) fn has_refused(&self) -> bool {
-        let has_ended = self.is_over && !self.was_struck && self.gave_up.is_none();
-        has_ended && self.life > 1 && !self.was_ready
+        self.is_over && !self.was_struck && self.gave_up.is_none() && self.life > 1
     }
 }
 
@@ -283,7 +283,7 @@ impl State {
             Lifecycle::Ready { .. } => (process.is_ready, process.was_ready) = (true, true),
             Lifecycle::Ended { end, exit, .. } => {
                 self.changed = Some(Instant::now());
-                process.end(*end, *exit, is_struck);
+                process.end(*end, *exit, is_struck, self.falls_since);
             }
             Lifecycle::GaveUp { reason } => {
                 (process.is_over, process.gave_up) = (true, Some(reason.clone()));

@@ -3,6 +3,7 @@
 
 use super::CampaignError;
 use super::trial::Trial;
+use crate::numbers::count;
 use killpoint_model::event::Event;
 use killpoint_model::lifecycle::{End, Lifecycle, Record};
 use killpoint_model::verdict::{Class, Judgement, Reason};
@@ -10,8 +11,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
-/// So often a process may end by itself after a strike without a second look.
-const FALLS_MAX: u32 = 1;
 /// A life that lasts so many times as long as the one before it is another one.
 const OUTLIVED: u32 = 2;
 
@@ -29,9 +28,9 @@ impl Trial<'_, '_> {
         };
         let was_ready = self.state.are_ready();
         // Whoever needs several tries has all the time of a recovery for them.
-        let tries = match self.falls() > FALLS_MAX {
-            true => self.state.falls_since.map_or(Duration::ZERO, |since| left(Some(since))),
-            false => Duration::ZERO,
+        let tries = match self.falls() {
+            0 => Duration::ZERO,
+            _ => self.state.falls_since.map_or(Duration::ZERO, |since| left(Some(since))),
         };
         self.wait(tries, |trial| trial.state.are_over() || trial.is_at_rest())?;
         let falls = self.falls();
@@ -39,28 +38,29 @@ impl Trial<'_, '_> {
         self.wait(left(changed), |trial| {
             trial.state.are_over()
                 || trial.is_at_rest()
-                || falls > FALLS_MAX && trial.falls() > falls && trial.are_others_ready()
+                || falls > 0 && trial.falls() > falls && trial.are_others_ready()
         })?;
         if self.state.gave_up().is_some() || self.judge_refusal() {
             return Ok(());
         }
         let falls_now = self.falls();
-        let goes_on = falls_now > FALLS_MAX && falls_now > falls && !self.is_at_rest();
+        let goes_on = falls_now > 0 && falls_now > falls && !self.is_at_rest();
         if goes_on && !self.is_cut_short() {
             let name = self.fallen();
-            let why = format!(
-                "{name} ended by itself {falls_now} times since the last strike, and goes on so"
-            );
+            let times = count(falls_now.into(), "time");
+            let why =
+                format!("{name} ended by itself {times} since the last strike, and goes on so");
             self.worsen(self.hung(&why));
         } else if !self.state.are_over() && self.is_falling_or_down() {
             let why = format!(
                 "At the end of the trial, {limit} after its last start, the target was not ready again"
             );
             self.judge_late(&why);
-        } else if falls_now > FALLS_MAX {
+        } else if falls_now > 0 {
             let name = self.fallen();
+            let times = count(falls_now.into(), "time");
             let text = format!(
-                "Trial {}: {name} ended by itself {falls_now} times since the last strike, and was started again each time.",
+                "Trial {}: {name} ended by itself {times} since the last strike, and was started again.",
                 self.number
             );
             self.stage.journalist.tell(Event::Note { text })?;
@@ -94,32 +94,34 @@ impl Trial<'_, '_> {
 
     /// Whether nobody is waited for but those who end again and again: they may need somebody who is not up yet.
     fn are_others_ready(&self) -> bool {
-        let mut others = self.state.processes.values().filter(|it| it.falls <= FALLS_MAX);
+        let mut others = self.state.processes.values().filter(|it| it.falls == 0);
         others.all(|it| it.is_ready || it.is_over)
     }
 
     /// Whether those who ended again and again live longer than they did.
     fn has_come_to_rest(&self) -> bool {
-        let mut fallen = self.state.processes.values().filter(|it| it.falls > FALLS_MAX);
+        let mut fallen = self.state.processes.values().filter(|it| it.falls > 0);
         let has_outlived = |started: Instant, lasted| started.elapsed() > OUTLIVED * lasted;
         fallen.all(|it| it.started.is_some_and(|started| has_outlived(started, it.lasted)))
     }
 
-    /// Whether a process that was started again ended before it was ready, and stays down, though it was ready
-    /// in the control and did not end there.
+    /// Whether a process that was started again ended as if all were well, and stays down, though it was ready in
+    /// the control and did not end there.
     pub(super) fn judge_refusal(&mut self) -> bool {
-        let refused = self.state.processes.iter().filter(|(_, it)| it.has_refused());
-        let refused = refused.map(|(name, it)| (name.clone(), it.life));
-        let Some((name, life)) =
-            refused.into_iter().find(|(name, _)| self.only_serves_in_control(name))
+        let mut refused = self.state.processes.iter().filter(|(_, it)| it.has_refused());
+        let Some((name, refused)) = refused.find(|(name, _)| self.only_serves_in_control(name))
         else {
             return false;
         };
-        let end = self.state.ends.iter().rev().find(|(of, _)| *of == name);
+        let end = self.state.ends.iter().rev().find(|(of, _)| of == name);
         let end = end.map_or_else(String::new, |(_, end)| format!(" ({end})"));
+        let (life, when) = match refused.was_ready {
+            true => (refused.life, "after it was ready"),
+            false => (refused.life, "before it was ready"),
+        };
         let why = format!(
-            "{name} was started again (life {life}), ended{end} before it was ready, and stays down; in the \
-             control it was ready, and did not end by itself."
+            "{name} was started again (life {life}), ended{end} {when}, and stays down; in the control it was \
+             ready, and did not end by itself."
         );
         self.worsen(Judgement::violated(Class::Bricked, why));
         true

@@ -60,7 +60,13 @@ impl Scenario {
                 ("stop", target.stop != Default::default()),
             ];
             if let Some((word, _)) = beside.iter().find(|(_, is_said)| *is_said) {
-                let why = "it belongs to a `command`: say it within each of the `processes`";
+                let why = match *word {
+                    "supervisor" => {
+                        "it belongs to a `command`: each of the `processes` has its keys (`restart`, \
+                         `backoff`, `start-limit`, ...) itself"
+                    }
+                    _ => "it belongs to a `command`: say it within each of the `processes`",
+                };
                 return Err(Nonsense::new(format!("target.{word}"), why));
             }
         }

@@ -213,6 +213,13 @@ fn a_target_that_ends_well_before_it_is_ready_again_is_bricked() {
     let (got, detail) = verdict(&text);
     assert_eq!(got, BRICKED, "{detail}");
     assert!(detail.contains("before it was ready"), "{detail}");
+    // So is one that says that it is ready first.
+    let script =
+        "trap 'exit 0' TERM; READY; test $KILLPOINT_LIFE = 1 || { sleep 0.1; exit 0; }; IDLE";
+    let text = scenario(script, "do: kill", "").replace("restart: always", "restart: on-failure");
+    let (got, detail) = verdict(&text.replace("trigger: 500ms", "trigger: 1s"));
+    assert_eq!(got, BRICKED, "{detail}");
+    assert!(detail.contains("after it was ready"), "{detail}");
     // One that is never ready in the control either does its work and is over.
     let text = scenario("sleep 0.3", "do: kill", "")
         .replace("restart: always", "restart: on-failure")
@@ -229,6 +236,11 @@ fn a_target_that_ends_again_and_again_after_a_strike_does_not_pass() {
     let (got, detail) = verdict(&text);
     assert_eq!(got, HUNG, "{detail}");
     assert!(detail.contains("ended by itself"), "{detail}");
+    // Also where one such end alone is seen before the trial is at its end.
+    let slow = script.replace("sleep 0.2", "sleep 0.7");
+    let text = scenario(&slow, "do: kill", "").replace("trigger: 500ms", "trigger: 1200ms");
+    let (got, detail) = verdict(&text.replace("recovery: 1s", "recovery: 2s"));
+    assert_eq!(got, HUNG, "{detail}");
     // It needs some lives, and is there then: that is told.
     let script =
         "trap 'exit 0' TERM; READY; case $KILLPOINT_LIFE in 2|3) sleep 0.1; exit 3;; esac; IDLE";
@@ -240,6 +252,29 @@ fn a_target_that_ends_again_and_again_after_a_strike_does_not_pass() {
         "{:?}",
         report.notes
     );
+}
+
+#[test]
+fn who_fails_with_what_was_struck_has_not_ended_again_and_again() {
+    // Its first life failed because of the strike: the next one need not last longer than that.
+    let text = "version: 1
+target:
+  processes:
+    store: { command: [sh, -c, SERVE], LIVES }
+    client: { command: [sh, -c, FOLLOW], LIVES }
+  state: [state]
+faults: [ { when: { at: 700ms }, do: kill, who: { role: store } } ]
+timeouts: { trigger: 800ms, recovery: 1s, stop: 5s }
+"
+    .replace("LIVES", "ready: { by: notify, timeout: 1m }, restart: always, backoff: 10ms")
+    .replace("SERVE", &format!("\"trap 'exit 0' TERM; echo $$ > $KILLPOINT_STATE/pid; {READY}; {IDLE}\""))
+    .replace(
+        "FOLLOW",
+        &format!("\"trap 'exit 0' TERM; sleep 0.05; {READY}; while kill -0 $(cat $KILLPOINT_STATE/pid); do sleep 0.01; done; exit 1\""),
+    );
+    let report = of(&text);
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    assert!(!report.notes.iter().any(|note| note.contains("by itself")), "{:?}", report.notes);
 }
 
 #[test]
