@@ -78,6 +78,7 @@ fn options(flags: Explore) -> Result<Options, Failure> {
     options.write_baseline = flags.write_baseline;
     options.keep = flags.keep;
     options.confirmations = flags.confirm;
+    options.live_sample = flags.confirm_held;
     options.mechanism = match flags.mechanism {
         MechanismName::Ptrace => Mechanism::Ptrace,
         MechanismName::Notify => Mechanism::Notify,

@@ -98,6 +98,9 @@ pub struct Explore {
     /// Live kills for each finding.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub confirm: u32,
+    /// How many points that held are killed live as well, drawn by the seed: a number, or `all`.
+    #[arg(long, value_name = "N|all", default_value = "5", value_parser = number_or_all)]
+    pub confirm_held: usize,
     /// By what means calls are intercepted: ptrace (the reference) or notify (for commands that make
     /// very many calls outside their state, or use ptrace themselves).
     #[arg(long, value_enum, default_value = "ptrace")]
@@ -164,3 +167,11 @@ pub enum ScopeName {
 pub type ModelList = Vec<CrashModel>;
 /// The same.
 pub type PhaseList = Vec<Phase>;
+
+/// A number, or `all`.
+fn number_or_all(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        _ => text.parse().map_err(|_| "it is a number, or `all`".to_owned()),
+    }
+}

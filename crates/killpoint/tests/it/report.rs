@@ -91,6 +91,26 @@ fn the_log_tells_the_same_in_the_same_order_whatever_the_number_of_jobs() {
 }
 
 #[test]
+fn points_that_held_are_killed_live_as_many_as_wanted() {
+    let guest = guests_directory().join("save-atomic");
+    let struck = ["0", "2", "all"].map(|wanted| {
+        let world = World::new();
+        let mut command = world.explore();
+        command.args(["--confirm-held", wanted, "--model", "kill"]);
+        command.args(["--check", &format!("{} check", guest.display()), "--"]);
+        let output = command.arg(&guest).output().expect("the binary starts");
+        assert_eq!(output.status.code(), Some(0), "{}", crate::support::stderr(&output));
+        let report = fs::read(world.only_run().join("report.json")).expect("a report");
+        let report: killpoint_model::report::Report = serde_json::from_slice(&report).expect("one");
+        let points = report.points;
+        let struck = told(&world).iter().filter(|it| it.contains(r#""event":"struck""#)).count();
+        (points, struck as u64)
+    });
+    let [(_, none), (_, two), (points, all)] = struck;
+    assert_eq!((none, two, all), (0, 2, points));
+}
+
+#[test]
 fn lines_are_at_most_80_columns_wide_but_for_addresses_and_commands() {
     let world = World::new();
     for line in explore_for_people(&world).lines() {
