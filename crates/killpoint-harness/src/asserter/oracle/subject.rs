@@ -140,6 +140,11 @@ impl Subject {
         self.entries.partition_point(|entry| entry.at <= through).saturating_sub(1)
     }
 
+    /// Whether the program leaves nothing in it.
+    pub(super) fn is_empty_at_the_end(&self) -> bool {
+        self.entries.last().is_some_and(|entry| entry.what.is_blank())
+    }
+
     /// How long a file had to stay that only ever grew: as long as it was when everything up to operation
     /// `through` had to, unless before the crash at `crash_at` it was changed otherwise, removed or replaced.
     pub(super) fn kept_bytes(&self, through: u64, crash_at: u64) -> u64 {

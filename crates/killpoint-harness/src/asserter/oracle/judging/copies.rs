@@ -44,12 +44,14 @@ impl<'a> Holders<'a> {
         })
     }
 
-    /// Those that are not judged, and belong to no database.
+    /// Those that do not last, or are empty at the end, and belong to no database.
     fn temporary(&self, oracle: &Oracle, state: &'a dyn CrashState) -> &[(&'a Path, Present)] {
         self.temporary.get_or_init(|| {
             let files = state.files().iter().map(|(path, present)| (path.as_path(), *present));
-            let is_temporary =
-                |path: &Path| oracle.subject(path).is_none() && sqlite::owner(path).is_none();
+            let is_temporary = |path: &Path| match oracle.subject(path) {
+                None => sqlite::owner(path).is_none(),
+                Some(subject) => subject.kind == Kind::Opaque && subject.is_empty_at_the_end(),
+            };
             files.filter(|(path, _)| is_temporary(path)).collect()
         })
     }
@@ -97,8 +99,8 @@ impl Case<'_> {
         copies.map(|(other, _)| other).min()
     }
 
-    /// A temporary file that has a version of this document within it: a log of what is to be done again after a
-    /// crash.
+    /// A file that is removed or emptied later, and has a version of this document within it: a log of what is to
+    /// be done again after a crash.
     fn redo_log(&self) -> Option<&Path> {
         let Kind::Document(_) = self.subject.kind else { return None };
         let files = self.holders.temporary(self.oracle, self.state);

@@ -117,6 +117,17 @@ fn a_log_of_what_is_to_be_done_again_may_restore_a_document() {
         world.append("state.json", &new[..5]).append("state.json", &new[5..]).unlink("redo.bin");
         assert_eq!(world.kills(), expect, "{log}");
     }
+    // It may be emptied in place of being removed.
+    for (log, expect) in
+        [(format!("{new}\nEND"), "...????.."), ("no such thing".to_owned(), "...LLTT..")]
+    {
+        let mut world = World::with(&[begin[0], ("redo.bin", "")]);
+        world.append("redo.bin", &log).sync("redo.bin");
+        world.resize("state.json", 0).sync("state.json");
+        world.append("state.json", &new[..5]).sync("state.json").append("state.json", &new[5..]);
+        world.resize("redo.bin", 0);
+        assert_eq!(world.kills(), expect, "{log}");
+    }
     // What stays is no such log.
     let mut world = World::with(begin);
     world.create("a.txt").append("a.txt", &format!("{new}\nEND")).resize("state.json", 0);
