@@ -124,6 +124,9 @@ impl Case {
         self.surround(&mut command);
         command.args(["--model", "kill,prefix,data", "--profile", "strict"]);
         command.args(["--recovery-depth", recovery_depth]);
+        if is_nightly() {
+            command.args(["--confirm-held", "all"]);
+        }
         command.args(["--acks", "power-loss", "--check", self.line("check")]);
         for intent in self.description["intent"].as_array().into_iter().flatten() {
             let intent = intent.as_str().expect("a line of the journal");
@@ -164,6 +167,11 @@ fn environment() -> PathBuf {
 /// How often each finding is replayed; the nightly command asks for more.
 fn replays() -> u32 {
     std::env::var("KILLPOINT_TEST_REPLAYS").map_or(2, |text| text.parse().expect("a number"))
+}
+
+/// Whether every point that held is killed live as well.
+fn is_nightly() -> bool {
+    std::env::var_os("KILLPOINT_TEST_REPLAYS").is_some()
 }
 
 fn gives_its_numbers_and_its_findings_replay(name: &str) {
