@@ -15,6 +15,7 @@
 
 mod activities;
 mod again;
+mod at_rest;
 #[cfg(feature = "dumps")]
 mod below;
 mod blow;

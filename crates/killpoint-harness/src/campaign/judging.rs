@@ -1,10 +1,11 @@
 //! The invariants of one trial at each of their moments. Readings are taken by the asserter's reader,
 //! of a target that does not run from a copy: what a checker repairs is no repair of the target's.
 
+use super::at_rest::{at_rest, leave};
 use super::growth::Growth;
 use super::problem::{CampaignError, fail};
 use super::state::State;
-use super::world::{World, copy};
+use super::world::World;
 use crate::asserter::checker::{Expectation, control_store};
 use crate::asserter::history::{History, Promise, Store};
 use crate::asserter::invariants::{
@@ -251,24 +252,6 @@ pub(super) fn live(world: &World) -> Reader {
             .collect(),
         is_live: true,
     }
-}
-
-/// A reader of copies.
-fn at_rest(world: &World) -> std::io::Result<Reader> {
-    let (mut states, mut own_paths) = (Vec::new(), world.own_paths.clone());
-    for (index, state) in world.states.iter().enumerate() {
-        let to = world.folder.join("judged").join(index.to_string());
-        copy(state, &to)?;
-        own_paths = own_paths.with(&to, state);
-        states.push(to);
-    }
-    let shown = states.iter().map(|state| own_paths.shown(state)).collect();
-    Ok(Reader { states, shown, own_paths, is_live: false, ..live(world) })
-}
-
-/// Clears the copies away.
-fn leave(world: &World) {
-    let _ = fs::remove_dir_all(world.folder.join("judged"));
 }
 
 fn read(

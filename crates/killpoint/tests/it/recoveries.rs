@@ -177,6 +177,21 @@ fn what_a_strike_left_is_read_however_the_target_was_ended() {
 }
 
 #[test]
+fn what_is_written_and_acknowledged_while_the_leftovers_are_read_is_not_missed_there() {
+    // The workload writes the state itself, and goes on while the target is down and a slow checker reads.
+    let save = "echo I k$i v >> $KILLPOINT_JOURNAL; echo v > $KILLPOINT_STATE/k$i; echo A k$i >> $KILLPOINT_JOURNAL";
+    let workload = format!("for i in 1 2 3 4 5 6 7 8; do {save}; sleep 0.05; done");
+    let check = r#"cd $KILLPOINT_STATE; printf '{"k0":"v"'; for f in k?; do test -e $f && printf ',"%s":"v"' $f; done; echo '}'; sleep 0.2"#;
+    let more = format!(
+        "workload: {{ command: [sh, -c, {workload:?}] }}
+invariants: [ {{ acked-is-durable: {{ check: {check:?} }} }} ]"
+    );
+    let script = "trap 'exit 0' TERM; READY; IDLE";
+    let (verdict, detail) = verdict(&scenario(script, "do: kill", &more));
+    assert_eq!(verdict, Verdict::Held, "{detail}");
+}
+
+#[test]
 fn what_a_torn_write_left_is_read() {
     let script = FORGETS.replace("(sleep 0.3;", "(sleep 0.3; echo 1234567 > $KILLPOINT_STATE/log;");
     let text = scenario(&script, "do: { torn-write: 2 }", ACKED);
