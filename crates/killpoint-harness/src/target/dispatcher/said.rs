@@ -149,6 +149,8 @@ impl Dispatcher {
         let from = life.main.identity.pid;
         if from != pid {
             life.main = held;
+            // Who came before may have been seen to end already.
+            life.ending = None;
             life.comm = super::super::life::comm(pid);
             self.tell(index, Lifecycle::MainChanged { pid, from });
         }

@@ -72,3 +72,24 @@ time.sleep(1000)";
     assert!(counted.1 > 0, "a thousand in a second are too many: {counted:?}");
     supervisor.stop();
 }
+
+#[test]
+fn a_successor_that_was_named_before_the_end_is_one_whenever_it_is_heard() {
+    // The end and the message come by different ways: now and then the end is seen first.
+    let program = "import signal
+say('READY=1')
+for _ in range(300):
+    before = os.getpid()
+    if os.fork(): signal.pause()
+    say('MAINPID=%d' % os.getpid())
+    os.kill(before, signal.SIGTERM)";
+    let (status, records) = start(&[], program).end();
+    let ends = records.iter().filter_map(|record| match record.event {
+        Lifecycle::Ended { end, swept, .. } => Some((end, swept)),
+        _ => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [(End::Finished, 0)]);
+    let changed = ids(&records).iter().filter(|id| **id == "process.main-changed").count();
+    assert_eq!(changed, 300);
+    assert_eq!(status.code(), Some(0));
+}
