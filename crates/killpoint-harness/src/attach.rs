@@ -153,11 +153,11 @@ pub fn run(options: &Options, watch: Watch<'_>) -> Result<Ended, AttachError> {
         }
     };
     journalist.stage("trials", since)?;
+    journalist.remove_older(&folder, options.keep)?;
     journalist.tell(Event::RunEnded { result: outcome, explanation })?;
     let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
     clear_up(&folder);
-    folder.remove_older(options.keep)?;
     Ok(Ended { folder, report })
 }
 

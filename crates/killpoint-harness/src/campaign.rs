@@ -159,12 +159,12 @@ fn go_on(
         }
     };
     journalist.stage("trials", since)?;
+    journalist.remove_older(&folder, options.keep)?;
     journalist.tell(Event::RunEnded { result: outcome, explanation })?;
     let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
     write_baseline(options, &report)?;
     clear_up(&folder);
-    folder.remove_older(options.keep)?;
     Ok(Campaign { folder, report })
 }
 

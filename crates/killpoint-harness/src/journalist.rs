@@ -105,6 +105,19 @@ impl Journalist {
         self.tell(Event::Stage { name: name.to_owned(), seconds: since.elapsed().as_secs_f64() })
     }
 
+    /// Removes old runs beside this one, and notes which could not be removed. To be called before the
+    /// end of the run is told.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub(crate) fn remove_older(
+        &mut self,
+        folder: &RunFolder,
+        keep: usize,
+    ) -> Result<(), StoreError> {
+        folder.remove_older(keep).into_iter().try_for_each(|text| self.tell(Event::Note { text }))
+    }
+
     /// Makes everything so far durable.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! No record covers the last one. When that is the end of the run and is synced, `seal.json` is written:
 //! the number of records and the hash of the last.
 
+mod pruning;
 mod seal;
 
 pub use seal::{Audited, Seal, audit};
@@ -172,31 +173,6 @@ impl RunFolder {
         };
         write().map_err(fail("write", &path))?;
         Ok(path)
-    }
-
-    /// Removes the oldest runs beside this one, so that at most `keep` are left with it.
-    ///
-    /// # Errors
-    /// If the folder of the runs cannot be read.
-    pub fn remove_older(&self, keep: usize) -> Result<usize, StoreError> {
-        let runs = self.path.parent().expect("a run lies in a folder of runs");
-        let mut others = Vec::new();
-        for entry in fs::read_dir(runs).map_err(fail("read", runs))? {
-            let entry = entry.map_err(fail("read", runs))?;
-            let log = entry.path().join("events.jsonl");
-            // Only what is a run of ours is ever removed.
-            let Ok(metadata) = fs::metadata(&log) else { continue };
-            // A run that goes on, or was interrupted and can be resumed, is nobody's to remove.
-            if entry.path() != self.path && has_ended(&entry.path()) {
-                others.push((metadata.modified().ok(), entry.path()));
-            }
-        }
-        others.sort();
-        let surplus = (others.len() + 1).saturating_sub(keep.max(1));
-        for (_, path) in &others[..surplus] {
-            fs::remove_dir_all(path).map_err(fail("remove the old run", path))?;
-        }
-        Ok(surplus)
     }
 }
 

@@ -58,11 +58,11 @@ pub(super) fn go_on(
     };
     check_untouched(options, &local, &roots, &mut journalist)?;
     let (result, explanation) = conclude(outcome, journalist.report());
+    journalist.remove_older(&folder, options.keep)?;
     journalist.tell(Event::RunEnded { result, explanation })?;
     let report = journalist.into_report();
     crate::report::write_all(&folder, &report)?;
     findings::write_baseline(options, &report)?;
-    folder.remove_older(options.keep)?;
     clear_up(&folder);
     Ok(Explored { folder, report })
 }

@@ -1,8 +1,11 @@
 //! Several runs: what went wrong put together, and two of them compared.
 
-use crate::support::{World, stderr, stdout};
+use crate::support::{World, is_root, stderr, stdout};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 /// A target that dies by itself in the N-th of its lives, and is struck otherwise.
 fn run(world: &World, last_words: &str, title: &str) -> String {
@@ -137,4 +140,63 @@ fn runs_of_a_scenario_are_compared_and_unlike_ones_refused() {
     let mut command = world.killpoint();
     let output = command.args(["triage", "nowhere"]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+/// A program with a finding, and the command that explores it and keeps no older run.
+fn explore_and_keep_one(world: &World) -> Command {
+    let mut command = world.explore();
+    command.args(["--keep", "1", "--", "sh", "-c"]);
+    command.arg(r#"echo '{"a":2}' > "$KILLPOINT_STATE/a.json""#);
+    command
+}
+
+#[test]
+fn runs_side_by_side_in_one_folder_all_tell_their_result() {
+    let world = World::new();
+    fs::write(world.state().join("a.json"), "{\"a\":1}").expect("written");
+    for _ in 0..3 {
+        let children: Vec<Child> = (0..4)
+            .map(|_| {
+                let mut command = explore_and_keep_one(&world);
+                command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().expect("it ends");
+            assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+            assert!(stdout(&output).contains("a.json"), "{}", stdout(&output));
+        }
+    }
+    let kept = fs::read_dir(world.out().join("runs")).expect("runs").count();
+    assert!((1..=4).contains(&kept), "{kept} runs are left");
+}
+
+#[test]
+fn an_old_run_that_cannot_be_removed_is_noted_and_the_result_is_told() {
+    if !is_root() {
+        println!("skipped: only root can make a directory that somebody else cannot empty");
+        return;
+    }
+    let world = World::new();
+    fs::write(world.state().join("a.json"), "{\"a\":1}").expect("written");
+    let all = |path: &Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("ours");
+    };
+    let output = explore_and_keep_one(&world).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let old = world.only_run();
+    let runs = world.out().join("runs");
+    for path in [world.path(), &world.state(), &world.out(), &runs] {
+        all(path);
+    }
+    all(&world.state().join("a.json"));
+    let explore = explore_and_keep_one(&world);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.arg(explore.get_program()).args(explore.get_args());
+    command.current_dir(world.path()).env("HOME", world.path());
+    let output = command.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stdout(&output).contains("cannot be removed"), "{}", stdout(&output));
+    assert!(old.exists());
 }
