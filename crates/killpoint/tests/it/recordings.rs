@@ -115,6 +115,20 @@ fn a_name_that_tells_the_time_is_found_again_at_another_time() {
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
 }
 
+#[test]
+fn a_name_that_is_a_digest_of_the_time_is_found_again_at_another_time() {
+    let world = World::new();
+    let script = "cd $KILLPOINT_STATE; n=$(date +%s | sha1sum | cut -c 1-40); \
+                  echo whole >$n.new; mv $n.new $n";
+    let mut command = world.explore_json();
+    let check = "cat $KILLPOINT_STATE/* >/dev/null 2>&1; echo '{}'";
+    let explored = explored(command.args(["--check", check, "--", "sh", "-c", script]));
+    let report = &explored.report;
+    assert!(report.unknown.is_empty(), "{}", explored.summary());
+    explored.expect(Outcome::Pass);
+    assert!(report.recordings > 2, "the first two can have been made within a second");
+}
+
 /// A document in `data`, a directory beside it, and a script that runs where both are.
 fn beside(world: &World, script: &str) -> std::process::Command {
     for name in ["data", "staging"] {
