@@ -167,6 +167,9 @@ pub fn record(
         stable = stable.intersection(&named).cloned().collect();
         let again = read_addresses(local, &number.to_string())?;
         set_aside = set_aside.max(operations(&addresses)).max(operations(&again));
+        if seconds::has_digests(&stable) {
+            seconds::await_next();
+        }
         number += 1;
         chosen = TrialResult {
             before: chosen.before.clone(),

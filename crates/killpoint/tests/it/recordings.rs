@@ -117,16 +117,20 @@ fn a_name_that_tells_the_time_is_found_again_at_another_time() {
 
 #[test]
 fn a_name_that_is_a_digest_of_the_time_is_found_again_at_another_time() {
-    let world = World::new();
-    let script = "cd $KILLPOINT_STATE; n=$(date +%s | sha1sum | cut -c 1-40); \
-                  echo whole >$n.new; mv $n.new $n";
-    let mut command = world.explore_json();
-    let check = "cat $KILLPOINT_STATE/* >/dev/null 2>&1; echo '{}'";
-    let explored = explored(command.args(["--check", check, "--", "sh", "-c", script]));
-    let report = &explored.report;
-    assert!(report.unknown.is_empty(), "{}", explored.summary());
-    explored.expect(Outcome::Pass);
-    assert!(report.recordings > 2, "the first two can have been made within a second");
+    // Alone, and beside a name that is another one each time.
+    for temporary in ["$n.new", "$(mktemp -u XXXXXX)"] {
+        let world = World::new();
+        let script = format!(
+            "cd $KILLPOINT_STATE; n=$(date +%s | sha1sum | cut -c 1-40); mkdir $n.d; \
+             t={temporary}; echo whole >$n.d/$t; mv $n.d/$t $n.d/$n"
+        );
+        let mut command = world.explore_json();
+        let check = "cat $KILLPOINT_STATE/*/* >/dev/null 2>&1; echo '{}'";
+        let explored = explored(command.args(["--check", check, "--", "sh", "-c", &script]));
+        assert!(explored.report.unknown.is_empty(), "{}", explored.summary());
+        explored.expect(Outcome::Pass);
+        assert!(explored.report.recordings > 2, "two can be made within a second");
+    }
 }
 
 /// A document in `data`, a directory beside it, and a script that runs where both are.
