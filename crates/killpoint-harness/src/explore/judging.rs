@@ -95,6 +95,7 @@ pub fn judge_all(
             Ok(())
         })?;
     tell_points(plan, &judged, journalist)?;
+    tell_further_seconds(journalist)?;
     tell_litter(&judged, journalist)?;
     tell_unjudged(&judged, journalist)?;
     Ok(judged)
@@ -136,7 +137,7 @@ fn tell_second(
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     journalist.tell(Event::SecondCheck { held: second.verdict == Verdict::Held })?;
-    if second.verdict != Verdict::Held {
+    if second.verdict != Verdict::Held && differing(journalist) == 1 {
         let text = format!(
             "{SECOND_CHECK_NOTE} {} reads differently the second time: {}",
             state.name.point, second.detail
@@ -144,6 +145,23 @@ fn tell_second(
         journalist.tell(Event::Note { text })?;
     }
     Ok(())
+}
+
+/// How many stores read differently the second time so far.
+fn differing(journalist: &Journalist) -> u32 {
+    let checks = journalist.report().second_checks;
+    checks.tries - checks.hits
+}
+
+/// The first of them has a note of its own.
+fn tell_further_seconds(journalist: &mut Journalist) -> Result<(), ExploreError> {
+    let further = differing(journalist).saturating_sub(1);
+    if further == 0 {
+        return Ok(());
+    }
+    let stores = count(further.into(), "further recovered store");
+    let text = format!("{stores} read differently the second time, too");
+    Ok(journalist.tell(Event::Note { text })?)
 }
 
 /// Told of each state as it is judged.

@@ -522,3 +522,21 @@ print(json.dumps({"k": "".join(sorted(set(open(state + "/k").read())))}))
         }
     }
 }
+
+#[test]
+fn stores_that_read_differently_each_time_are_told_once_and_counted() {
+    let world = World::new();
+    fs::write(world.state().join("n"), "0").expect("written");
+    let check = r#"cd "$KILLPOINT_STATE"; n=$(cat n); echo $((n+1)) >n; echo "{\"n\": \"$n\"}""#;
+    let script = r#"cd "$KILLPOINT_STATE"; for i in 1 2 3; do echo $i >new; mv new b; done"#;
+    let explored =
+        explored(world.explore_json().args(["--check", check, "--", "sh", "-c", script]));
+    explored.expect(Outcome::Pass);
+    let checks = explored.report.second_checks;
+    assert!(checks.tries > 2 && checks.hits == 0, "{checks:?}");
+    let notes = explored.report.notes.iter().filter(|note| note.contains("the second time"));
+    let notes: Vec<&String> = notes.collect();
+    assert_eq!(notes.len(), 2, "{notes:#?}");
+    let further = format!("{} further recovered stores", checks.tries - 1);
+    assert!(notes[1].starts_with(&further), "{notes:#?}");
+}
