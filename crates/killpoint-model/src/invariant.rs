@@ -30,6 +30,7 @@ fn yes() -> bool {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[schemars(transform = with_names_of_litmus)]
 pub enum JudgeAt {
     /// Before the first strike.
     #[serde(alias = "SOT")]
@@ -49,6 +50,17 @@ pub enum JudgeAt {
     /// Before the first strike and at the end.
     #[serde(alias = "Edge")]
     Edges,
+}
+
+/// Adds what is taken beside the names of its own.
+fn with_names_of_litmus(schema: &mut schemars::Schema) {
+    let names = serde_json::json!({
+        "description": "The names of Litmus.",
+        "enum": ["SOT", "OnChaos", "Continuous", "EOT", "Edge"],
+    });
+    if let Some(serde_json::Value::Array(moments)) = schema.get_mut("oneOf") {
+        moments.push(names);
+    }
 }
 
 macro_rules! invariants {

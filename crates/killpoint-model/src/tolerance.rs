@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What a command may end like, or a request be answered with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[schemars(transform = with_status)]
 pub struct Tolerance {
     /// Its exit status, or the status of the answer: one, several, or `any`. Where nothing is said, 0 of
     /// a command, and one below 400 of an answer.
@@ -31,6 +32,15 @@ pub struct Tolerance {
     /// The greatest number that may be there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub greatest: Option<f64>,
+}
+
+/// Of an answer `exit` may be called `status`.
+fn with_status(schema: &mut schemars::Schema) {
+    if let Some(serde_json::Value::Object(properties)) = schema.get_mut("properties")
+        && let Some(exit) = properties.get("exit").cloned()
+    {
+        properties.insert("status".to_owned(), exit);
+    }
 }
 
 /// Reads a value that is there: `null` is one.

@@ -1,6 +1,7 @@
 use super::*;
 use killpoint_model::Plan;
 use killpoint_model::fault::Fault;
+use killpoint_model::invariant::JudgeAt;
 use killpoint_model::plan::CrashPoints;
 
 const NOTES: &str = r#"version: 1
@@ -328,6 +329,14 @@ fn the_schema_knows_every_key_of_the_file() {
     }
     assert_eq!(schema["additionalProperties"], false);
     assert!(schema["$defs"]["Span"]["type"] == "string", "{}", schema["$defs"]["Span"]);
+    // Other names that are taken.
+    let tolerated = &schema["$defs"]["Tolerance"]["properties"];
+    assert_eq!(tolerated["status"], tolerated["exit"]);
+    let moments = schema["$defs"]["JudgeAt"]["oneOf"].to_string();
+    for name in ["SOT", "OnChaos", "Continuous", "EOT", "Edge"] {
+        assert!(moments.contains(&format!("\"{name}\"")), "{name}: {moments}");
+        serde_json::from_value::<JudgeAt>(name.into()).expect("it is taken");
+    }
 }
 
 proptest::proptest! {
