@@ -15,6 +15,7 @@
 
 mod activities;
 mod again;
+mod asking;
 mod at_rest;
 #[cfg(feature = "dumps")]
 mod below;
@@ -144,6 +145,7 @@ fn go_on(
         mounts,
         injector: &mut injector,
         control: judging::Readings::new(),
+        answering: BTreeSet::new(),
         known: known(options)?,
         names: None,
         recorded: None,
@@ -195,7 +197,9 @@ fn carry_out(
         return Ok((Outcome::BaselineFailed, format!("the control did not hold: {why}")));
     }
     rounds.carry_out()?;
-    if let Some(gap) = nothing_at_risk(plan, stage.journalist.report()) {
+    let report = stage.journalist.report();
+    let gaps = [nothing_at_risk(plan, report), not_driven(report)];
+    for gap in gaps.into_iter().flatten() {
         stage.journalist.tell(Event::NotCovered(gap))?;
     }
     let measured = objectives::judge(plan, stage.options, stage.folder, stage.journalist)?;
@@ -230,6 +234,27 @@ fn nothing_at_risk(plan: &Plan, report: &Report) -> Option<NotCovered> {
         reason:
             "no trial acknowledged anything: after its strikes acked-is-durable had nothing to lose"
                 .to_owned(),
+        needed: false,
+    })
+}
+
+/// Where the workload failed after a strike, though it succeeded in the control: many do, and then nobody drives
+/// the target that has come back.
+fn not_driven(report: &Report) -> Option<NotCovered> {
+    let struck = |it: &&TrialReport| it.trial > 0 && it.fired > 0 && !it.unrecovered;
+    let trials = report.campaign.iter().flat_map(|it| &it.trials).filter(struck);
+    let ends: Vec<Option<&String>> = trials.map(|it| it.workload_failure.as_ref()).collect();
+    let failures: Vec<&String> = ends.iter().copied().flatten().collect();
+    let how = failures.first()?;
+    let or_otherwise =
+        if failures.iter().any(|it| it != how) { " or otherwise failed" } else { "" };
+    let (failed, all) = (failures.len(), ends.len());
+    Some(NotCovered {
+        file: "*".to_owned(),
+        reason: format!(
+            "the workload {how}{or_otherwise} in {failed} of {all} trials that were struck, though it succeeded in \
+             the control: what it would have done after that was not driven. Let it try again until the target is back"
+        ),
         needed: false,
     })
 }

@@ -62,8 +62,8 @@ impl Rounds<'_, '_, '_> {
     /// The control; its detail if it did not hold.
     pub(super) fn control(&mut self) -> Result<Option<String>, CampaignError> {
         let ended = match self.earlier.control(self.stage.folder)? {
-            Some((ended, readings)) => {
-                self.stage.control = readings;
+            Some((ended, control)) => {
+                (self.stage.control, self.stage.answering) = (control.readings, control.answering);
                 ended
             }
             None => trial::carry_out(self.stage, &Try::of(None, 1))?,

@@ -7,12 +7,25 @@ use crate::store::RunFolder;
 use killpoint_model::Verdict;
 use killpoint_model::event::Event;
 use killpoint_model::trial::{Position, TrialEvent};
-use std::collections::BTreeMap;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The file with what was read at the end of the control.
 const CONTROL: &str = "control.json";
+/// The file with who answered all the time meanwhile.
+const ANSWERING: &str = "answering.json";
+
+/// What the control showed.
+#[derive(Debug)]
+pub(super) struct Control {
+    /// What was read at its end.
+    pub(super) readings: Readings,
+    /// Who answered all the time.
+    pub(super) answering: BTreeSet<String>,
+}
 
 /// A try by its trial, its number and, where it repeats a failed one, that one's number.
 type Name = (u64, u32, Option<u32>);
@@ -61,14 +74,14 @@ impl Earlier {
     pub(super) fn control(
         &mut self,
         folder: &RunFolder,
-    ) -> Result<Option<(Ended, Readings)>, CampaignError> {
+    ) -> Result<Option<(Ended, Control)>, CampaignError> {
         let Some(ended) = self.take(0, 1, None) else { return Ok(None) };
-        let path = folder.join(CONTROL);
-        // Written before the control is said to have ended; somebody may have removed it.
-        let Ok(bytes) = fs::read(&path) else { return Ok(None) };
-        let readings = serde_json::from_slice(&bytes)
-            .map_err(|error| CampaignError::Malformed { path, problem: error.to_string() })?;
-        Ok(Some((ended, readings)))
+        let (Some(readings), Some(answering)) =
+            (read(folder.join(CONTROL))?, read(folder.join(ANSWERING))?)
+        else {
+            return Ok(None);
+        };
+        Ok(Some((ended, Control { readings, answering })))
     }
 
     /// How long the tries took.
@@ -98,11 +111,24 @@ impl Earlier {
     }
 }
 
-/// Keeps what was read at the end of the control.
-pub(super) fn keep_control(folder: &RunFolder, readings: &Readings) -> Result<(), CampaignError> {
+/// Keeps what was read at the end of the control, and who answered.
+pub(super) fn keep_control(
+    folder: &RunFolder,
+    readings: &Readings,
+    answering: &BTreeSet<String>,
+) -> Result<(), CampaignError> {
     let text = serde_json::to_vec(readings).expect("readings are plain data");
     folder.write(CONTROL, &text)?;
+    let text = serde_json::to_vec(answering).expect("names are plain data");
+    folder.write(ANSWERING, &text)?;
     Ok(())
+}
+
+/// Reads such a file. It is written before the control is said to have ended; somebody may have removed it.
+fn read<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, CampaignError> {
+    let Ok(bytes) = fs::read(&path) else { return Ok(None) };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| CampaignError::Malformed { path, problem: error.to_string() })
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
         mounts: mounts.is_ok(),
         injector: &mut injector,
         control: judging::Readings::new(),
+        answering: BTreeSet::new(),
         known: BTreeSet::new(),
         names: None,
         recorded: None,

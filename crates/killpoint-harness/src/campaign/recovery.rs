@@ -1,6 +1,7 @@
 //! After a strike: what it left is judged, and the target is waited for until it is back.
 
 use super::CampaignError;
+use super::asking::Heard;
 use super::blow::FOLLOWS;
 use super::strike::Struck;
 use super::tell;
@@ -12,6 +13,29 @@ use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Class, Judgement};
 use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// Whether a target has come back.
+enum Back {
+    /// It is ready, or down for good.
+    Here,
+    /// It answers again, and was silent until this moment at least.
+    Answers(Instant),
+    /// It was not ready in time.
+    Late,
+    /// It counts as ready, and does not answer there.
+    Silent(String),
+}
+
+impl From<Heard> for Back {
+    fn from(heard: Heard) -> Self {
+        match heard {
+            Heard::Answers => Back::Here,
+            Heard::AnswersAgain(silent) => Back::Answers(silent),
+            Heard::Silent(at) if at.is_empty() => Back::Late,
+            Heard::Silent(at) => Back::Silent(at),
+        }
+    }
+}
 
 impl Trial<'_, '_> {
     /// Judges what a strike left while everything is down, and lets the supervisor go on.
@@ -63,16 +87,21 @@ impl Trial<'_, '_> {
             self.is_lost = true;
             return Ok(false);
         }
-        if back == Wait::Late {
-            let why = format!("{limit} after strike {number} the target was not ready again");
-            self.judge_late(&why);
+        let late = match &back {
+            Back::Late => Some("was not ready again".to_owned()),
+            Back::Silent(at) => Some(format!("did not answer again at {at}")),
+            Back::Here | Back::Answers(_) => None,
+        };
+        if let Some(late) = late {
+            self.judge_late(&format!("{limit} after strike {number} the target {late}"));
             return Ok(false);
         }
         let is_over = self.state.are_over();
-        match self.has_new_life(&struck.lives) && !is_over {
-            true => self.tell_recovered(number, struck_at)?,
+        match (self.has_new_life(&struck.lives) && !is_over, back) {
+            (true, _) => self.tell_recovered(number, struck_at)?,
+            (false, Back::Answers(silent)) => self.tell_answered(number, struck_at, silent)?,
             // It may die of it later.
-            false => {
+            (false, _) => {
                 if let Some(last) = &mut self.last_strike {
                     last.may_die_since = Some(struck_at);
                 }
@@ -88,9 +117,9 @@ impl Trial<'_, '_> {
         Ok(true)
     }
 
-    /// Until nothing lasts, and the target is ready again or down for good. Where it is asked something then,
+    /// Until nothing lasts, and the target is ready again and answers as in the control, or is down for good. Where it is asked something then,
     /// it has a while to follow who was struck below it, or to end because of a call that failed.
-    fn wait_until_back(&mut self, struck: &Struck) -> Result<Wait, CampaignError> {
+    fn wait_until_back(&mut self, struck: &Struck) -> Result<Back, CampaignError> {
         let scenario = &self.stage.plan.scenario;
         let limit = scenario.timeouts.recovery.duration() + struck.lasts;
         let is_asked = scenario.invariants.iter().any(|it| it.is_judged_at(JudgeAt::AfterStrike));
@@ -117,6 +146,11 @@ impl Trial<'_, '_> {
                 back = self.wait(limit, is_back)?;
             }
         }
+        let back = match back {
+            Wait::Late => Back::Late,
+            _ if self.is_lost || self.state.are_over() => Back::Here,
+            _ => self.ask_again(limit, is_back)?.into(),
+        };
         self.is_going_down = false;
         Ok(back)
     }

@@ -29,6 +29,8 @@ pub(super) struct Stage<'a> {
     pub(super) injector: &'a mut Injector,
     /// What was read at the end of the control.
     pub(super) control: Readings,
+    /// Who answered all the time in the control, and has to after a strike.
+    pub(super) answering: BTreeSet<String>,
     /// What stands in the baseline.
     pub(super) known: BTreeSet<String>,
     /// Names of the first recording, once there is one.

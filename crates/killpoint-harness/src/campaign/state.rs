@@ -178,6 +178,11 @@ impl Process {
         }
     }
 
+    /// Whether a strike ended its last life.
+    pub(super) fn was_struck(&self) -> bool {
+        self.was_struck
+    }
+
     /// Whether it was started again after a strike, and ended by itself as if all were well.
     pub(super) fn has_refused(&self) -> bool {
         self.is_over && !self.was_struck && self.gave_up.is_none() && self.life > 1

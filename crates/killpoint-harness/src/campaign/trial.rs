@@ -1,6 +1,7 @@
 //! One trial: the target is started, driven, struck, waited for, stopped and judged.
 
 use super::activities::Promised;
+use super::asking::Asker;
 use super::collecting::Collecting;
 use super::continuous::Watch;
 use super::course::Try;
@@ -94,6 +95,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         number,
         state: State::of(&supervision),
         workload: None,
+        asker: None,
         begun,
         workload_began: begun,
         fired: 0,
@@ -131,7 +133,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     let ended = trial.end(once)?;
     if number == 0 {
         // Once it has ended it is not carried out again.
-        log::keep_control(stage.folder, &stage.control)?;
+        log::keep_control(stage.folder, &stage.control, &stage.answering)?;
     }
     let replay = match number {
         0 => String::new(),
@@ -165,6 +167,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) number: u64,
     pub(super) state: State,
     pub(super) workload: Option<Running>,
+    /// Of the control: who asks it meanwhile.
+    pub(super) asker: Option<Asker>,
     pub(super) begun: Instant,
     pub(super) workload_began: Instant,
     pub(super) fired: u64,
@@ -248,6 +252,7 @@ impl Trial<'_, '_> {
                 }
             }
             self.finish_workload()?;
+            self.learn_who_answers()?;
             self.hear_out()?;
             if self.number == 0 && self.state.are_ready() {
                 self.judge(JudgeAt::AfterStrike, None)?;
@@ -256,6 +261,7 @@ impl Trial<'_, '_> {
         self.roll_back()?;
         let _ = self.stage.injector.rollback();
         self.see_it_back()?;
+        self.hear_it_answer()?;
         self.stop(timeouts.stop)
     }
 

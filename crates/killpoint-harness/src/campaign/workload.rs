@@ -23,6 +23,7 @@ impl Trial<'_, '_> {
             let fail = |source| CampaignError::Io { action: "start the workload", path, source };
             self.workload = Some(running.map_err(fail)?);
         }
+        self.ask_in_control();
         self.workload_began = Instant::now();
         self.has_workload_begun = true;
         if self.workload.is_some() {

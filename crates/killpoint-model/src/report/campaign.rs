@@ -116,6 +116,9 @@ pub struct TrialReport {
     pub broken: u64,
     /// Acknowledgements in its journal.
     pub acknowledged: u64,
+    /// How the workload ended, in words, unless it ended with success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_failure: Option<String>,
     /// The worst of its verdicts; where some stand in the baseline, the worst of the others.
     pub judgement: Judgement,
     /// How it broke promises otherwise, the worst first.
@@ -233,6 +236,7 @@ impl CampaignReport {
                     fired: 0,
                     broken: 0,
                     acknowledged: 0,
+                    workload_failure: None,
                     // Until it ends it says nothing.
                     judgement: Judgement::unknown(
                         crate::verdict::Reason::Interrupted,
@@ -293,9 +297,16 @@ impl CampaignReport {
                     }
                 }
             }
-            TrialEvent::WorkloadEnded { acknowledged, .. } => {
+            TrialEvent::WorkloadEnded { at_us, status, timed_out, acknowledged, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
                     trial.acknowledged = *acknowledged;
+                    trial.workload_failure = match status {
+                        _ if at_us.is_none() => None, // there was none
+                        _ if *timed_out => Some("did not end in time".to_owned()),
+                        Some(0) => None,
+                        Some(status) => Some(format!("ended with exit status {status}")),
+                        None => Some("was ended by a signal".to_owned()),
+                    };
                 }
             }
             TrialEvent::Ended {

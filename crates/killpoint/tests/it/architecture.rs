@@ -59,6 +59,7 @@ const HARNESS: &[(&str, &[&str])] = &[
             "interrupt",
             "job",
             "journalist",
+            "numbers",
             "own_paths",
             "processes",
             "recover",

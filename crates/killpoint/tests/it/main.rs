@@ -1,5 +1,6 @@
 //! The whole binary: guests, real programs, bad input, and what is left when it is killed.
 
+mod answering;
 mod architecture;
 mod attach;
 mod bad_input;
