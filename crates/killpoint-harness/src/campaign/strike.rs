@@ -10,7 +10,7 @@ use super::state::State;
 use super::tell;
 use crate::injector::{Act, Gate, Injector};
 use crate::journalist::Journalist;
-use crate::processes::{Finder, Found, Within};
+use crate::processes::{FindError, Finder, Found, Within};
 use killpoint_engine::identity;
 use killpoint_model::fault::Fault;
 use killpoint_model::plan::PlannedStrike;
@@ -343,7 +343,11 @@ fn choose(
     }
     who.sparing.retain(|role| roles.named(role).is_some());
     let finder = Finder::open(roles)?;
-    Ok(finder.find(&who, Within::Below(root), planned.pick)?.chosen)
+    match finder.find(&who, Within::Below(root), planned.pick) {
+        // The supervisor ends meanwhile, as it does when everything is stopped: nobody is below it any more.
+        Err(FindError::Ended(_)) => Ok(Vec::new()),
+        found => Ok(found?.chosen),
+    }
 }
 
 fn gate(living: &Living<'_>) -> Gate {
@@ -365,5 +369,36 @@ fn act(fault: &Fault) -> Option<Act> {
         Fault::Fail(_) | Fault::ShortWrite(_) => None,
         // Carried out in a room of their own.
         Fault::Activities(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use killpoint_model::plan::Moment;
+    use killpoint_model::seed::Seed;
+    use killpoint_model::selector::Who;
+    use killpoint_model::span::Span;
+    use std::process::Command;
+
+    #[test]
+    fn below_a_supervisor_that_has_ended_a_strike_meets_nobody() {
+        let mut supervisor = Command::new("true").spawn().expect("it starts");
+        let pid = i32::try_from(supervisor.id()).expect("a number");
+        // Until it is reaped it has its number.
+        while identity::status(pid).is_ok_and(|status| !status.ended) {
+            std::thread::yield_now();
+        }
+        let state = State { supervisor: Some(pid), ..State::default() };
+        let target = Target::default();
+        let planned = PlannedStrike {
+            when: Moment::At(Span::from_ms(0)),
+            fault: Fault::Kill,
+            who: Who::default(),
+            pick: Seed(0),
+        };
+        let chosen = choose(&planned, &Living { state: &state, target: &target }, None);
+        assert!(chosen.expect("no error").is_empty());
+        supervisor.wait().expect("it is reaped");
     }
 }
