@@ -23,6 +23,7 @@ pub mod sqlite;
 pub mod state;
 mod subject;
 mod switches;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subject::Subject;
 use switches::leads_to;
+use turns::Turn;
 
 /// Beyond this many, litter is counted and no longer named.
 pub const LITTER_NAMED_MAX: usize = 16;
@@ -109,6 +111,8 @@ pub struct Oracle {
     /// By the paths at which files were removed: the bytes that came to stand in another place right after that, and
     /// where.
     moves: Arc<HashMap<PathBuf, (Digest, PathBuf)>>,
+    /// Documents that the program writes in turn.
+    turns: Vec<Turn>,
     /// Paths that are no litter.
     known: BTreeSet<PathBuf>,
     databases: BTreeSet<PathBuf>,

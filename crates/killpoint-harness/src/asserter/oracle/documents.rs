@@ -6,8 +6,11 @@
 
 mod binary_plist;
 mod ini;
+mod numbers;
 mod structured;
 mod xml;
+
+pub(super) use numbers::Numbers;
 
 use super::state::Digest;
 use std::path::Path;
@@ -141,6 +144,11 @@ impl Format {
             Format::BinaryPlist => binary_plist::read(contents),
         }
     }
+}
+
+/// The numbers and times of a whole document, by where they stand in it.
+pub(super) fn numbers(format: Format, contents: &[u8]) -> Numbers {
+    numbers::read(format, without_mark(contents))
 }
 
 /// The contents without a UTF-8 byte order mark.

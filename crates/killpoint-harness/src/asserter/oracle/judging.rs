@@ -5,6 +5,7 @@ mod copies;
 mod database;
 mod moved;
 mod switched;
+mod turned;
 
 pub(super) use copies::Holders;
 
@@ -48,7 +49,7 @@ impl Case<'_> {
             let detail = format!("{} cannot be read: {error}.", self.name());
             Judgement::unknown(Reason::JudgeFailed, detail)
         });
-        self.spared_by_switch(self.spared_by_copy(judgement))
+        self.spared_by_switch(self.spared_by_turn(self.spared_by_copy(judgement)))
     }
 
     fn present(&self, present: Present) -> io::Result<Judgement> {

@@ -5,12 +5,13 @@ mod killed;
 
 use super::Oracle;
 use super::cache::Cache;
-use super::documents::{DOCUMENT_BYTES_MAX, Format};
+use super::documents::{self, DOCUMENT_BYTES_MAX, Format};
 use super::follower::Completion;
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
 use super::subject::{Entry, Kind, Subject, What};
 use super::switches::Switch;
+use super::turns::{NumbersByDigest, turns};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,7 @@ pub struct Learner {
     /// Databases of which the last committed state was not intact, and why.
     broken: BTreeMap<PathBuf, String>,
     kept_bytes: u64,
+    numbers: NumbersByDigest,
     cache: Cache,
     /// Paths at which files were removed, and at which files were made then that may have been meant to take their
     /// bytes.
@@ -130,6 +132,10 @@ impl Learner {
             Some(_) => None,
             None => self.read_document(&path, digest, &contents),
         };
+        if let Some((format, Some(_))) = document {
+            let numbers = || Arc::new(documents::numbers(format, &contents));
+            self.numbers.entry(digest).or_insert_with(numbers);
+        }
         let is_compared = appended || document.is_some_and(|(format, _)| !format.shows_its_end());
         let history = self.histories.entry(path).or_default();
         if matches!(moment, Moment::Placed | Moment::Displaced) {
@@ -332,9 +338,14 @@ impl Learner {
             Some(guide) => Arc::clone(&guide.reference.moves),
             None => Arc::new(moves(self.heirs, &subjects)),
         };
+        let turns = match guide {
+            Some(guide) => guide.reference.turns.iter().map(|it| it.with(&self.numbers)).collect(),
+            None => turns(&subjects, &self.numbers),
+        };
         Oracle {
             subjects,
             moves,
+            turns,
             known,
             databases,
             not_understood: self.not_understood,

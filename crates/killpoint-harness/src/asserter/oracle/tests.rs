@@ -4,6 +4,7 @@
 mod append_only_files;
 mod databases;
 mod document_files;
+mod documents_in_turn;
 mod killed_runs;
 mod moved_files;
 mod properties;

@@ -1,0 +1,104 @@
+//! The numbers and times that stand in a document: by some a program knows which of several is the newest.
+
+use super::Format;
+use std::collections::BTreeMap;
+
+/// In larger documents no numbers are looked for.
+const NUMBERED_BYTES_MAX: usize = 1 << 20;
+
+/// Beyond this many, the numbers of a document are not kept.
+const NUMBERS_MAX: usize = 64;
+
+/// Numbers that stand deeper within a document are not looked at.
+const DEPTH_MAX: usize = 3;
+
+/// The numbers and times of a document, by where they stand in it.
+pub type Numbers = BTreeMap<String, f64>;
+
+/// The numbers and times of a whole document.
+pub(super) fn read(format: Format, contents: &[u8]) -> Numbers {
+    let mut numbers = Numbers::new();
+    if contents.len() > NUMBERED_BYTES_MAX {
+        return numbers;
+    }
+    match format {
+        Format::Json => {
+            let value: Result<serde_json::Value, _> = serde_json::from_slice(contents);
+            value.iter().for_each(|value| gather(value, "", 0, &mut numbers));
+        }
+        Format::Toml | Format::Yaml | Format::Ini => {
+            let lines = contents.split(|byte| *byte == b'\n');
+            let lines = lines.filter_map(|line| std::str::from_utf8(line).ok());
+            let pairs = lines.filter_map(|line| line.split_once(['=', ':']));
+            for (key, value) in pairs.take(NUMBERS_MAX) {
+                let number = number_of(value.trim().trim_matches(['"', '\'']));
+                numbers.extend(number.map(|number| (key.trim().to_owned(), number)));
+            }
+        }
+        Format::JsonLines | Format::Xml | Format::BinaryPlist => {}
+    }
+    numbers
+}
+
+fn gather(value: &serde_json::Value, place: &str, depth: usize, numbers: &mut Numbers) {
+    let number = match value {
+        serde_json::Value::Number(number) => number.as_f64(),
+        serde_json::Value::String(text) => number_of(text),
+        serde_json::Value::Object(members) if depth < DEPTH_MAX => {
+            for (name, member) in members {
+                let place = if depth == 0 { name.clone() } else { format!("{place}.{name}") };
+                gather(member, &place, depth + 1, numbers);
+            }
+            None
+        }
+        _ => None,
+    };
+    if let Some(number) = number.filter(|_| depth > 0 && numbers.len() < NUMBERS_MAX) {
+        numbers.insert(place.to_owned(), number);
+    }
+}
+
+/// A number or a time that is written as text.
+fn number_of(text: &str) -> Option<f64> {
+    if let Ok(number) = text.parse::<f64>() {
+        return Some(number).filter(|number| number.is_finite());
+    }
+    const DIGITS: usize = 20;
+    let is_time = text.len() >= "2026-01-01".len()
+        && text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_digit() || "-:.,+TZ ".contains(c));
+    let digits = text.chars().filter(char::is_ascii_digit).chain(std::iter::repeat('0'));
+    is_time.then(|| digits.take(DIGITS).collect::<String>().parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_are_found_in_readable_documents() {
+        for (format, contents, expect) in [
+            (
+                Format::Json,
+                "{\"a\":1,\"b\":{\"c\":2.5},\"d\":[3],\"e\":\"x\"}",
+                &[("a", 1.0), ("b.c", 2.5)][..],
+            ),
+            (Format::Json, "[1]", &[]),
+            (Format::Json, "{\"a\":\"7\",\"b\":\"1-2\"}", &[("a", 7.0)]),
+            (Format::Toml, "a = 1\nb = \"x\"\n", &[("a", 1.0)]),
+            (Format::Yaml, "a: 1\nb: 'x'\n", &[("a", 1.0)]),
+            (Format::Ini, "[s]\na=1\n", &[("a", 1.0)]),
+            (Format::Xml, "<a>1</a>", &[]),
+        ] {
+            let expect = expect.iter().map(|(key, number)| ((*key).to_owned(), *number));
+            assert_eq!(read(format, contents.as_bytes()), expect.collect(), "{contents}");
+        }
+    }
+
+    #[test]
+    fn a_later_time_is_a_greater_number() {
+        let times = ["2026-01-02", "2026-01-02T09:30:00Z", "2026-01-02T10:00:00.5Z", "2026-02-01"];
+        let numbers = times.map(|time| number_of(time).expect(time));
+        assert!(numbers.is_sorted_by(|one, other| one < other), "{numbers:?}");
+    }
+}

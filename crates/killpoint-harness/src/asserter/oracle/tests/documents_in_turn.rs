@@ -1,0 +1,106 @@
+//! Documents of which each save writes over the oldest.
+
+use super::world::World;
+
+fn slot(number: u64) -> (String, String) {
+    (format!("{{\"gen\":{number},\"data\":"), format!("\"v{number}\"}}"))
+}
+
+/// Two documents with these numbers.
+fn world(files: &[(&str, u64)]) -> World {
+    let mut world = World::default();
+    for (name, number) in files {
+        let (first, second) = slot(*number);
+        world.create(name).append(name, &format!("{first}{second}"));
+    }
+    world.begins_here()
+}
+
+fn save(world: &mut World, name: &str, number: u64) {
+    let (first, second) = slot(number);
+    world.overwrite(name, &first, &second).sync(name);
+}
+
+fn saves(begin: &[(&str, u64)], writes: &[(&str, u64)]) -> String {
+    let mut world = world(begin);
+    writes.iter().for_each(|(name, number)| save(&mut world, name, *number));
+    world.kills()
+}
+
+#[test]
+fn while_the_oldest_is_written_another_one_holds_the_newest() {
+    let (a, b) = ("state.a.json", "state.b.json");
+    assert_eq!(saves(&[(a, 4), (b, 3)], &[(b, 5), (a, 6), (b, 7)]), ".??..??..??..");
+    assert_eq!(saves(&[(a, 4), (b, 3)], &[(b, 5)]), ".??..", "one save goes on by one");
+    // Times may be any.
+    assert_eq!(saves(&[(a, 40), (b, 30)], &[(b, 51), (a, 66), (b, 67)]), ".??..??..??..");
+    let three = [("s/0.json", 7), ("s/1.json", 5), ("s/2.json", 6)];
+    let mut world = World::default();
+    world.directory("s");
+    for (name, number) in three {
+        let (first, second) = slot(number);
+        world.create(name).append(name, &format!("{first}{second}"));
+    }
+    let mut world = world.begins_here();
+    save(&mut world, "s/1.json", 8);
+    assert_eq!(world.kills(), ".??..");
+}
+
+#[test]
+fn what_was_acknowledged_last_is_in_none_of_the_others() {
+    let (a, b) = ("state.a.json", "state.b.json");
+    let mut world = world(&[(a, 4), (b, 3)]);
+    for (name, number) in [(b, 5), (a, 6), (b, 7)] {
+        save(&mut world, name, number);
+        world.acknowledge();
+    }
+    assert_eq!(world.kills(), ".??..??..??..");
+    // The newest is gone.
+    let oracle = world.learn();
+    let whole: Vec<_> = world.state(world.end()).contents().collect();
+    for (missing, expect) in [(a, '?'), (b, 'L')] {
+        let kept = whole.iter().filter(|(path, _)| path.to_str() != Some(missing)).cloned();
+        let state = super::world::MemoryState::new(kept);
+        let judged = oracle.judge(&state, &crate::asserter::oracle::Crash::kill(world.end()));
+        assert_eq!(super::world::letter(&judged), expect, "{missing}");
+    }
+}
+
+#[test]
+fn documents_that_only_look_alike_are_judged_each_by_itself() {
+    let (a, b) = ("notes/1.json", "notes/2.json");
+    for (begin, writes) in [
+        // The newest is written over.
+        (&[(a, 4), (b, 3)][..], &[(a, 5)][..]),
+        (&[(a, 4), (b, 3)], &[(b, 5), (b, 6)]),
+        // The number is not the next one, or the number of one's own.
+        (&[(a, 4), (b, 3)], &[(b, 9)]),
+        (&[(a, 4), (b, 3)], &[(b, 4)]),
+        (&[(a, 1), (b, 2)], &[(a, 1), (b, 2)]),
+        // Both once, as one who works through them all would.
+        (&[(a, 40), (b, 30)], &[(b, 55), (a, 67)]),
+    ] {
+        let mut world = World::default();
+        world.directory("notes");
+        for (name, number) in begin {
+            let (first, second) = slot(*number);
+            world.create(name).append(name, &format!("{first}{second}"));
+        }
+        let mut world = world.begins_here();
+        writes.iter().for_each(|(name, number)| save(&mut world, name, *number));
+        let kills = world.kills();
+        assert!(kills.starts_with(".LT.") && !kills.contains('?'), "{begin:?} {writes:?}: {kills}");
+    }
+}
+
+#[test]
+fn the_first_saves_of_all_are_not_known_to_be_read() {
+    let (a, b) = ("a.json", "b.json");
+    let mut world = World::default();
+    for (name, number) in [(a, 1), (b, 2)] {
+        let (first, second) = slot(number);
+        world.create(name).append(name, &first).append(name, &second);
+    }
+    save(&mut world, a, 3);
+    assert_eq!(world.kills(), ".??.??.??..");
+}
