@@ -26,6 +26,10 @@ use killpoint_model::verdict::{Outcome, Reason};
 use killpoint_model::{CrashModel, Phase};
 use std::time::{Duration, Instant};
 
+/// What stands beside the verdict of the built-in oracle, `pass` above all.
+const WITHOUT_A_CHECKER: &str = "without a checker nothing shows whether files fit together, whether the program \
+    starts again, or what it promised outside of an ack journal";
+
 /// A finished run.
 #[derive(Debug)]
 pub struct Explored {
@@ -182,9 +186,11 @@ fn with_what_was_measured(
         timeout.as_secs(),
         LEAST.as_secs()
     );
-    if local.checker != Checker::BuiltIn {
-        journalist.tell(Event::Note { text })?;
-    }
+    let text = match local.checker {
+        Checker::BuiltIn => WITHOUT_A_CHECKER.to_owned(),
+        _ => text,
+    };
+    journalist.tell(Event::Note { text })?;
     let last_process_id = recorded.result.ending.last_process_id;
     Ok(Local { checker_timeout: timeout, last_process_id, ..local.clone() })
 }
