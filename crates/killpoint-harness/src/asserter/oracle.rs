@@ -18,6 +18,8 @@ pub mod documents;
 pub mod follower;
 mod judging;
 pub mod learner;
+mod pieces;
+mod pointers;
 mod spelling;
 pub mod sqlite;
 pub mod state;

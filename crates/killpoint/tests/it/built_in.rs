@@ -77,6 +77,79 @@ fn what_a_link_that_is_moved_does_not_lead_to_is_not_in_use() {
     }
 }
 
+/// Makes a new generation of two files, and then names it in a file that is replaced.
+const GENERATION: &str = r#"
+new=$(($(cat CURRENT)+1)); mkdir g$new
+for n in a b; do printf '{"generation":%s,"more":"%0200d"}' $new $new >g$new/$n.json; done
+sync g$new/a.json g$new/b.json g$new .; echo $new >CURRENT.tmp; sync CURRENT.tmp; mv CURRENT.tmp CURRENT; sync .
+"#;
+
+#[test]
+fn what_a_small_file_does_not_name_yet_is_not_in_use() {
+    for (program, models, outcome) in [
+        (GENERATION.to_owned(), "kill", Outcome::Pass),
+        (GENERATION.to_owned(), ALL_MODELS, Outcome::Pass),
+        // Named before it is whole.
+        (
+            format!(
+                "echo 2 >n; mv n CURRENT; echo 1 >old\n{}",
+                GENERATION.replace("$(cat CURRENT)", "$(cat old)")
+            ),
+            "kill",
+            Outcome::Violated,
+        ),
+        // Nobody says that it leads anywhere.
+        (GENERATION.replace("CURRENT", "count"), "kill", Outcome::Unknown),
+    ] {
+        let world = world(&[
+            ("CURRENT", "1\n"),
+            ("count", "1\n"),
+            ("g1/a.json", "{}"),
+            ("g1/b.json", "{}"),
+        ]);
+        explore(&world, &["--model", models], &program).expect(outcome);
+    }
+}
+
+/// Writes each save over the older of two documents.
+const IN_TURN: &str = r#"
+import json, time
+for n in range(3):
+    slots = {name: json.load(open(f"state.{name}.json")) for name in "ab"}
+    gen = max(slot["gen"] for slot in slots.values())
+    oldest = min(slots, key=lambda name: slots[name]["gen"])
+    with open(f"state.{oldest}.json", "w") as file: json.dump({"gen": NEXT, "data": "v%d" % n}, file)
+"#;
+
+#[test]
+fn documents_that_are_written_in_turn_are_not_lost_whoever_is_killed() {
+    let files =
+        [("state.a.json", r#"{"gen":4,"data":"a"}"#), ("state.b.json", r#"{"gen":3,"data":"b"}"#)];
+    for (next, outcome) in [
+        ("gen + 1", Outcome::Unknown),
+        ("time.time()", Outcome::Unknown),
+        ("gen", Outcome::Violated),
+    ] {
+        for scope in ["all", "process"] {
+            let program = IN_TURN.replace("NEXT", next);
+            explore_python(&world(&files), &["--scope", scope], &program).expect(outcome);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_looked_at_without_a_checker_stands_beside_the_verdict() {
+    let is_told = |explored: &Explored| {
+        let notes = &explored.report.notes;
+        notes.iter().any(|note| note.starts_with("without a checker"))
+    };
+    let save = "echo '[2]' >a.tmp; mv a.tmp a.json";
+    for (flags, expect) in [(&[][..], true), (&["--check", "echo '{}'"], false)] {
+        let explored = explore(&world(&[("a.json", "[1]")]), flags, save);
+        assert_eq!(is_told(&explored), expect, "{}", explored.summary());
+    }
+}
+
 /// Makes a directory anew, and exchanges it with the one in use.
 const EXCHANGE: &str = r#"
 for n in 1 2; do

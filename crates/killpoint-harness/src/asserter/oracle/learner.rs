@@ -6,6 +6,7 @@ mod killed;
 use super::Oracle;
 use super::cache::Cache;
 use super::documents::{self, DOCUMENT_BYTES_MAX, Format};
+use super::pointers::{POINTER_BYTES_MAX, pointers};
 use super::follower::Completion;
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
@@ -136,7 +137,8 @@ impl Learner {
             let numbers = || Arc::new(documents::numbers(format, &contents));
             self.numbers.entry(digest).or_insert_with(numbers);
         }
-        let is_compared = appended || document.is_some_and(|(format, _)| !format.shows_its_end());
+        let shows_its_end = document.is_none_or(|(format, _)| format.shows_its_end());
+        let is_compared = appended || !shows_its_end || length <= POINTER_BYTES_MAX;
         let history = self.histories.entry(path).or_default();
         if matches!(moment, Moment::Placed | Moment::Displaced) {
             history.grow(at, 0);
@@ -272,15 +274,18 @@ impl Learner {
         Ok(())
     }
 
-    /// The symbolic links that were moved from one target to the next, if they lead to a file.
+    /// The symbolic links that were moved from one target to the next, if they lead to a file; and files that do so by
+    /// their texts.
     fn switches(&self) -> Vec<Switch> {
-        let switches = self.histories.iter().filter_map(|(link, history)| {
+        let paths = || self.histories.keys();
+        let links = self.histories.iter().filter_map(|(link, history)| {
             let targets = history.targets_in_turn()?;
-            let switch = Switch { link: link.clone(), targets };
-            let leads = self.histories.keys().any(|path| switch.led_to(path));
-            leads.then_some(switch)
+            let switch = Switch { link: link.clone(), targets, is_file: false };
+            paths().any(|path| switch.led_to(path)).then_some(switch)
         });
-        switches.collect()
+        let files = self.histories.iter();
+        let texts = files.filter_map(|(path, it)| Some((path.as_path(), it.texts_in_turn(path)?)));
+        links.chain(pointers(texts.collect(), paths())).collect()
     }
 
     /// What was learnt, ready to judge.
@@ -309,7 +314,8 @@ impl Learner {
         for (path, mut history) in self.histories {
             let by_guide = guide.and_then(|guide| guide.known(&path, &history));
             let was_switch = by_guide.as_ref().is_some_and(|it| it.subject.kind == Kind::Link);
-            let is_switch = was_switch || switches.iter().any(|switch| switch.link == path);
+            let is_link = |switch: &Switch| !switch.is_file && switch.link == path;
+            let is_switch = was_switch || switches.iter().any(is_link);
             if !is_switch && !history.forget_links() {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Switches: symbolic links that a program moves from one directory to the next, each made whole before. What
 //! such a link leads to is in use; what it led to before, or will lead to later, is not.
 
+use super::pointers::names;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,12 +12,15 @@ use std::path::{Component, Path, PathBuf};
 pub(super) struct Switch {
     pub(super) link: PathBuf,
     pub(super) targets: BTreeSet<Vec<u8>>,
+    /// Whether it is a file whose text leads there.
+    pub(super) is_file: bool,
 }
 
 impl Switch {
     /// Whether at some time it led to this path, or to a directory above it.
     pub(super) fn led_to(&self, path: &Path) -> bool {
-        self.targets.iter().any(|target| leads_to(&self.link, target, path))
+        let leads = if self.is_file { names } else { leads_to };
+        self.targets.iter().any(|target| leads(&self.link, target, path))
     }
 }
 

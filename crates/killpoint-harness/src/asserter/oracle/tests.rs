@@ -7,6 +7,7 @@ mod document_files;
 mod documents_in_turn;
 mod killed_runs;
 mod moved_files;
+mod pointed_directories;
 mod properties;
 mod staging_files;
 mod switched_directories;

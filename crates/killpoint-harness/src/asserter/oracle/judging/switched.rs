@@ -1,28 +1,32 @@
-//! Files in directories between which the program switches with a symbolic link.
+//! Files in directories between which the program switches with a symbolic link, or with a small file that names one.
 
 use super::Case;
+use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, is_called_pointer, names};
 use crate::asserter::oracle::shown;
 use crate::asserter::oracle::switches::leads_to;
 use killpoint_model::{Judgement, Reason, Verdict};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Case<'_> {
     /// What was made in a directory that no link leads to yet is in nobody's way. What was there before may be
-    /// looked for all the same.
+    /// looked for all the same, and what is named by a file that may be about something else.
     pub(super) fn spared_by_switch(&self, judgement: Judgement) -> Judgement {
         if judgement.verdict == Verdict::Held || !self.is_out_of_use() {
             return judgement;
         }
-        if self.floor_is_blank() {
+        let switches = &self.subject.switches;
+        let is_certain =
+            |switch: &PathBuf| self.state.links().contains_key(switch) || is_called_pointer(switch);
+        if self.floor_is_blank() && switches.iter().all(is_certain) {
             return Judgement::held();
         }
         if !matches!(judgement.verdict, Verdict::Violated(_)) {
             return judgement;
         }
-        let links: Vec<String> = self.subject.switches.iter().map(|link| shown(link)).collect();
+        let links: Vec<String> = switches.iter().map(|link| shown(link)).collect();
         let detail = format!(
-            "{} The program switches directories with {}, which leads elsewhere: whether this one is \
-             still in use only a checker can say.",
+            "{} The program switches with {}, which leads elsewhere: whether this one is in use only a \
+             checker can say.",
             judgement.detail,
             links.join(" and ")
         );
@@ -31,10 +35,20 @@ impl Case<'_> {
 
     /// Whether links led here at some time, and none does now.
     fn is_out_of_use(&self) -> bool {
-        let leads = |link: &PathBuf| {
-            let target = self.state.links().get(link);
-            target.is_some_and(|target| leads_to(link, target, &self.subject.path))
-        };
-        !self.subject.switches.is_empty() && !self.subject.switches.iter().any(leads)
+        let switches = &self.subject.switches;
+        !switches.is_empty() && !switches.iter().any(|switch| self.is_led_to_by(switch))
+    }
+
+    fn is_led_to_by(&self, switch: &Path) -> bool {
+        let path = &self.subject.path;
+        if let Some(target) = self.state.links().get(switch) {
+            return leads_to(switch, target, path);
+        }
+        let file = self.state.files().get(switch);
+        if file.is_none_or(|file| file.length > POINTER_BYTES_MAX) {
+            return false;
+        }
+        // What cannot be read may lead anywhere.
+        self.state.read(switch).map_or(true, |text| names(switch, &text, path))
     }
 }

@@ -3,14 +3,13 @@
 use super::Moment;
 use crate::asserter::oracle::documents::Format;
 use crate::asserter::oracle::judging::{is_lock, is_scratch};
+use crate::asserter::oracle::pieces::{COMPARED_BYTES_MAX, keeps_half};
+use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, is_called_pointer};
 use crate::asserter::oracle::state::Digest;
 use crate::asserter::oracle::subject::{Entry, Kind, Subject, What};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The unit in which two versions of a file that nothing here understands are compared.
-const PIECE_BYTES: usize = 16;
 
 /// A lock or a process id is no longer than this.
 const LOCK_BYTES_MAX: u64 = 256;
@@ -59,7 +58,6 @@ impl History {
 
     /// Notes how much of the last version is in the next.
     pub(super) fn carry(&mut self, contents: &[u8], appended: bool) {
-        const COMPARED_BYTES_MAX: usize = 1 << 20;
         let contents = &contents[..contents.len().min(COMPARED_BYTES_MAX)];
         if !self.last.is_empty() && contents != self.last {
             let is_given_up = !appended && !keeps_half(&self.last, contents);
@@ -79,6 +77,23 @@ impl History {
             .collect();
         let is_all = self.versions().all(|seen| seen.is_link);
         (is_all && !targets.is_empty() && (is_moved || targets.len() > 1)).then_some(targets)
+    }
+
+    /// What stood in a small file with text, if it was replaced as a whole: by more than one text, or as a file that is
+    /// called after what it does.
+    pub(super) fn texts_in_turn(&self, path: &Path) -> Option<BTreeSet<Vec<u8>>> {
+        let is_placed = self.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0);
+        let is_small = |seen: &Seen| !seen.is_link && seen.length <= POINTER_BYTES_MAX;
+        if !is_placed || self.is_database || !self.versions().all(is_small) {
+            return None;
+        }
+        let texts: BTreeSet<Vec<u8>> = self
+            .versions()
+            .filter_map(|seen| seen.contents.as_deref())
+            .filter(|text| !text.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect();
+        (texts.len() > usize::from(!is_called_pointer(path))).then_some(texts)
     }
 
     /// Forgets symbolic links that are not judged. Whether anything else stood here.
@@ -284,19 +299,6 @@ impl Seen {
     pub(super) fn is_whole(&self, format: Format) -> bool {
         self.document.is_some_and(|(its, value)| its == format && value.is_some())
     }
-}
-
-/// Whether at least half of the bytes of one version stand in another, wherever there, in pieces of
-/// [`PIECE_BYTES`].
-fn keeps_half(old: &[u8], new: &[u8]) -> bool {
-    let length = PIECE_BYTES.min(old.len());
-    let pieces: Vec<&[u8]> = old.chunks_exact(length).collect();
-    let mut missing: BTreeSet<&[u8]> = pieces.iter().copied().collect();
-    for window in new.windows(length) {
-        missing.remove(window);
-    }
-    let kept = pieces.iter().filter(|piece| !missing.contains(*piece)).count();
-    2 * kept >= pieces.len()
 }
 
 /// Keeps the bytes that crash states will be compared with.

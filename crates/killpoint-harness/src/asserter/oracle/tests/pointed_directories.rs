@@ -1,0 +1,110 @@
+//! What a small file names is in use; what it does not name yet, or no more, is not known to be.
+
+use super::world::{World, letter};
+use crate::asserter::oracle::Crash;
+
+const NEW: (&str, &str) = ("{\"site\":", "2}");
+
+/// A pointer with this text, and the whole document that it names.
+fn pointed(pointer: &str, text: &str, document: &str) -> World {
+    let mut world = World::with(&[(pointer, text)]);
+    if let Some((directory, _)) = document.rsplit_once('/') {
+        world.directory(directory);
+    }
+    world.create(document).append(document, "{\"site\":1}");
+    world.begins_here()
+}
+
+fn make(world: &mut World, document: &str) {
+    if let Some((directory, _)) = document.rsplit_once('/') {
+        world.directory(directory);
+    }
+    world.create(document).append(document, NEW.0).append(document, NEW.1).sync(document);
+}
+
+fn switch(world: &mut World, pointer: &str, text: &str) {
+    let temporary = format!("{pointer}.tmp");
+    world.create(&temporary).append(&temporary, text).rename(&temporary, pointer);
+}
+
+#[test]
+fn what_a_pointer_does_not_name_yet_is_not_in_use() {
+    for (old, first, new, second) in [
+        ("1\n", "g1/a.json", "2\n", "g2/a.json"),
+        ("snap.1", "snap.1", "snap.2", "snap.2"),
+        ("{\"use\":\"g1\"}", "g1/a.json", "{\"use\":\"g2\"}", "g2/a.json"),
+    ] {
+        for (pointer, expect) in [("CURRENT", '.'), ("version", '?')] {
+            let mut world = pointed(pointer, old, first);
+            make(&mut world, second);
+            switch(&mut world, pointer, new);
+            world.unlink(first);
+            let kills = world.kills();
+            assert!(!kills.contains(|it| it != '.' && it != expect), "{pointer} {old}: {kills}");
+            assert!(kills.contains(expect), "{pointer} {old}: {kills}");
+        }
+    }
+    // The first one of all.
+    let mut world = World::with(&[]);
+    make(&mut world, "g1/a.json");
+    switch(&mut world, "CURRENT", "g1");
+    assert!(!world.kills().contains(|it| it != '.'), "{}", world.kills());
+}
+
+#[test]
+fn of_two_places_the_one_that_is_not_named_may_be_written_over() {
+    let mut world = pointed("CURRENT", "a", "a/x.json");
+    make(&mut world, "b/x.json");
+    let mut world = world.begins_here();
+    world.overwrite("b/x.json", "{\"site\":", "3}").sync("b/x.json");
+    switch(&mut world, "CURRENT", "b");
+    assert_eq!(world.kills(), ".??.....");
+    world.overwrite("b/x.json", "{\"site\":", "4}");
+    assert!(world.kills().ends_with(".LT."), "{}", world.kills());
+}
+
+#[test]
+fn what_a_pointer_names_is_judged() {
+    // Moved before the document is whole.
+    let mut early = pointed("CURRENT", "1", "g1/a.json");
+    switch(&mut early, "CURRENT", "2");
+    make(&mut early, "g2/a.json");
+    assert!(early.kills().contains('T'), "{}", early.kills());
+    // Written over while it is in use.
+    let mut over = pointed("CURRENT", "1", "g1/a.json");
+    over.overwrite("g1/a.json", NEW.0, NEW.1);
+    make(&mut over, "g2/a.json");
+    switch(&mut over, "CURRENT", "2");
+    assert!(over.kills().starts_with(".LT."), "{}", over.kills());
+    // A file that names nothing, and one that always names the same.
+    for (old, new) in [("one", "two"), ("{\"at\":\"g2\",\"n\":1}", "{\"at\":\"g2\",\"n\":2}")] {
+        let mut world = pointed("version", old, "g1/a.json");
+        make(&mut world, "g2/a.json");
+        switch(&mut world, "version", new);
+        assert!(world.kills().starts_with("..TT."), "{old}: {}", world.kills());
+    }
+    // One that is written over in its place.
+    let mut world = pointed("CURRENT", "1", "g1/a.json");
+    make(&mut world, "g2/a.json");
+    world.write("CURRENT", 0, b"2");
+    assert!(world.kills().starts_with("..TT."), "{}", world.kills());
+}
+
+#[test]
+fn after_a_loss_of_power_the_pointer_shows_what_is_in_use() {
+    let mut world = pointed("CURRENT", "g1", "g1/a.json");
+    make(&mut world, "g2/a.json");
+    switch(&mut world, "CURRENT", "g2");
+    let oracle = world.learn();
+    for (text, expect) in [("g1", '.'), ("g2", 'T')] {
+        let whole: Vec<_> = world.state(world.end()).contents().collect();
+        let contents = whole.into_iter().map(|(path, bytes)| match path.to_str() {
+            Some("CURRENT") => (path, text.as_bytes().to_vec()),
+            Some("g2/a.json") => (path, Vec::new()),
+            _ => (path, bytes),
+        });
+        let state = super::world::MemoryState::new(contents);
+        let judged = oracle.judge(&state, &Crash::power_loss(world.end()));
+        assert_eq!(letter(&judged), expect, "{text}");
+    }
+}
