@@ -249,6 +249,9 @@ impl Case<'_> {
             }
             return self.lost("is empty");
         }
+        if present.length == 0 && self.is_new_log() {
+            return Judgement::held();
+        }
         let detail = format!(
             "{} ({}) is none of its recorded versions, and nothing here understands it: give a \
              checker.",
@@ -256,6 +259,18 @@ impl Case<'_> {
             bytes(present.length)
         );
         Judgement::unknown(Reason::NoOracle, detail)
+    }
+
+    /// Whether it was made in this run, and then appended to again and again, each time complete: empty it has lost
+    /// nothing.
+    fn is_new_log(&self) -> bool {
+        let lengths = self.subject.entries.iter().filter_map(|entry| match entry.what {
+            What::File { length: length @ 1.., .. } => Some(length),
+            _ => None,
+        });
+        let lengths: std::collections::BTreeSet<u64> = lengths.collect();
+        let floor = &self.subject.entries[self.floor].what;
+        *floor == What::Absent && self.subject.appended && lengths.len() > 1
     }
 
     fn strange_link(&self) -> Judgement {

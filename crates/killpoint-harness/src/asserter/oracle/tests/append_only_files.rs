@@ -147,3 +147,28 @@ fn an_emptied_log_is_lost_until_it_is_written_again() {
     world.resize("notes", 0).append("notes", "two").append("notes", "\n");
     assert_eq!(world.kills(), ".L?.");
 }
+
+#[test]
+fn a_new_log_that_is_still_empty_has_lost_nothing() {
+    let lines = |name: &str, acknowledged: bool| {
+        let mut world = World::with(&[]);
+        world.create(name);
+        for line in ["one\n", "two\n", "three\n"] {
+            world.append(name, line).sync(name);
+            if acknowledged {
+                world.acknowledge();
+            }
+        }
+        world
+    };
+    assert_eq!(lines("log", false).kills(), "........");
+    let acknowledged = lines("log", true);
+    assert_eq!(acknowledged.kills(), "........");
+    let empty = MemoryState::of(&[("log", b"")]);
+    let judged = acknowledged.learn().judge(&empty, &Crash::kill(acknowledged.end()));
+    assert_eq!(letter(&judged), 'L');
+    // What was written once may be an image: empty it is none.
+    let mut once = World::with(&[]);
+    once.create("image").append("image", "all of it").sync("image");
+    assert_eq!(once.kills(), ".?..");
+}
