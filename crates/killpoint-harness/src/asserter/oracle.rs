@@ -106,13 +106,20 @@ pub struct Litter {
     pub named: Vec<PathBuf>,
 }
 
+/// A file that was removed, and came to stand in another place right after that: as it was, or with most of its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Moved {
+    pub(super) was: Present,
+    pub(super) became: Present,
+    pub(super) to: PathBuf,
+}
+
 /// What was learnt from a recording of one state directory.
 pub struct Oracle {
     /// In the order of their paths.
     subjects: Vec<Subject>,
-    /// By the paths at which files were removed: the bytes that came to stand in another place right after that, and
-    /// where.
-    moves: Arc<HashMap<PathBuf, (Digest, PathBuf)>>,
+    /// By the paths at which files were removed.
+    moves: Arc<HashMap<PathBuf, Moved>>,
     /// Documents that the program writes in turn.
     turns: Vec<Turn>,
     /// Paths that are no litter.

@@ -356,3 +356,6 @@ os.rename("new.tmp", "done/x.json")
         }
     }
 }
+    let edit = write.replace("write(text)", r#"write(text[:-1] + ',"done":true}')"#);
+        (format!("{remove}\n{edit}"), Outcome::Unknown),
+        (format!("{edit}\n{remove}"), Outcome::Pass),

@@ -14,7 +14,7 @@ use super::state::{HELD_BYTES_MAX, digest_of};
 use killpoint_engine::image::Content;
 use killpoint_model::operation::Name;
 use killpoint_model::{Effect, FileId, FileKind, Operation};
-use moves::Removal;
+use moves::{Heir, Removal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -77,6 +77,7 @@ pub struct Follower {
     completing: Completing,
     /// The last name that was taken from a file, while nothing was done since but to write another file.
     removal: Option<Removal>,
+    heirs: Vec<Heir>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -130,6 +131,7 @@ impl Follower {
             changed: BTreeSet::new(),
             completing: Completing::new(),
             removal: None,
+            heirs: Vec::new(),
         }
     }
 
@@ -214,6 +216,7 @@ impl Follower {
     /// that it was the last to change was complete by it.
     pub fn finish_killed(mut self, completes: &dyn Fn(u64) -> Completion) -> Followed {
         let at = self.last;
+        self.tell_heirs();
         let files: Vec<_> = self.nodes.keys().copied().collect();
         let (mut reached, mut left) = (BTreeMap::new(), BTreeSet::new());
         for file in files {

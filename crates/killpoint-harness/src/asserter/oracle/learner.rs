@@ -3,16 +3,16 @@
 mod history;
 mod killed;
 
-use super::Oracle;
 use super::cache::Cache;
 use super::documents::{self, DOCUMENT_BYTES_MAX, Format};
-use super::pointers::{POINTER_BYTES_MAX, pointers};
 use super::follower::Completion;
+use super::pointers::{POINTER_BYTES_MAX, pointers};
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
 use super::subject::{Entry, Kind, Subject, What};
 use super::switches::Switch;
 use super::turns::{NumbersByDigest, turns};
+use super::{Moved, Oracle};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,9 +25,6 @@ use history::{History, Seen};
 /// Bytes of versions that are kept to compare with. Beyond, versions are known by digest only: what
 /// was cut off may then be `unknown` where it would have been `torn`.
 const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
-/// Shorter contents may be made anew.
-const MOVED_BYTES_MIN: u64 = 64;
 
 /// When a file was complete in the program's own eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +106,8 @@ pub struct Learner {
     kept_bytes: u64,
     numbers: NumbersByDigest,
     cache: Cache,
-    /// Paths at which files were removed, and at which files were made then that may have been meant to take their
-    /// bytes.
-    heirs: BTreeMap<PathBuf, PathBuf>,
+    /// By the paths at which files were removed: what was made right after that of their bytes.
+    moves: HashMap<PathBuf, Moved>,
 }
 
 impl Learner {
@@ -213,9 +209,9 @@ impl Learner {
         history.is_staged = Some(is_staged && history.is_staged.unwrap_or(true));
     }
 
-    /// The file at `from` was removed, and right after that one made at `to` that may hold its bytes.
-    pub fn moved_by_hand(&mut self, from: PathBuf, to: PathBuf) {
-        self.heirs.insert(from, to);
+    /// The file at `from` was removed, and right after that one made that holds its bytes, or most of them.
+    pub(super) fn moved_by_hand(&mut self, from: PathBuf, moved: Moved) {
+        self.moves.insert(from, moved);
     }
 
     /// When everything up to operation `at` was promised, a file was so long that had only grown since its
@@ -342,7 +338,7 @@ impl Learner {
         }
         let moves = match guide {
             Some(guide) => Arc::clone(&guide.reference.moves),
-            None => Arc::new(moves(self.heirs, &subjects)),
+            None => Arc::new(lasting(self.moves, &subjects)),
         };
         let turns = match guide {
             Some(guide) => guide.reference.turns.iter().map(|it| it.with(&self.numbers)).collect(),
@@ -361,18 +357,13 @@ impl Learner {
     }
 }
 
-/// By the paths at which files were removed: the bytes that stand in another place at the end, and where.
-fn moves(
-    heirs: BTreeMap<PathBuf, PathBuf>,
-    subjects: &[Subject],
-) -> HashMap<PathBuf, (Digest, PathBuf)> {
-    let end = |path: &Path| {
-        let index = subjects.binary_search_by(|subject| subject.path.as_path().cmp(path)).ok()?;
-        match subjects[index].entries.last()?.what {
-            What::File { digest, length: MOVED_BYTES_MIN.., .. } => Some(digest),
-            _ => None,
-        }
-    };
-    let moves = heirs.into_iter().filter_map(|(from, to)| Some((from, (end(&to)?, to))));
-    moves.collect()
+/// The moves to a place at which a file is judged, and is no database.
+fn lasting(mut moves: HashMap<PathBuf, Moved>, subjects: &[Subject]) -> HashMap<PathBuf, Moved> {
+    moves.retain(|_, moved| {
+        let to = subjects.binary_search_by(|subject| subject.path.cmp(&moved.to));
+        to.is_ok_and(|index| {
+            matches!(subjects[index].entries.last(), Some(Entry { what: What::File { .. }, .. }))
+        })
+    });
+    moves
 }

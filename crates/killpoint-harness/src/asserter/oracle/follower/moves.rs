@@ -3,11 +3,18 @@
 use super::{DEPTH_MAX, Follower, Moment, Node, NodeKind};
 use crate::asserter::oracle::backup::is_called_after;
 use crate::asserter::oracle::judging::is_scratch;
+use crate::asserter::oracle::pieces::{COMPARED_BYTES_MAX, keeps_half};
+use crate::asserter::oracle::state::digest_of;
 use crate::asserter::oracle::switches::leads_to;
+use crate::asserter::oracle::{Moved, Present};
+use killpoint_engine::image::Content;
 use killpoint_model::operation::Name;
 use killpoint_model::{Effect, FileId, FileKind, Operation};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+
+/// Shorter contents may be made anew.
+const MOVED_BYTES_MIN: u64 = 64;
 
 /// What is made later has nothing to do with what was removed.
 const MOVE_OPERATIONS_MAX: u64 = 8;
@@ -19,6 +26,14 @@ pub(super) struct Removal {
     process: u32,
     /// The first file that was made since.
     made: Option<FileId>,
+    contents: Content,
+}
+
+/// A file that was removed, and where one of its name was made right after that.
+pub(super) struct Heir {
+    from: PathBuf,
+    contents: Content,
+    to: PathBuf,
 }
 
 impl Follower {
@@ -27,9 +42,11 @@ impl Follower {
     pub(super) fn note_move(&mut self, effect: &Effect, operation: &Operation) {
         let (at, process) = (operation.ordinal, operation.process);
         let (to, file, is_made) = match effect {
-            Effect::Unlink { name, .. } => {
+            Effect::Unlink { file, name } => {
+                let node = self.nodes.get(file);
+                let contents = node.map(|node| node.contents.clone()).unwrap_or_default();
                 let path = self.path(name);
-                self.removal = path.map(|path| Removal { path, at, process, made: None });
+                self.removal = path.map(|path| Removal { path, at, process, made: None, contents });
                 return;
             }
             Effect::Create { file, name: Some(name), kind: FileKind::Regular, .. } => {
@@ -58,7 +75,38 @@ impl Follower {
             && is_data(&removal.path)
             && is_data(&to)
         {
-            self.learner.moved_by_hand(removal.path.clone(), to);
+            let (from, contents) = (removal.path.clone(), removal.contents.clone());
+            self.heirs.push(Heir { from, contents, to });
+        }
+    }
+
+    /// Tells of what was moved by hand, once it is known what it became: nothing, or a file that keeps at least half of
+    /// its bytes.
+    pub(super) fn tell_heirs(&mut self) {
+        let heirs = std::mem::take(&mut self.heirs);
+        if heirs.is_empty() {
+            return;
+        }
+        let mut at_end: HashMap<PathBuf, Content> = HashMap::new();
+        for (file, node) in self.nodes.iter().filter(|(_, node)| node.kind == NodeKind::File) {
+            let contents = |path| (path, node.contents.clone());
+            at_end.extend(self.paths(*file).into_iter().map(contents));
+        }
+        for Heir { from, contents, to } in heirs {
+            let Some(heir) = at_end.get(&to) else { continue };
+            let present = |contents: &Content| Present {
+                digest: digest_of(contents),
+                length: contents.size(),
+            };
+            let (was, became) = (present(&contents), present(heir));
+            let compared = |contents: &Content| contents.read(0, COMPARED_BYTES_MAX as u64);
+            let is_long = was.length >= MOVED_BYTES_MIN && became.length >= MOVED_BYTES_MIN;
+            if is_long
+                && (was.digest == became.digest
+                    || keeps_half(&compared(&contents), &compared(heir)))
+            {
+                self.learner.moved_by_hand(from, Moved { was, became, to });
+            }
         }
     }
 

@@ -30,6 +30,25 @@ fn what_is_removed_right_before_it_is_written_elsewhere_is_not_known_to_be_safe(
 }
 
 #[test]
+fn what_is_changed_on_its_way_is_not_known_to_be_safe_either() {
+    let (first, second) =
+        (FIRST.to_owned(), format!("{}, \"done\": true}}", &SECOND[..SECOND.len() - 1]));
+    let mut removed_first = world();
+    removed_first.unlink("todo/x.json").replace("done/x.json", &first, &second);
+    assert_eq!(removed_first.kills(), ".???...");
+    let mut written_first = world();
+    written_first.replace("done/x.json", &first, &second).unlink("todo/x.json");
+    assert!(held(&written_first));
+    let mut promised = world();
+    promised.unlink("todo/x.json").acknowledge().replace("done/x.json", &first, &second);
+    assert!(held(&promised));
+    // Less than half of it is kept.
+    let mut other = world();
+    other.unlink("todo/x.json").replace("done/x.json", &FIRST[..24], &"another text".repeat(6));
+    assert!(held(&other));
+}
+
+#[test]
 fn what_is_only_like_something_later_or_stands_among_other_bytes_is_not_lost() {
     // Under another name, with other bytes, among those of another file, or removed as it was promised.
     let mut renamed = world();
