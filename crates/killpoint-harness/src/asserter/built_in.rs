@@ -4,6 +4,7 @@ mod births;
 mod killed;
 pub mod promises;
 mod values;
+mod veils;
 
 use super::oracle::{
     self, Completing, Completion, Crash, CrashState, Digest, Follower, Kind, LITTER_NAMED_MAX,

@@ -315,12 +315,31 @@ for n in range(2):
     with open("tmp", "wb") as file: file.write(base64.b64encode(packed))
     os.rename("tmp", f"{n}.b64")
 "#;
+    // Acknowledged when only a document about something else was saved.
+    const STATUS: &str = r#"
+def save(path, text):
+    with open("tmp", "w") as file: file.write(text)
+    os.rename("tmp", path)
+for n in range(2):
+    say(f"I k{n} hello-value-{n}"); save("status.json", '{"status":"SAVED","num":1}'); EARLY
+    save(f"k{n}.json", '{"k":"hello-value-%d"}' % n); LATE
+"#;
     let acknowledge = r#"say(f"A k{n}")"#;
     for (program, outcome) in [
         (LINES.replace("BUFFERED", "1"), Outcome::Pass),
         (LINES.replace("BUFFERED", "4096"), Outcome::Unknown),
         (VEILED.replace("STORE", "store.write(packed)"), Outcome::Pass),
         (VEILED.replace("STORE", FILE), Outcome::Pass),
+        (STATUS.replace("EARLY", "").replace("LATE", acknowledge), Outcome::Pass),
+        (STATUS.replace("LATE", "").replace("EARLY", acknowledge), Outcome::Unknown),
+        (
+            // As the value, in base64.
+            STATUS
+                .replace("SAVED", "aGVsbG8tdmFsdWUtMA==")
+                .replace("LATE", "")
+                .replace("EARLY", acknowledge),
+            Outcome::Pass,
+        ),
         (ROWS.replace("EARLY", "").replace("LATE", acknowledge), Outcome::Pass),
         (ROWS.replace("LATE", "").replace("EARLY", acknowledge), Outcome::Unknown),
     ] {
@@ -342,11 +361,14 @@ fn what_is_thrown_away_right_before_it_is_written_elsewhere_does_not_pass_whoeve
 with open("new.tmp", "w") as file: file.write(text)
 os.rename("new.tmp", "done/x.json")
 "#;
+    let edit = write.replace("write(text)", r#"write(text[:-1] + ',"done":true}')"#);
     // What is made anew by another process, as after a logout, was never moved.
     let anew = format!("if os.fork() == 0: {remove}; os._exit(0)\nos.wait()\n{write}");
     for (steps, outcome) in [
         (format!("{remove}\n{write}"), Outcome::Unknown),
         (format!("{write}\n{remove}"), Outcome::Pass),
+        (format!("{remove}\n{edit}"), Outcome::Unknown),
+        (format!("{edit}\n{remove}"), Outcome::Pass),
         (anew, Outcome::Pass),
     ] {
         for scope in ["all", "process"] {
@@ -356,6 +378,3 @@ os.rename("new.tmp", "done/x.json")
         }
     }
 }
-    let edit = write.replace("write(text)", r#"write(text[:-1] + ',"done":true}')"#);
-        (format!("{remove}\n{edit}"), Outcome::Unknown),
-        (format!("{edit}\n{remove}"), Outcome::Pass),

@@ -64,7 +64,7 @@ impl Promises {
             let acknowledged = if power_loss { span.power_loss } else { span.kill }?;
             let mut first = span.values.iter().filter_map(|it| written.first.get(it.as_bytes()));
             let is_early = first.any(|length| *length >= acknowledged)
-                && !written.may_be_veiled(span.intent, acknowledged);
+                && !written.may_be_veiled(&span.values, span.intent, acknowledged);
             is_early.then_some((acknowledged, span.key.as_str()))
         });
         early.min()

@@ -5,6 +5,7 @@
 //! bytes. What it compresses or encrypts is found nowhere, and nothing is said of it, nor where any such bytes were written
 //! that may hold the value.
 
+use super::veils::Veil;
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::effects_with_data;
 use killpoint_engine::states::is_point;
@@ -32,6 +33,9 @@ pub(super) fn is_plain(value: &str) -> bool {
         && value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
+/// Larger files that get another name may hold anything, as far as is looked at.
+const MOVED_BYTES_MAX: u64 = 64 << 10;
+
 /// Values that were not found yet, and when the others were written for the first time.
 pub(super) struct Values {
     image: Image,
@@ -42,6 +46,8 @@ pub(super) struct Values {
     written: Written,
     /// Files that hold no new values: journals of SQLite, which have what was there before.
     journals: BTreeSet<FileId>,
+    /// Files that were made or emptied, and how long the journal was then.
+    begun: HashMap<FileId, u64>,
 }
 
 /// What was written when, as lengths of the journal at the entry of the operation.
@@ -49,17 +55,19 @@ pub(super) struct Values {
 pub struct Written {
     /// Values that come to stand in the state for the first time.
     pub first: BTreeMap<Vec<u8>, u64>,
-    /// What may hold a value in another form, ascending: all but text at the end of a file.
-    pub veiled: Vec<u64>,
+    /// What may hold a value in another form, ascending: all but text at the end of a file that was there already.
+    pub veiled: Vec<Veil>,
     /// Whether such was stored into a mapping, nobody knows when.
     pub is_unsure: bool,
 }
 
 impl Written {
-    /// Whether a value may have been written in another form after `intent`, and before it was acknowledged.
-    pub fn may_be_veiled(&self, intent: u64, acknowledged: u64) -> bool {
-        let next = self.veiled.get(self.veiled.partition_point(|length| *length < intent));
-        self.is_unsure || next.is_some_and(|length| *length < acknowledged)
+    /// Whether one of the values may have been written in another form after `intent`, and before it was acknowledged.
+    pub fn may_be_veiled(&self, values: &[String], intent: u64, acknowledged: u64) -> bool {
+        let first = self.veiled.partition_point(|veil| veil.at < intent);
+        let between = self.veiled[first..].iter().take_while(|veil| veil.at < acknowledged);
+        let mut between = between.filter(|veil| veil.since >= intent);
+        self.is_unsure || between.any(|veil| values.iter().any(|value| veil.may_hold(value)))
     }
 }
 
@@ -77,8 +85,8 @@ impl Values {
         let longest = values.iter().map(|value| value.len()).max().unwrap_or(0);
         let missing = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         let image = initial.clone();
-        let (written, journals) = (Written::default(), BTreeSet::new());
-        let mut values = Values { image, missing, lengths, longest, written, journals };
+        let (written, journals, begun) = (Written::default(), BTreeSet::new(), HashMap::new());
+        let mut values = Values { image, missing, lengths, longest, written, journals, begun };
         for (_, inode) in initial.inodes() {
             let entries = inode.entries.iter().filter(|(name, _)| is_journal(name));
             values.journals.extend(entries.map(|(_, entry)| entry.file));
@@ -92,9 +100,9 @@ impl Values {
     pub(super) fn operation(&mut self, operation: &Operation, data: &[u8]) {
         let when = is_point(operation).then_some(operation.journal_length);
         for (effect, bytes) in effects_with_data(&operation.effects, data) {
-            if self.may_veil(effect, bytes) {
+            if let Some(veil) = self.veil(effect, bytes, operation.journal_length) {
                 match when {
-                    Some(when) => self.written.veiled.push(when),
+                    Some(_) => self.written.veiled.push(veil),
                     None => self.written.is_unsure = true,
                 }
             }
@@ -119,16 +127,17 @@ impl Values {
     }
 
     pub(super) fn written(mut self) -> Written {
-        self.written.veiled.sort_unstable();
+        self.written.veiled.sort_by_key(|veil| veil.at);
         self.written
     }
 
-    /// Whether an effect, which is still to come, may bring a value into the state in a form in which it is not found.
-    fn may_veil(&mut self, effect: &Effect, bytes: &[u8]) -> bool {
+    /// What an effect, which is still to come, brings into the state that may hold a value in a form in which it is not
+    /// found.
+    fn veil(&mut self, effect: &Effect, bytes: &[u8], at: u64) -> Option<Veil> {
         match effect {
             Effect::Create { file, name: Some(name), .. } if is_journal(&name.bytes) => {
                 self.journals.insert(*file);
-                false
+                None
             }
             Effect::Write { file, .. }
             | Effect::Replace { file, .. }
@@ -136,23 +145,51 @@ impl Values {
             | Effect::Zero { file, .. }
                 if self.journals.contains(file) =>
             {
-                false
+                None
+            }
+            Effect::Create { file, name, kind, .. } => {
+                self.begun.insert(*file, at);
+                let mut text = name.iter().flat_map(|name| name.bytes.clone()).collect::<Vec<_>>();
+                if let FileKind::Symlink(target) = kind {
+                    text.push(b'\n');
+                    text.extend(target);
+                }
+                Some(Veil::of_text(at, at, &text))
             }
             Effect::Write { file, offset, length, .. } => {
                 let size = self.image.inode(*file).map(|inode| inode.content.size());
                 let is_text = bytes.len() as u64 == *length && is_text(bytes);
-                !is_text || size != Some(*offset)
+                if !is_text || size != Some(*offset) {
+                    return Some(Veil::opaque(at));
+                }
+                let since = self.begun.get(file)?;
+                Some(Veil::of_text(at, *since, bytes))
             }
-            Effect::Create { .. }
-            | Effect::Link { .. }
-            | Effect::Rename { .. }
+            Effect::Resize { file, size: 0 } => {
+                self.begun.insert(*file, at);
+                None
+            }
+            Effect::Link { file, name } | Effect::Rename { file, to: Some(name), .. } => {
+                Some(self.veil_of_name(*file, &name.bytes, at))
+            }
+            Effect::Rename { .. }
             | Effect::Exchange { .. }
             | Effect::Replace { .. }
             | Effect::Resize { .. }
             | Effect::Zero { .. }
-            | Effect::Xattr { .. } => true,
-            _ => false,
+            | Effect::Xattr { .. } => Some(Veil::opaque(at)),
+            _ => None,
         }
+    }
+
+    /// What comes to stand under a name, with that name.
+    fn veil_of_name(&self, file: FileId, name: &[u8], at: u64) -> Veil {
+        let Some(inode) = self.image.inode(file) else { return Veil::opaque(at) };
+        if inode.kind != FileKind::Regular || inode.content.size() > MOVED_BYTES_MAX {
+            return Veil::opaque(at);
+        }
+        let text = [name, b"\n", &inode.content.read(0, u64::MAX)].concat();
+        Veil::of_text(at, at, &text)
     }
 
     fn look_at_file(&mut self, file: FileId, range: (u64, u64), when: Option<u64>) {
@@ -297,11 +334,31 @@ mod tests {
             values.operation(&write(OperationKind::Write, length, offset, bytes), bytes);
         }
         let written = values.written();
-        assert_eq!((&written.veiled[..], written.is_unsure), (&[20, 40][..], false));
+        let veiled: Vec<u64> = written.veiled.iter().map(|veil| veil.at).collect();
+        assert_eq!((&veiled[..], written.is_unsure), (&[20, 40][..], false));
+        let values = ["never".to_owned()];
         for (intent, acknowledged, expect) in
             [(5, 15, false), (5, 20, false), (20, 25, true), (25, 40, false), (25, 41, true)]
         {
-            assert_eq!(written.may_be_veiled(intent, acknowledged), expect, "{intent}");
+            let may = written.may_be_veiled(&values, intent, acknowledged);
+            assert_eq!(may, expect, "{intent}");
+        }
+    }
+
+    #[test]
+    fn text_in_a_file_that_was_emptied_may_hold_a_value_encoded() {
+        for (text, expect) in [("{\"status\":\"saving\"}", false), ("aGVsbG8tdmFsdWU=", true)] {
+            let wanted = BTreeSet::from(["hello-value"]);
+            let mut values = Values::missing_in(&image(b"at first"), wanted).expect("something");
+            let mut emptied = write(OperationKind::Write, 10, 0, b"");
+            emptied.effects = vec![Effect::Resize { file: FILE, size: 0 }];
+            values.operation(&emptied, b"");
+            values.operation(&write(OperationKind::Write, 20, 0, text.as_bytes()), text.as_bytes());
+            let written = values.written();
+            let values = ["hello-value".to_owned()];
+            assert_eq!(written.may_be_veiled(&values, 5, 25), expect, "{text}");
+            // It was emptied before anything was meant.
+            assert!(!written.may_be_veiled(&values, 15, 25), "{text}");
         }
     }
 
