@@ -70,14 +70,39 @@ impl Case<'_> {
         if !matches!(judgement.verdict, Verdict::Violated(_)) {
             return judgement;
         }
-        let Some(copy) = self.whole_copy().or_else(|| self.redo_log()) else { return judgement };
-        let detail = format!(
-            "{} {} holds a version of it: whether the next start takes that one only a checker \
-             can say.",
-            judgement.detail,
-            shown(copy)
-        );
-        Judgement::unknown(Reason::NoOracle, detail)
+        let spared = |copy: &Path, holds: &str| {
+            let detail = format!(
+                "{} {} {holds}: whether the next start takes that one only a checker can say.",
+                judgement.detail,
+                shown(copy)
+            );
+            Judgement::unknown(Reason::NoOracle, detail)
+        };
+        match (self.whole_copy().or_else(|| self.redo_log()), self.swap_file()) {
+            (Some(copy), _) => spared(copy, "holds a version of it"),
+            (None, Some(swap)) => spared(swap, "may hold it, in a form of its own"),
+            (None, None) => judgement,
+        }
+    }
+
+    /// The swap file of an editor such as vim, which keeps the text in blocks of its own: `.notes.txt.swp`. One that is
+    /// shorter than the text does not hold it.
+    fn swap_file(&self) -> Option<&Path> {
+        let path = &self.subject.path;
+        if !matches!(self.subject.kind, Kind::Document(_) | Kind::Opaque) {
+            return None;
+        }
+        let needed =
+            self.subject.entries[self.floor..].iter().filter_map(|entry| match entry.what {
+                What::File { length: length @ 1.., .. } => Some(length),
+                _ => None,
+            });
+        let needed = needed.min()?;
+        let files = self.holders.temporary(self.oracle, self.state).iter();
+        let swap = files
+            .copied()
+            .find(|(other, present)| is_swap_file_of(other, path) && present.length >= needed);
+        swap.map(|(other, _)| other)
     }
 
     /// Another file that holds a version of this one, as a backup or as one not yet moved into place.
@@ -174,4 +199,13 @@ impl Case<'_> {
             Err(_) => true,
         }
     }
+}
+
+/// Whether a name is that of the swap file of another one.
+fn is_swap_file_of(other: &Path, path: &Path) -> bool {
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    let (Some(other_name), Some(name)) = (name(other), name(path)) else { return false };
+    let rest = other_name.strip_prefix('.').unwrap_or(&other_name).strip_prefix(&*name);
+    other.parent() == path.parent()
+        && rest.is_some_and(|rest| matches!(rest.as_bytes(), [b'.', b's', b'w', b'a'..=b'p']))
 }

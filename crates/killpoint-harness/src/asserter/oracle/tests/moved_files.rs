@@ -155,6 +155,24 @@ fn a_log_of_what_is_to_be_done_again_may_restore_a_document() {
 }
 
 #[test]
+fn the_swap_file_of_an_editor_may_hold_what_it_writes_in_place() {
+    let text = "one line of text\n".repeat(20);
+    for (name, length, expect) in [
+        (".notes.txt.swp", text.len(), "...??.."),
+        ("notes.txt.swo", text.len(), "...??.."),
+        (".notes.txt.swp", 5, "...L?.."),
+        (".other.txt.swp", text.len(), "...L?.."),
+        (".notes.txt.lock", text.len(), "...L?.."),
+    ] {
+        let mut world = World::with(&[("notes.txt", &text)]);
+        world.create(name).append(name, &"b".repeat(length));
+        world.resize("notes.txt", 0).append("notes.txt", "one").append("notes.txt", " more\n");
+        world.unlink(name);
+        assert_eq!(world.kills(), expect, "{name} {length}");
+    }
+}
+
+#[test]
 fn a_small_lock_is_promised_to_nobody_whatever_it_holds() {
     let small = "{\"pid\":77}";
     let large = format!("{{\"packages\":\"{}\"}}", "x".repeat(300));
