@@ -95,8 +95,8 @@ pub struct Explore {
     /// How many runs are kept; the oldest are removed.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub keep: usize,
-    /// Live kills for each finding.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Live kills for each finding, at least 1.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub confirm: u32,
     /// How many points that held are killed live as well, drawn by the seed: a number, or `all`.
     #[arg(long, value_name = "N|all", default_value = "5", value_parser = number_or_all)]

@@ -244,6 +244,9 @@ fn numbers_that_make_no_sense_are_refused() {
         ("--jobs", "100000"),
         ("--seed", "dice"),
         ("--timeout", "soon"),
+        // A finding that is confirmed by nothing would be an unknown one.
+        ("--confirm", "0"),
+        ("--confirm", "1001"),
     ] {
         let mut command = world.explore();
         refused(&world, with_true(command.args([flag, value])), &[flag]);
