@@ -29,6 +29,7 @@ pub mod probe;
 pub mod proc_files;
 pub mod record;
 pub mod recording;
+pub mod regular_file;
 pub mod rollback;
 pub mod spawn;
 pub mod states;

@@ -4,6 +4,7 @@
 //! endian), the length of its data (u64), the head (postcard), the data. The last frame is the
 //! [`Ending`]; a file without one was cut off, and what stands before it is still good.
 
+use crate::regular_file;
 use killpoint_model::operation::{Effect, Operation};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -254,7 +255,7 @@ impl Reader {
     /// If it cannot be read or is no recording.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let fail = |source| RecordingError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(fail)?;
+        let file = regular_file::open(path).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let mut reader = Reader {
             path: path.to_owned(),

@@ -7,11 +7,12 @@
 //! lasts stands here before it is carried out.
 
 use crate::identity::{self, Identity};
+use crate::regular_file;
 use crate::rollback::Rollback;
 use crate::suspend::Suspension;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -224,7 +225,7 @@ pub fn lift_all(run: &Path) -> io::Result<Vec<(Fault, io::Result<bool>)>> {
 /// # Errors
 /// If it cannot be written, or synced where that is asked for.
 pub fn append(run: &Path, made: &Made) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(run.join(FILE_NAME))?;
+    let file = regular_file::open_to_append(&run.join(FILE_NAME))?;
     write(&file, made)?;
     file.sync_data()
 }
@@ -241,14 +242,11 @@ fn write(mut file: &File, made: &Made) -> io::Result<()> {
 /// # Errors
 /// If the log cannot be read, or a whole line is no record.
 pub fn read(run: &Path) -> io::Result<Vec<Made>> {
-    let path = run.join(FILE_NAME);
-    match fs::metadata(&path) {
-        // A pipe or a device could have no end.
-        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no file")),
+    let text = match regular_file::read_to_string(&run.join(FILE_NAME)) {
+        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        _ => {}
-    }
-    let text = fs::read_to_string(path)?;
+        Err(error) => return Err(error),
+    };
     let mut records = Vec::new();
     for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         match serde_json::from_str(line)? {
@@ -264,7 +262,7 @@ static PROGRAMS: OnceLock<File> = OnceLock::new();
 
 /// Announces this worker, and from now on every program that it starts.
 pub(crate) fn announce_worker(run: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(run.join(FILE_NAME))?;
+    let file = regular_file::open_to_append(&run.join(FILE_NAME))?;
     write(&file, &Made::Worker { process: Identity::current()? })?;
     let _ = PROGRAMS.set(file);
     Ok(())

@@ -11,6 +11,7 @@ use killpoint_engine::any_path;
 use killpoint_engine::record::hold::{self, Decision, Met, Overseer};
 use killpoint_engine::record::{Output, RecordError, Root};
 use killpoint_engine::recording::Exit;
+use killpoint_engine::regular_file;
 use killpoint_engine::spawn::Launch;
 use killpoint_model::address::Address;
 use killpoint_model::{Outcome, Roles};
@@ -136,7 +137,7 @@ fn fail<'a>(
 /// If there is nothing to follow, or it cannot be followed here.
 pub fn intercept(path: &Path) -> Result<Outcome, InterceptError> {
     let mut text = String::new();
-    let file = File::open(path).map_err(fail("read", path))?;
+    let file = regular_file::open(path).map_err(fail("read", path))?;
     file.take(SETUP_BYTES_MAX).read_to_string(&mut text).map_err(fail("read", path))?;
     let setup: Setup = serde_json::from_str(&text).map_err(|error| InterceptError::Setup {
         path: path.to_owned(),

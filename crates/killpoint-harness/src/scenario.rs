@@ -12,14 +12,14 @@ mod variables;
 pub use chaos_toolkit::Imported;
 
 use crate::asserter::invariants::check_expression;
+use killpoint_engine::regular_file;
 use killpoint_model::fault::Fault;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::scenario::FaultRule;
 use killpoint_model::{Nonsense, Scenario, Who};
 use serde_saphyr::{Budget, Options, SafeFileReadMode, SafeFileResolver};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of a file.
@@ -113,9 +113,9 @@ pub fn import(path: &Path, given: &Given) -> Result<Imported, FileError> {
 }
 
 fn text_of(path: &Path) -> Result<String, FileError> {
-    let file = File::open(path).map_err(fail(path))?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail(path))?;
+    // It may come from another command: `killpoint run <(generate)`. A signal ends the waiting for it.
+    let bytes =
+        regular_file::read_handed_over(path, FILE_BYTES_MAX, &|| false).map_err(fail(path))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(FileError::Long(path.to_owned()));
     }

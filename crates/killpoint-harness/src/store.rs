@@ -12,13 +12,11 @@ mod seal;
 
 pub use seal::{Audited, Seal, audit};
 
-use killpoint_engine::undo;
+use killpoint_engine::{regular_file, undo};
 use killpoint_model::event::{EVENT_LOG_VERSION, Event};
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -114,7 +112,7 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let folder = Self::at(path)?;
         let log = folder.join("events.jsonl");
-        open_file(&log).map_err(fail("find the event log", &log))?;
+        regular_file::open(&log).map_err(fail("find the event log", &log))?;
         Ok(folder)
     }
 
@@ -244,7 +242,7 @@ impl EventLog {
     pub fn reopen(folder: &RunFolder) -> Result<(Self, Vec<Event>), StoreError> {
         let path = folder.join("events.jsonl");
         let mut bytes = Vec::new();
-        let mut file = open_file(&path).map_err(fail("read", &path))?;
+        let mut file = regular_file::open(&path).map_err(fail("read", &path))?;
         file.read_to_end(&mut bytes).map_err(fail("read", &path))?;
         let parsed = parse(bytes.as_slice(), &path)?;
         parsed.check_whole(&path)?;
@@ -294,7 +292,7 @@ pub fn make_out(out: &Path) -> Result<(), StoreError> {
 pub fn has_ended(run: &Path) -> bool {
     const TAIL_BYTES: u64 = 64 << 10;
     let tail = || -> io::Result<Vec<u8>> {
-        let mut file = open_file(&run.join("events.jsonl"))?;
+        let mut file = regular_file::open(&run.join("events.jsonl"))?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
         let mut bytes = Vec::new();
@@ -308,23 +306,13 @@ pub fn has_ended(run: &Path) -> bool {
         .is_ok_and(|line| matches!(line.event, Event::RunEnded { .. }))
 }
 
-/// Opens a file to read it. What is none (a pipe, a device, a directory) is refused: it could have no end.
-fn open_file(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is no file, but a directory, a pipe or a device")),
-    }
-}
-
 /// Reads the events of a run back and verifies their chain.
 ///
 /// # Errors
 /// The first record that is broken; a last line without its end is left out instead.
 pub fn read_events(folder: &RunFolder) -> Result<Vec<Event>, StoreError> {
     let path = folder.join("events.jsonl");
-    let file = open_file(&path).map_err(fail("read", &path))?;
+    let file = regular_file::open(&path).map_err(fail("read", &path))?;
     parse_events(BufReader::new(file), &path)
 }
 

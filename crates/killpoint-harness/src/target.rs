@@ -21,6 +21,7 @@ use dispatcher::Dispatcher;
 use killpoint_engine::children::Children;
 use killpoint_engine::guardian::{self, Side};
 use killpoint_engine::identity::{self, Identity};
+use killpoint_engine::regular_file;
 use killpoint_engine::undo::{self, Made};
 use killpoint_model::Nonsense;
 use killpoint_model::Outcome;
@@ -28,7 +29,7 @@ use killpoint_model::lifecycle::{Exit, Stream};
 use killpoint_model::supervision::Supervision;
 use std::error::Error as _;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
@@ -76,9 +77,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// If it cannot be read, or describes none.
 pub fn read_supervision(path: &Path) -> Result<Supervision, SuperviseError> {
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(fail("read", path))?;
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(fail("read", path))?;
+    let text = regular_file::read_text_handed_over(path, FILE_BYTES_MAX, &|| false)
+        .map_err(fail("read", path))?;
     let is_toml = path.extension().is_some_and(|extension| extension == "toml");
     let read: Result<Supervision, String> = if is_toml {
         toml::from_str(&text).map_err(|error| error.to_string())

@@ -10,6 +10,7 @@ mod redact;
 pub use redact::redact;
 
 use crate::store::RunFolder;
+use killpoint_engine::regular_file;
 use killpoint_model::crash::{Crash, DumpedBy};
 use killpoint_model::report::Report;
 use sentry_types::Dsn;
@@ -194,7 +195,7 @@ fn dump(
         );
         return Ok((None, Some(remark)));
     }
-    Ok((Some(fs::read(&path).map_err(fail)?), None))
+    Ok((Some(regular_file::read(&path).map_err(fail)?), None))
 }
 
 fn send(agent: &ureq::Agent, dsn: &Dsn, crash: &Crash, body: &[u8]) -> Result<(), UploadError> {

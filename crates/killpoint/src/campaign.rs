@@ -7,6 +7,7 @@ use crate::output::print_line;
 use crate::output::{self, shown_path};
 use crate::{interrupt, scenario, upkeep};
 use anyhow::{Context, anyhow};
+use killpoint_engine::regular_file;
 use killpoint_harness::campaign::{
     self, Again, Campaign, CampaignError, Course, Options, ROUNDS_MAX,
 };
@@ -17,7 +18,6 @@ use killpoint_harness::store::RunFolder;
 use killpoint_model::Outcome;
 use killpoint_model::plan::{CrashPoints, Plan, PlanError};
 use killpoint_model::report::{Confirmation, TrialReport};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Misses of a replay that are shown; its report has all.
@@ -107,7 +107,8 @@ fn read_plan(path: &Path) -> Result<Option<Plan>, Failure> {
         return Ok(None);
     }
     let shown = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let text =
+        regular_file::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     let is_plan = serde_json::from_str::<serde_json::Value>(&text)
         .is_ok_and(|value| value.get("digest").is_some());
     if !is_plan {
@@ -121,7 +122,7 @@ fn read_plan(path: &Path) -> Result<Option<Plan>, Failure> {
 /// The directory that the paths of a plan start from: where it was made, as the run's folder says.
 fn directory_of_plan(path: &Path) -> PathBuf {
     let beside = path.with_file_name("directory");
-    match fs::read_to_string(beside) {
+    match regular_file::read_to_string(&beside) {
         Ok(directory) => PathBuf::from(directory.trim_end()),
         Err(_) => std::env::current_dir().unwrap_or_default(),
     }

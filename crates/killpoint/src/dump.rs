@@ -5,6 +5,8 @@ use crate::failure::Failure;
 use crate::output::print_line;
 #[cfg(feature = "dumps")]
 use anyhow::Context;
+#[cfg(feature = "dumps")]
+use killpoint_engine::regular_file;
 use killpoint_model::Outcome;
 #[cfg(feature = "dumps")]
 use killpoint_model::selector::Roles;
@@ -84,7 +86,7 @@ pub fn run(flags: &Dump) -> Result<Outcome, Failure> {
 
 #[cfg(feature = "dumps")]
 fn read_roles(path: &Path) -> Result<Roles, Failure> {
-    let text = std::fs::read_to_string(path)
+    let text = regular_file::read_to_string(path)
         .with_context(|| format!("cannot read the roles {}", path.display()))?;
     let roles = serde_json::from_str(&text);
     Ok(roles.with_context(|| format!("{} holds no roles", path.display()))?)

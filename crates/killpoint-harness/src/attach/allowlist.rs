@@ -3,12 +3,14 @@
 use super::group::{GroupError, group_path};
 use crate::injector::Allow;
 use killpoint_engine::identity;
-use std::fs;
+use killpoint_engine::regular_file;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Most lines of an allowlist that are read.
 const LINES_MAX: usize = 10_000;
+/// Most bytes of an allowlist.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// Why an allowlist is none.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +55,7 @@ pub enum AllowlistError {
 
 /// Reads one. A number means the process that has it now, and no later one.
 pub(super) fn read(path: &Path) -> Result<Vec<Allow>, AllowlistError> {
-    let text = fs::read_to_string(path)
+    let text = regular_file::read_text_handed_over(path, BYTES_MAX, &|| false)
         .map_err(|source| AllowlistError::Read { path: path.to_owned(), source })?;
     let mut allowed = Vec::new();
     for (index, line) in text.lines().enumerate().take(LINES_MAX) {
@@ -91,6 +93,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Allow>, AllowlistError> {
 mod tests {
     use super::*;
     use killpoint_engine::identity::Identity;
+    use std::fs;
 
     #[test]
     fn a_bare_name_is_refused_and_an_empty_list_is_not_taken_for_none() {

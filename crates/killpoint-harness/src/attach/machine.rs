@@ -1,5 +1,6 @@
 //! Whether a machine is one on which processes of others may be struck: its mark, a file of root's.
 
+use killpoint_engine::regular_file;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -101,7 +102,7 @@ fn read(path: &Path) -> Result<Option<String>, MachineError> {
     if !is_of_root || !metadata.is_file() || metadata.len() > BYTES_MAX {
         return Err(MachineError::NotOfRoot(path.to_owned()));
     }
-    fs::read_to_string(path).map(Some).map_err(fail)
+    regular_file::read_to_string(path).map(Some).map_err(fail)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! is what it begins with for ever. A target that loses its store and empties its journal at each start
 //! would otherwise promise nothing, and one whose journal has grown back would look as if it had not.
 
-use std::fs::{File, Metadata};
+use killpoint_engine::regular_file;
+use std::fs::Metadata;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -33,7 +34,7 @@ impl Growth {
     }
 
     fn read_on(&mut self, path: &Path, length: u64) -> io::Result<()> {
-        let mut file = File::open(path)?;
+        let mut file = regular_file::open(path)?;
         file.seek(SeekFrom::Start(self.bytes))?;
         self.bytes += io::copy(&mut file.take(length - self.bytes), &mut self.digest)?;
         Ok(())

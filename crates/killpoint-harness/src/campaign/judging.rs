@@ -13,13 +13,13 @@ use crate::asserter::invariants::{
 };
 use crate::asserter::journal::Journal;
 use crate::recover::RUN_MARK;
+use killpoint_engine::regular_file;
 use killpoint_model::Scenario;
 use killpoint_model::invariant::{Invariant, JudgeAt};
 use killpoint_model::selector::Pattern;
 use killpoint_model::supervision::Probe;
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Readings by the index of their invariant.
@@ -210,7 +210,7 @@ impl Judge<'_> {
 
     /// What the journal promises, from the store before the workload on.
     fn promised(&self, index: usize) -> Result<Expectation, String> {
-        let bytes = fs::read(&self.world.journal)
+        let bytes = regular_file::read(&self.world.journal)
             .map_err(|error| format!("cannot read the ack journal: {error}"))?;
         self.growth.check(&bytes)?;
         let journal = Journal::parse(&bytes).map_err(|error| error.to_string())?;
@@ -234,7 +234,7 @@ pub(super) fn note_made(made: &mut BTreeSet<usize>, scenario: &Scenario, world: 
 
 /// Whether the ack journal can be read and promises nothing.
 fn is_nothing_acknowledged(world: &World) -> bool {
-    let bytes = fs::read(&world.journal).unwrap_or_default();
+    let bytes = regular_file::read(&world.journal).unwrap_or_default();
     Journal::parse(&bytes).is_ok_and(|journal| journal.acknowledged(bytes.len() as u64) == 0)
 }
 
@@ -261,7 +261,7 @@ fn read(
     state: &State,
     marks: &Marks,
 ) -> Reading {
-    let bytes = fs::read(&world.journal).unwrap_or_default();
+    let bytes = regular_file::read(&world.journal).unwrap_or_default();
     let acknowledged =
         Journal::parse(&bytes).map_or(0, |journal| journal.acknowledged(bytes.len() as u64));
     let values = serde_json::json!({

@@ -4,12 +4,12 @@ use super::judging::Readings;
 use super::problem::CampaignError;
 use super::stage::Ended;
 use crate::store::RunFolder;
+use killpoint_engine::regular_file;
 use killpoint_model::Verdict;
 use killpoint_model::event::Event;
 use killpoint_model::trial::{Position, TrialEvent};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ pub(super) fn keep_control(
 
 /// Reads such a file. It is written before the control is said to have ended; somebody may have removed it.
 fn read<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, CampaignError> {
-    let Ok(bytes) = fs::read(&path) else { return Ok(None) };
+    let Ok(bytes) = regular_file::read(&path) else { return Ok(None) };
     serde_json::from_slice(&bytes)
         .map_err(|error| CampaignError::Malformed { path, problem: error.to_string() })
 }

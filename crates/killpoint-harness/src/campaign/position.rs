@@ -10,6 +10,7 @@ use super::problem::CampaignError;
 use super::trial::Trial;
 use super::waiting::Wait;
 use crate::asserter::journal::Journal;
+use killpoint_engine::regular_file;
 use killpoint_model::plan::PlannedStrike;
 use killpoint_model::trial::Position;
 use std::fs;
@@ -46,7 +47,7 @@ impl JournalSeen {
         if metadata.len() == self.bytes {
             return;
         }
-        let bytes = fs::read(path).unwrap_or_default();
+        let bytes = regular_file::read(path).unwrap_or_default();
         if let Ok(journal) = Journal::parse(&bytes) {
             self.bytes = bytes.len() as u64;
             self.lines = journal.lines().len() as u64;

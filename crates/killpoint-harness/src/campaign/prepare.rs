@@ -12,6 +12,7 @@ use crate::own_paths::{self, OwnPaths};
 use crate::processes::numbers_of_users;
 use crate::recover::announce_tool;
 use crate::store::RunFolder;
+use killpoint_engine::regular_file;
 use killpoint_engine::spawn::find_program;
 use killpoint_model::Profile;
 use killpoint_model::Scenario;
@@ -23,7 +24,6 @@ use killpoint_model::report::{NotCovered, Setting};
 use killpoint_model::scenario::Dump;
 use killpoint_model::trial::TrialEvent;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -179,7 +179,7 @@ pub(super) fn make_folder(
 /// The options and the plan of an earlier run.
 pub(super) fn read_folder(folder: &RunFolder) -> Result<(Options, Plan), CampaignError> {
     fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CampaignError> {
-        let bytes = fs::read(path).map_err(fail("read", path))?;
+        let bytes = regular_file::read(path).map_err(fail("read", path))?;
         serde_json::from_slice(&bytes).map_err(|error| CampaignError::Malformed {
             path: path.to_owned(),
             problem: error.to_string(),

@@ -4,6 +4,7 @@
 //! of the files that are named in their arguments: an interpreter is not what is tested.
 
 use super::options::Options;
+use killpoint_engine::regular_file;
 use killpoint_model::plan::Plan;
 use killpoint_model::report::CampaignReport;
 use killpoint_model::trial::Release;
@@ -119,7 +120,7 @@ pub(super) fn of(run: &Path, version: String, measured: &CampaignReport) -> Rele
 }
 
 fn read(run: &Path) -> io::Result<Option<Release>> {
-    let file = File::open(run.join("report.json"))?;
+    let file = regular_file::open(&run.join("report.json"))?;
     let earlier: Earlier = serde_json::from_reader(BufReader::new(file))?;
     Ok(earlier.campaign.and_then(|campaign| campaign.release))
 }

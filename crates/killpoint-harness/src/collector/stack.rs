@@ -4,6 +4,7 @@
 //! dump that cannot be read is an error, not a panic.
 
 use addr2line::Loader;
+use killpoint_engine::regular_file;
 use killpoint_model::crash::{Frame, Stack};
 use minidump::system_info::Cpu;
 use minidump::{Minidump, MinidumpModuleList, MinidumpSystemInfo, Module};
@@ -73,7 +74,7 @@ pub fn of_dump(path: &Path) -> Result<Stack, StackError> {
 fn read(path: &Path) -> Result<Vec<u8>, StackError> {
     let no_file = |source| StackError::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(no_file)?;
+    let file = regular_file::open(path).map_err(no_file)?;
     file.take(DUMP_BYTES_MAX).read_to_end(&mut bytes).map_err(no_file)?;
     Ok(bytes)
 }

@@ -10,12 +10,12 @@ use crate::asserter::history::{History, Promise, Store};
 use crate::asserter::journal::Journal;
 use crate::environment::local::{Judges, LeftBy, Local, Question, Trial, TrialResult};
 use killpoint_engine::record::{Scope, StrikeAt};
+use killpoint_engine::regular_file;
 use killpoint_engine::states::{StateName, Variant};
 use killpoint_model::report::Look;
 use killpoint_model::verdict::{Judgement, Reason};
 use killpoint_model::{Address, CrashModel};
 use std::collections::BTreeSet;
-use std::fs;
 
 /// How often a strike that did not fire or met another history is tried again.
 pub const RETRIES_MAX: u32 = 3;
@@ -164,7 +164,7 @@ fn judge_live(local: &Local, name: &str, reading: &Reading, expected: &Expected<
     };
     // Values in a journal may differ from run to run, so this run's own journal decides.
     let path = local.folder.join(&format!("recordings/{name}.journal"));
-    let own = fs::read(&path)
+    let own = regular_file::read(&path)
         .map_err(|error| error.to_string())
         .and_then(|bytes| Journal::parse(&bytes).map_err(|error| error.to_string()))
         .and_then(|journal| {

@@ -17,6 +17,7 @@ use killpoint_engine::compare::Aspect;
 use killpoint_engine::image::Image;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::record::{Mechanism, Root, Scope};
+use killpoint_engine::regular_file;
 use killpoint_engine::spawn::{Launch, find_program};
 use killpoint_model::event::Event;
 use killpoint_model::report::NotCovered;
@@ -36,6 +37,8 @@ const STOP: Duration = Duration::from_secs(5);
 const HASH_SEEDS: [&str; 2] = ["PYTHONHASHSEED", "PERL_HASH_SEED"];
 /// Most judges side by side: each is a process that holds the state.
 const JOBS_MAX: usize = 256;
+/// Most bytes of the file with the steps of a workload.
+const STEPS_BYTES_MAX: u64 = 64 << 20;
 /// Most threads of a target.
 const THREADS_MAX: usize = 2_000;
 
@@ -228,7 +231,8 @@ fn read_steps(options: &Options) -> Result<Option<Vec<String>>, ExploreError> {
         return if options.shrink { Err(ExploreError::Usage(text.to_owned())) } else { Ok(None) };
     };
     let path = options.directory.join(path);
-    let text = fs::read_to_string(&path)
+    let is_interrupted = || options.interrupt.is_requested();
+    let text = regular_file::read_text_handed_over(&path, STEPS_BYTES_MAX, &is_interrupted)
         .map_err(|source| ExploreError::Input { path: path.clone(), source })?;
     let steps: Vec<String> =
         text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
@@ -251,8 +255,8 @@ fn starting_journal(options: &Options) -> Result<Vec<u8>, ExploreError> {
             "is not a regular file: name the ack journal of an earlier workload".to_owned();
         return Err(ExploreError::Malformed { path, problem });
     }
-    let mut bytes =
-        fs::read(&path).map_err(|source| ExploreError::Input { path: path.clone(), source })?;
+    let mut bytes = regular_file::read(&path)
+        .map_err(|source| ExploreError::Input { path: path.clone(), source })?;
     let parsed = Journal::parse(&bytes).map_err(|source| ExploreError::Journal { path, source })?;
     if parsed.unsealed.is_some() {
         bytes.extend_from_slice(crate::asserter::journal::SEAL);

@@ -15,6 +15,7 @@ use crate::journalist::{Journalist, Progress, Watch};
 use crate::store::StoreError;
 use killpoint_engine::materialise::Materialised;
 use killpoint_engine::recording::Exit;
+use killpoint_engine::regular_file;
 use killpoint_engine::states::{StateName, Walk};
 use killpoint_model::event::Event;
 use killpoint_model::report::{Confirmation, Drafts, Finding};
@@ -188,7 +189,8 @@ impl Stage<'_> {
     /// The same surroundings with the checker as the target and the crash state as the start.
     fn inner(&self, name: &str, journal_length: u64) -> Result<Local, ExploreError> {
         let path = self.local.folder.join(&format!("recordings/{}.journal", self.recorded.name));
-        let mut journal = fs::read(&path).map_err(|source| ExploreError::Input { path, source })?;
+        let mut journal =
+            regular_file::read(&path).map_err(|source| ExploreError::Input { path, source })?;
         journal.truncate(usize::try_from(journal_length).unwrap_or(usize::MAX));
         let mut launch = Surroundings::shell(self.command, &self.local.launch);
         launch.environment.retain(|(name, _)| name != "KILLPOINT_STATE");

@@ -12,6 +12,7 @@ use crate::environment::local::{INITIAL, Judges, Local, Question, Subject};
 use crate::recover::{announce_with_scratch, clear_up};
 use crate::store::RunFolder;
 use killpoint_engine::record::Root;
+use killpoint_engine::regular_file;
 use killpoint_engine::states::Models;
 use killpoint_model::report::{Confirmation, Finding};
 use killpoint_model::verdict::Verdict;
@@ -186,8 +187,8 @@ fn expectation(local: &Local, run: &RunFile) -> Result<Expectation, ExploreError
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ExploreError> {
-    let bytes =
-        fs::read(path).map_err(|source| ExploreError::Input { path: path.to_owned(), source })?;
+    let bytes = regular_file::read(path)
+        .map_err(|source| ExploreError::Input { path: path.to_owned(), source })?;
     serde_json::from_slice(&bytes).map_err(|error| ExploreError::Malformed {
         path: path.to_owned(),
         problem: format!("not written by this version of killpoint: {error}"),

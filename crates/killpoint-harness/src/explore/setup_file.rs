@@ -8,8 +8,8 @@ use crate::environment::local::Local;
 use crate::store::RunFolder;
 use killpoint_engine::arena::Containment;
 use killpoint_engine::record::Root;
+use killpoint_engine::regular_file;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::PathBuf;
 
 /// The name of the file.
@@ -69,7 +69,7 @@ impl SetupFile {
     /// Reads it back.
     pub(super) fn read(folder: &RunFolder) -> Result<Self, ExploreError> {
         let path = folder.join(FILE_NAME);
-        let bytes = fs::read(&path).map_err(|_| {
+        let bytes = regular_file::read(&path).map_err(|_| {
             ExploreError::Usage(format!(
                 "run {} was interrupted before it began to record: there is nothing to go on from, \
                  start it anew",

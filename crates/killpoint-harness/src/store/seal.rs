@@ -3,7 +3,8 @@
 //! It finds accidents and edits of the log. Who can write the folder can write the seal, too: against
 //! forgery its hash has to be kept elsewhere.
 
-use super::{Parsed, RunFolder, StoreError, broken, fail, open_file, parse};
+use super::{Parsed, RunFolder, StoreError, broken, fail, parse};
+use killpoint_engine::regular_file;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, BufReader};
@@ -54,7 +55,7 @@ impl Seal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail("read", &path)(error)),
         }
-        let bytes = fs::read(&path).map_err(fail("read", &path))?;
+        let bytes = regular_file::read(&path).map_err(fail("read", &path))?;
         serde_json::from_slice(&bytes).map(Some).map_err(|error| no_seal(&error.to_string()))
     }
 
@@ -84,7 +85,7 @@ pub fn audit(folder: &RunFolder) -> Result<Audited, StoreError> {
     let path = folder.join("events.jsonl");
     // A run may end meanwhile: a seal that was there first is one of a log that is complete.
     let mut seal = Seal::read(folder)?;
-    let file = open_file(&path).map_err(fail("read", &path))?;
+    let file = regular_file::open(&path).map_err(fail("read", &path))?;
     let log = parse(BufReader::new(file), &path)?;
     log.check_whole(&path)?;
     let has_end = log.has_end();

@@ -1,7 +1,7 @@
 //! Reads the version of a state from a file; a command that prints it is run by the dispatcher.
 
+use killpoint_engine::regular_file;
 use killpoint_model::supervision::VersionSource;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -58,7 +58,7 @@ pub(super) fn number(text: &str, source: &str) -> Found {
 
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    regular_file::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 

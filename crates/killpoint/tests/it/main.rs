@@ -19,6 +19,7 @@ mod log;
 mod no_vain_pass;
 mod own_paths;
 mod phases;
+mod pipes;
 mod points;
 mod recordings;
 mod recoveries;

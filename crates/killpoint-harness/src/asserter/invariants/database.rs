@@ -1,5 +1,6 @@
 //! SQLite databases: integrity, foreign keys, and what a query gives.
 
+use killpoint_engine::regular_file;
 use killpoint_model::invariant::Sqlite;
 use killpoint_model::verdict::{Class, Judgement};
 use rusqlite::types::ValueRef;
@@ -48,7 +49,7 @@ impl Database {
             return false;
         }
         let mut header = [0; JOURNAL_HEADER];
-        let journal = fs::File::open(with_suffix(path, "-journal"));
+        let journal = regular_file::open(&with_suffix(path, "-journal"));
         let is_begun = journal.and_then(|mut it| it.read_exact(&mut header)).is_ok();
         match is_begun && header.starts_with(&JOURNAL_MAGIC) {
             true => header[PAGES_BEFORE].iter().any(|byte| *byte != 0),

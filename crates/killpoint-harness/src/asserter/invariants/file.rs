@@ -1,6 +1,7 @@
 //! Files: whether they are there, unchanged, whole documents, and what stands at a place in them.
 
 use crate::asserter::oracle::documents::{DOCUMENT_BYTES_MAX, Format};
+use killpoint_engine::regular_file;
 use killpoint_model::invariant::{self, DocumentFormat};
 use killpoint_model::verdict::{Class, Judgement, Reason};
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ impl File {
         let mut file = File { length: Some(length), ..File::default() };
         if asked.unchanged {
             let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(fs::File::open(path)?)?;
+            hasher.update_reader(regular_file::open(path)?)?;
             file.digest = Some(hasher.finalize().to_hex().to_string());
         }
         if asked.parses.is_none() && asked.pointer.is_none() {
@@ -60,7 +61,7 @@ impl File {
             let problem = format!("it is larger than {DOCUMENT_BYTES_MAX} bytes");
             return Err(io::Error::other(problem));
         }
-        let contents = fs::read(path)?;
+        let contents = regular_file::read(path)?;
         file.length = Some(contents.len() as u64);
         file.parses = asked.parses.map(|format| {
             format_of(format, path, &contents)

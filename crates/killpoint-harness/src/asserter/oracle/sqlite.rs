@@ -7,6 +7,7 @@
 
 use super::spelling::Spelling;
 use super::state::{CrashState, Digest};
+use killpoint_engine::regular_file;
 use killpoint_model::Class;
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
@@ -196,7 +197,7 @@ pub(super) fn empty_dump() -> Dump {
 
 /// The super-journal that a rollback journal names at its end.
 fn super_journal(journal: &Path) -> io::Result<Option<PathBuf>> {
-    let mut file = match fs::File::open(journal) {
+    let mut file = match regular_file::open(journal) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

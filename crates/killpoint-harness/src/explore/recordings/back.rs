@@ -5,8 +5,8 @@ use crate::environment::local::{Local, TrialResult};
 use crate::explore::problem::ExploreError;
 use crate::store::{RunFolder, StoreError};
 use killpoint_engine::recording::{Ending, Reader, Record};
+use killpoint_engine::regular_file;
 use killpoint_model::{Address, Operation};
-use std::fs;
 use std::path::PathBuf;
 
 /// The journal that a recording left.
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 /// What is wrong with it, in words.
 pub fn read_journal(local: &Local, name: &str) -> Result<Journal, String> {
     let path = local.folder.join(&format!("recordings/{name}.journal"));
-    let bytes =
-        fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let bytes = regular_file::read(&path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Journal::parse(&bytes).map_err(|error| error.to_string())
 }
 
@@ -93,13 +93,13 @@ pub(super) fn load_result(
         let path = path.clone();
         move |source| ExploreError::Input { path, source }
     };
-    let bytes = fs::read(&recording).map_err(input(&recording))?;
+    let bytes = regular_file::read(&recording).map_err(input(&recording))?;
     if blake3::hash(&bytes).to_hex().as_str() != digest {
         let problem = "not the recording that the event log names; start the run anew".to_owned();
         return Err(ExploreError::Malformed { path: recording, problem });
     }
     let path = folder.join(&format!("recordings/{number}.json"));
-    let bytes = fs::read(&path).map_err(input(&path))?;
+    let bytes = regular_file::read(&path).map_err(input(&path))?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ExploreError::Malformed { path, problem: error.to_string() })
 }

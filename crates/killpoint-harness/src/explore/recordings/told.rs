@@ -13,11 +13,11 @@ use crate::explore::problem::ExploreError;
 use crate::journalist::Journalist;
 use killpoint_engine::record::Mechanism;
 use killpoint_engine::recording::{Reader, Record, Turns};
+use killpoint_engine::regular_file;
 use killpoint_model::Address;
 use killpoint_model::event::{Event, TimelineRow};
 use killpoint_model::report::NotCovered;
 use std::collections::BTreeSet;
-use std::fs;
 
 /// Operations that the timeline of a report has.
 const TIMELINE_ROWS_MAX: usize = 2_000;
@@ -34,7 +34,7 @@ pub(super) fn tell_recorded(
         save_result(&local.folder, number, result)?;
     }
     let path = local.folder.join(&format!("recordings/{number}.rec"));
-    let digest = fs::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+    let digest = regular_file::read(&path).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
     let start = local.intents_start;
     let (acknowledged, drafts) =
         read_journal(local, &number.to_string()).map_or((0, 0), |journal| {
