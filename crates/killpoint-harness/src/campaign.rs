@@ -93,6 +93,8 @@ pub struct Campaign {
 /// # Errors
 /// If it cannot be carried out here, or the run's folder cannot be written. What is found is no error.
 pub fn run(plan: &Plan, options: &Options, watch: Watch<'_>) -> Result<Campaign, CampaignError> {
+    // Before the target runs to be recorded.
+    check_baselines(options)?;
     if plan.awaits_recording() {
         return begin(&record(plan, options)?, options, None, watch);
     }
@@ -107,7 +109,7 @@ fn begin(
     watch: Watch<'_>,
 ) -> Result<Campaign, CampaignError> {
     prepare::check(plan, options)?;
-    known(options)?;
+    check_baselines(options)?;
     let folder = prepare::make_folder(plan, options, earlier)?;
     // Before there are threads: the watchdog is forked.
     let injector = Injector::start(folder.path())?;
@@ -174,6 +176,15 @@ fn go_on(
 fn known(options: &Options) -> Result<BTreeSet<String>, BaselineError> {
     let path = options.baseline.as_ref().map(|path| options.directory.join(path));
     baseline::read(path.as_deref())
+}
+
+/// Checks that the baseline can be read, and that the one that was asked for can be written.
+fn check_baselines(options: &Options) -> Result<(), BaselineError> {
+    known(options)?;
+    match &options.write_baseline {
+        Some(path) => baseline::check_place(&options.directory.join(path), &options.out),
+        None => Ok(()),
+    }
 }
 
 /// Writes the trials of a run that did not hold as the baseline that was asked for.

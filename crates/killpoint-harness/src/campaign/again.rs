@@ -4,7 +4,7 @@ use super::log::Earlier;
 use super::options::{Course, Options, Replayed};
 use super::prepare;
 use super::problem::CampaignError;
-use super::{Begun, Campaign, begin, go_on};
+use super::{Begun, Campaign, begin, check_baselines, go_on};
 use crate::injector::Injector;
 use crate::interrupt::Interrupt;
 use crate::journalist::{Journalist, Watch};
@@ -75,6 +75,7 @@ pub fn resume(
         return Err(CampaignError::Complete(folder.id().to_owned()));
     }
     let options = Options { supervisor: again.supervisor, interrupt: again.interrupt, ..options };
+    check_baselines(&options)?;
     announce_tool(&folder)?;
     let injector = Injector::start(folder.path())?;
     let mut journalist = Journalist::add_to(log, &events);

@@ -211,6 +211,15 @@ pub fn known(options: &Options) -> Result<BTreeSet<String>, BaselineError> {
     baseline::read(path.as_deref())
 }
 
+/// Checks that the baseline that was asked for can be written.
+///
+/// # Errors
+/// If it cannot.
+pub fn check_baseline(options: &Options) -> Result<(), BaselineError> {
+    let Some(path) = &options.write_baseline else { return Ok(()) };
+    baseline::check_place(&options.directory.join(path), &options.out)
+}
+
 /// Writes the findings of a run, new and known, as the baseline that was asked for.
 ///
 /// # Errors

@@ -86,6 +86,7 @@ pub fn prepare(options: &Options, watch: Watch<'_>) -> Result<Prepared, ExploreE
     check_driver(options)?;
     super::phases::check(options)?;
     super::findings::known(options)?;
+    super::findings::check_baseline(options)?;
     let paths = state_paths(options)?;
     if let (Checker::Stream(_), Some(path)) =
         (&options.checker, paths.iter().find(|path| path.to_str().is_none()))

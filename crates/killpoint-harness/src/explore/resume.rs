@@ -7,6 +7,7 @@
 //! folded from it, become those of a run that was never interrupted.
 
 use super::course::{Explored, go_on};
+use super::findings::check_baseline;
 use super::prepare::Prepared;
 use super::problem::ExploreError;
 use super::setup_file::SetupFile;
@@ -42,6 +43,7 @@ pub fn resume(
     options.environment = environment;
     setup.pinned.restore(&mut options);
     options.interrupt = interrupt;
+    check_baseline(&options)?;
     announce_with_scratch(&folder)?;
     let mut journalist = Journalist::go_on(log, events);
     journalist.tell(Event::Resumed { resumed: jiff::Timestamp::now().to_string() })?;

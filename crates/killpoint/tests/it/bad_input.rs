@@ -236,6 +236,48 @@ fn a_bad_baseline_is_named() {
 }
 
 #[test]
+fn a_place_where_no_baseline_can_be_written_is_named_before_anything_runs() {
+    let world = World::new();
+    let scenario = r#"{"version": 1, "title": "t", "target": {"command": ["touch", "ran"]},
+        "faults": [{"name": "k", "when": {"at": "1ms"}, "do": "kill"}], "invariants": [{"acked-is-durable": {"check": "echo {}"}}]}"#;
+    fs::write(world.join("scenario.json"), scenario).expect("written");
+    fs::write(world.join("plain"), "").expect("written");
+    for (place, words) in [
+        ("nosuch/b.json", "there is no directory"),
+        ("plain/b.json", "plain/b.json"),
+        ("state", "this is a directory"),
+        ("new/", "this is a directory"),
+    ] {
+        let mut explore = world.explore();
+        explore.args(["--write-baseline", place, "--", "touch", "ran"]);
+        refused(&world, &mut explore, &[place.trim_end_matches('/'), words]);
+        let mut run = world.killpoint();
+        run.args(["run", "scenario.json", "--write-baseline", place]);
+        refused(&world, &mut run, &[place.trim_end_matches('/'), words]);
+    }
+    fs::set_permissions(world.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let mut command = as_ordinary_user(&world);
+    command.args(["explore", "--state", "state", "--write-baseline", "b.json"]);
+    if is_root() {
+        refused(&world, with_true(&mut command), &["cannot write", "b.json", "Permission denied"]);
+    }
+}
+
+#[test]
+fn a_baseline_may_lie_where_runs_are_kept_and_replaces_an_older_one() {
+    let world = World::new();
+    let place = world.out().join("b.json").display().to_string();
+    for _ in 0..2 {
+        let mut explore = world.explore();
+        let script = "cd \"$KILLPOINT_STATE\" && echo 1 > t && mv t a";
+        explore.args(["--write-baseline", &place, "--", "sh", "-c", script]);
+        let output = explore.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        assert!(fs::read_to_string(&place).expect("written").contains("version"));
+    }
+}
+
+#[test]
 fn numbers_that_make_no_sense_are_refused() {
     let world = World::new();
     for (flag, value) in [
