@@ -87,11 +87,13 @@ function append(word, key, value, rest = "") {
 /** A line of the journal; null if it would be none. */
 function lineOf(word, key, value, rest) {
   if (key === undefined || key === null || value === undefined || value === null) return null;
-  const encodedKey = encodeKey(String(key));
-  let line = `${word} ${encodedKey}${rest}`;
-  if (value !== WITHOUT) line += ` ${encodeValue(String(value))}`;
+  const [name, text] = [String(key), value === WITHOUT ? "" : String(value)];
+  // What is too long as it is, is longer encoded: no work is done for it.
+  if (name === "" || name.length + text.length > MESSAGE_BYTES_MAX) return null;
+  let line = `${word} ${encodeKey(name)}${rest}`;
+  if (value !== WITHOUT) line += ` ${encodeValue(text)}`;
   const data = Buffer.from(`${line}\n`);
-  const isLine = encodedKey !== "" && data.length <= MESSAGE_BYTES_MAX && !HALF_A_CHARACTER.test(line);
+  const isLine = data.length <= MESSAGE_BYTES_MAX && !HALF_A_CHARACTER.test(line);
   return isLine ? data : null;
 }
 

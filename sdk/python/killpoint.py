@@ -63,7 +63,7 @@ def draft(key, value):
 
 def is_supervised():
     """Whether the program runs under a supervisor of Killpoint."""
-    return "KILLPOINT_NOTIFY_SOCKET" in os.environ
+    return bool(os.environ.get("KILLPOINT_NOTIFY_SOCKET"))
 
 
 def unsaid():
@@ -123,12 +123,15 @@ def _append(word, key, value, rest=""):
 
 
 def _line(word, key, value, rest):
-    encoded = "" if key is None else _encode_key(str(key))
-    if encoded == "" or value is None:
+    if key is None or value is None:
         return None
-    line = word + " " + encoded + rest
+    key, text = str(key), "" if value is _WITHOUT else str(value)
+    # What is too long as it is, is longer encoded: no work is done for it.
+    if key == "" or len(key) + len(text) > _MESSAGE_BYTES_MAX:
+        return None
+    line = word + " " + _encode_key(key) + rest
     if value is not _WITHOUT:
-        line += " " + _encode_value(str(value))
+        line += " " + _encode_value(text)
     data = (line + "\n").encode()
     return data if len(data) <= _MESSAGE_BYTES_MAX else None
 

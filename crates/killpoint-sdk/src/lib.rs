@@ -18,6 +18,7 @@ mod journal;
 mod kept;
 mod supervisor;
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What could not be said, since the program began.
@@ -73,12 +74,17 @@ pub fn draft(key: &str, value: &str) {
 
 /// Whether the program runs under a supervisor of Killpoint.
 pub fn is_supervised() -> bool {
-    std::env::var_os(supervisor::SOCKET).is_some()
+    variable(supervisor::SOCKET).is_some()
 }
 
 /// How often something could not be said: nobody listened, or there was no room.
 pub fn unsaid() -> u64 {
     UNSAID.load(Ordering::Relaxed)
+}
+
+/// What a variable holds; one that is empty is none.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn count_unsaid() {

@@ -1,8 +1,7 @@
 //! Datagrams to the supervisor, in the protocol of sd_notify.
 
 use crate::kept::Kept;
-use crate::{MESSAGE_BYTES_MAX, count_unsaid};
-use std::env;
+use crate::{MESSAGE_BYTES_MAX, count_unsaid, variable};
 use std::os::unix::net::UnixDatagram;
 
 /// Names the supervisor's socket. It is not `NOTIFY_SOCKET`, which systemd may have set: who runs under
@@ -13,7 +12,7 @@ pub(crate) const SOCKET: &str = "KILLPOINT_NOTIFY_SOCKET";
 static OWN: Kept<UnixDatagram> = Kept::new();
 
 pub(crate) fn say(message: &str) {
-    let Some(path) = env::var_os(SOCKET) else { return };
+    let Some(path) = variable(SOCKET) else { return };
     let open = || {
         let socket = UnixDatagram::unbound().ok()?;
         socket.set_nonblocking(true).ok()?;

@@ -105,6 +105,48 @@ fn without_a_supervisor_nothing_is_said_and_nothing_goes_wrong() {
 }
 
 #[test]
+fn a_variable_that_is_empty_is_none_in_every_language() {
+    crate::support::guests_directory();
+    let empty = Path::new("");
+    let variables = [
+        ("KILLPOINT_NOTIFY_SOCKET", empty),
+        ("KILLPOINT_NOTIFY_LINES", empty),
+        ("KILLPOINT_JOURNAL", empty),
+    ];
+    for (language, command, _) in languages() {
+        assert_eq!(run(&command, &variables), "unsaid 0 supervised False\n", "{language}");
+    }
+}
+
+#[test]
+fn what_is_far_too_long_for_a_line_costs_its_caller_no_time() {
+    const PYTHON: &str = r##"
+import sys; sys.path.insert(0, sys.argv[1])
+import killpoint as k, time
+long = "x " * 10_000_000
+since = time.monotonic()
+k.intent("k", long); k.draft(long, "v"); k.ack(long)
+print("unsaid", k.unsaid(), time.monotonic() - since < 1)
+"##;
+    const NODE: &str = r##"
+const k = require(process.argv[1] + "/killpoint.js");
+const long = "x ".repeat(10_000_000);
+const since = process.hrtime.bigint();
+k.intent("k", long); k.draft(long, "v"); k.ack(long);
+console.log("unsaid", k.unsaid(), process.hrtime.bigint() - since < 10n ** 9n ? "True" : "False");
+"##;
+    let sdk = repository().join("sdk");
+    for (name, program, flag, script) in
+        [("python", "python3", "-c", PYTHON), ("node", "node", "-e", NODE)]
+    {
+        let world = World::new();
+        let directory = sdk.join(name).display().to_string();
+        let (journal, _, printed) = heard(&[program, flag, script, &directory], &world);
+        assert_eq!((journal.as_str(), printed.as_str()), ("", "unsaid 3 True\n"), "{name}");
+    }
+}
+
+#[test]
 fn a_supervisor_that_is_gone_and_a_journal_that_cannot_be_written_are_counted_and_nothing_blocks() {
     crate::support::guests_directory();
     let world = World::new();
