@@ -408,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn no_text_of_the_target_reaches_the_terminal_as_it_is() {
+        let text = summary(&sample::hostile(), Style::plain());
+        assert!(text.contains("holds at the points on either side"), "{text}");
+        let is_harmful =
+            |it: char| (it.is_control() && it != '\n') || matches!(it, '\u{202e}' | '\u{fffe}');
+        assert!(!text.contains(is_harmful), "{text}");
+    }
+
+    #[test]
     fn the_counts_of_trials_break_as_other_lines_do() {
         let tally = |trial| Tally { trial, tries: 2, fired: 2, ..Tally::default() };
         let campaign = CampaignReport {

@@ -449,6 +449,8 @@ pub fn hostile() -> Report {
         ordinal: 1,
         role: Some(BAD.to_owned()),
     };
+    finding.holds_before = Some(finding.address.clone());
+    finding.holds_after = Some(finding.address.clone());
     finding.files = vec![FileChange {
         path: BAD.to_owned(),
         size_before: None,

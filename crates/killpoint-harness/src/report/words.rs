@@ -193,15 +193,14 @@ fn ratio(number: u32) -> String {
 
 /// Where the same promise is kept, as words for before, after, or both.
 pub fn neighbours(finding: &Finding) -> Option<(&'static str, Vec<String>)> {
-    match (&finding.holds_before, &finding.holds_after) {
-        (Some(before), Some(after)) => Some((
-            "holds at the points on either side:",
-            vec![before.to_string(), after.to_string()],
-        )),
-        (Some(before), None) => Some(("holds at the point before:", vec![before.to_string()])),
-        (None, Some(after)) => Some(("holds at the point after:", vec![after.to_string()])),
-        (None, None) => None,
-    }
+    let words = match (&finding.holds_before, &finding.holds_after) {
+        (Some(_), Some(_)) => "holds at the points on either side:",
+        (Some(_), None) => "holds at the point before:",
+        (None, Some(_)) => "holds at the point after:",
+        (None, None) => return None,
+    };
+    let addresses = finding.holds_before.iter().chain(&finding.holds_after);
+    Some((words, addresses.map(|address| visible(&address.to_string())).collect()))
 }
 
 /// How often: `once`, `twice`, `3 times`.
