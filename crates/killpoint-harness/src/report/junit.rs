@@ -32,7 +32,7 @@ fn suite(report: &Report) -> TestSuite {
     suite.add_test_cases(by_severity(&report.findings).into_iter().map(finding_case));
     suite.add_test_cases(by_severity(&report.known).into_iter().map(known_case));
     let trials = report.campaign.iter().flat_map(|it| &it.trials);
-    suite.add_test_cases(trials.filter(|it| it.rerun_of.is_none()).map(trial_case));
+    suite.add_test_cases(trials.filter(|it| is_told(it)).map(trial_case));
     suite.add_test_cases(report.unknown.iter().map(unknown_case));
     suite.add_test_cases(report.not_covered.iter().map(not_covered_case));
     suite.set_system_out(system_out(report));
@@ -71,6 +71,11 @@ fn status(kind: NonSuccessKind, class: &str, message: &str) -> TestCaseStatus {
     status
 }
 
+/// Whether a trial has a case of its own: what repeats another stands in that one's.
+fn is_told(trial: &TrialReport) -> bool {
+    trial.rerun_of.is_none()
+}
+
 fn trial_case(trial: &TrialReport) -> TestCase {
     let name = match (trial.trial, trial.attempt) {
         (0, _) => "the control".to_owned(),
@@ -97,11 +102,16 @@ fn trial_case(trial: &TrialReport) -> TestCase {
     case(&name, status)
 }
 
-/// An error that says the result where no other case would keep the run from looking green.
+/// A case that says the result where no other case would keep the run from looking green.
 fn result_case(report: &Report) -> Option<TestCase> {
+    let mut trials = report.campaign.iter().flat_map(|it| &it.trials).filter(|it| is_told(it));
     let told = match report.result {
         Outcome::Pass => true,
-        Outcome::Violated => !report.findings.is_empty(),
+        Outcome::Violated => {
+            let is_violated =
+                |it: &TrialReport| matches!(it.judgement.verdict, Verdict::Violated(_));
+            !report.findings.is_empty() || trials.any(|it| !it.known && is_violated(it))
+        }
         Outcome::Unknown => !report.unknown.is_empty(),
         _ => false,
     };
@@ -114,8 +124,12 @@ fn result_case(report: &Report) -> Option<TestCase> {
     } else {
         &report.explanation
     };
-    let status = status(NonSuccessKind::Error, &result, message);
-    Some(case("result", status))
+    // What was judged and is not as it was promised is a failure, all else an error.
+    let kind = match report.result {
+        Outcome::Violated => NonSuccessKind::Failure,
+        _ => NonSuccessKind::Error,
+    };
+    Some(case("result", status(kind, &result, message)))
 }
 
 /// A model fails by what is not in the baseline, as the run does.
@@ -234,6 +248,21 @@ mod tests {
             let is_red = names.iter().any(|name| name == "failure" || name == "error");
             assert_eq!(is_red, report.result != Outcome::Pass, "{name}");
         }
+    }
+
+    #[test]
+    fn a_trial_that_fails_says_the_result_and_what_no_case_says_fails_by_itself() {
+        let mut report = sample::campaign("editor", 4);
+        assert_eq!(report.result, Outcome::Violated);
+        let trials = document(&report);
+        assert!(trials.contains("<failure") && !trials.contains("<error"), "{trials}");
+        assert!(!trials.contains("<testcase name=\"result\""), "{trials}");
+        report.campaign.iter_mut().for_each(|it| it.trials.clear());
+        (report.result, report.explanation) =
+            (Outcome::Violated, "objectives missed: x".to_owned());
+        let document = document(&report);
+        let case = document.split("<testcase name=\"result\"").nth(1).expect("a case");
+        assert!(case.contains("<failure message=\"objectives missed: x\""), "{document}");
     }
 
     #[test]
