@@ -5,6 +5,7 @@ set -uo pipefail
 
 out=${OUT:-killpoint-runs}
 said=$(mktemp)
+before=$(ls -d "$out"/runs/*/ 2>/dev/null)
 # Several arguments in one variable: they are split at spaces, and nothing else is done to them.
 set -f
 # shellcheck disable=SC2086
@@ -12,8 +13,8 @@ killpoint run "${SCENARIO:?name a scenario}" --tier "${TIER:-local}" --out "$out
 code=${PIPESTATUS[0]}
 set +f
 
-# The newest run is this one's; bad input leaves none.
-run=$(ls -td "$out"/runs/*/ 2>/dev/null | head -n 1)
+# The newest run that was not there before is this one's; bad input leaves none.
+run=$(ls -td "$out"/runs/*/ 2>/dev/null | grep -vxF "$before" | head -n 1)
 run=${run%/}
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
     { printf '### Killpoint: %s, exit code %s\n\n```\n' "$SCENARIO" "$code"; cat "$said"; printf '```\n'; } >> "$GITHUB_STEP_SUMMARY"

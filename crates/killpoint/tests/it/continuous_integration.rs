@@ -159,6 +159,15 @@ fn the_action_ends_as_the_run_does_and_its_reports_lead_back_to_the_job() {
     assert_eq!(action(&world, &vacuous, "").status.code(), Some(4));
     let summary = fs::read_to_string(world.join("summary.md")).expect("written");
     assert!(summary.contains("exit code 4"), "{summary}");
+
+    // The workspace is used again: the reports of an older run are none of a run that was not made.
+    fs::remove_file(world.join("output")).expect("there");
+    assert_eq!(action(&world, "nowhere.yaml", "").status.code(), Some(2));
+    let outputs = fs::read_to_string(world.join("output")).unwrap_or_default();
+    assert_eq!(outputs, "", "no run was made");
+    assert_eq!(action(&world, &path, "").status.code(), Some(0));
+    let outputs = fs::read_to_string(world.join("output")).expect("written");
+    assert!(outputs.starts_with("junit=runs of killpoint/runs/"), "{outputs}");
 }
 
 #[test]
