@@ -7,10 +7,12 @@ use crate::failure::Failure;
 use crate::output::print_line;
 use crate::output::{self, shown_path};
 use crate::runs;
+use anyhow::Context;
 use clap::CommandFactory;
 use killpoint_harness::attach::is_attached;
-use killpoint_harness::campaign::clear_recordings;
+use killpoint_harness::campaign::{clear_recordings, is_campaign};
 use killpoint_harness::doctor::{examine, page};
+use killpoint_harness::explore::resume::is_resumable;
 use killpoint_harness::recover::{RecoverError, interrupted_runs};
 use killpoint_harness::store::{Audited, RunFolder, StoreError, audit};
 use killpoint_model::Outcome;
@@ -30,14 +32,32 @@ pub fn mention_interrupted(out: &Path) {
         output::say(&match is_attached(folder) {
             true => format!("killpoint: run {id}, which was attached, was interrupted{recover}"),
             false if !folder.has_log() => format!("killpoint: run {id} was interrupted{recover}"),
-            false => format!(
-                "killpoint: run {id} was interrupted: `killpoint resume {run}` goes on{recover}"
-            ),
+            false => match obstacle(folder) {
+                None => format!(
+                    "killpoint: run {id} was interrupted: `killpoint resume {run}` goes on{recover}"
+                ),
+                Some(why) => format!("killpoint: run {id} cannot be resumed: {why}{recover}"),
+            },
         });
     }
     let others = interrupted.len().saturating_sub(INTERRUPTED_NAMED_MAX);
     if others > 0 {
         output::say(&format!("killpoint: {others} earlier runs were interrupted, too"));
+    }
+}
+
+/// Why a run whose log has no end cannot be gone on with; nothing where it can.
+fn obstacle(folder: &RunFolder) -> Option<String> {
+    let run = shown_path(folder.path());
+    if audit(folder).is_err() {
+        return Some(format!(
+            "its event log is damaged or has no record (`killpoint audit verify {run}` says more); \
+             start it anew, and remove the folder once nobody needs it"
+        ));
+    }
+    match is_campaign(folder) || is_resumable(folder) {
+        true => None,
+        false => Some("it was interrupted before it began to record; start it anew".to_owned()),
     }
 }
 
@@ -103,10 +123,13 @@ fn recover_one(folder: &RunFolder) -> Result<bool, Failure> {
         false if is_attached(folder) => {
             print_line!("Run {run}, which was attached, was interrupted; it is not resumed.");
         }
-        false => print_line!(
-            "Run {run} was interrupted; `killpoint resume {}` goes on with it.",
-            shown_path(folder.path())
-        ),
+        false => match obstacle(folder) {
+            None => print_line!(
+                "Run {run} was interrupted; `killpoint resume {}` goes on with it.",
+                shown_path(folder.path())
+            ),
+            Some(why) => print_line!("Run {run} cannot be resumed: {why}."),
+        },
     }
     if recovered.undone.is_empty() && recovered.left.is_empty() {
         print_line!("  nothing was left behind");
@@ -192,8 +215,12 @@ pub fn completions(flags: &Completions) -> Result<Outcome, Failure> {
 pub fn man(flags: &Man) -> Result<Outcome, Failure> {
     match &flags.directory {
         Some(directory) => {
-            std::fs::create_dir_all(directory)?;
-            clap_mangen::generate_to(Arguments::command(), directory)?;
+            let pages = std::fs::create_dir_all(directory)
+                .and_then(|()| clap_mangen::generate_to(Arguments::command(), directory));
+            pages.with_context(|| {
+                let directory = directory.display();
+                format!("cannot write the pages to {directory}; name a directory for them")
+            })?;
             print_line!("The pages are in {}.", shown_path(directory));
         }
         None => {

@@ -445,6 +445,36 @@ fn a_new_run_mentions_one_that_was_interrupted() {
 }
 
 #[test]
+fn a_run_whose_log_is_damaged_is_not_said_to_be_resumable() {
+    let place = Place::new();
+    place.explore(&[], "true").wait_with_output().unwrap();
+    let run = place.run();
+    let log = run.join("events.jsonl");
+    let whole = fs::read(&log).unwrap();
+    for length in [0, 3_000] {
+        fs::write(&log, &whole[..length]).unwrap();
+        let said = text(&place.killpoint(&["recover"]).stdout);
+        assert!(said.contains("cannot be resumed") && said.contains("audit verify"), "{said}");
+        assert!(!said.contains("killpoint resume"), "{said}");
+        let output = place.killpoint(&["resume", run.to_str().unwrap()]);
+        assert_eq!(code(&output), 2, "{output:?}");
+        let output = place.explore(&[], "true").wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains("cannot be resumed") && !said.contains("killpoint resume"), "{said}");
+    }
+    // One that was killed before it began to record.
+    fs::remove_file(run.join("seal.json")).unwrap();
+    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    fs::write(&log, lines[..2].concat()).unwrap();
+    let said = text(&place.killpoint(&["recover"]).stdout);
+    assert!(said.contains("killpoint resume"), "{said}");
+    fs::remove_file(run.join("setup.json")).unwrap();
+    let said = text(&place.killpoint(&["recover"]).stdout);
+    assert!(said.contains("before it began to record"), "{said}");
+    assert!(!said.contains("killpoint resume"), "{said}");
+}
+
+#[test]
 fn bad_input_leaves_no_run_behind() {
     let place = Place::new();
     fs::write(place.path().join("journal"), "garbage\n").unwrap();

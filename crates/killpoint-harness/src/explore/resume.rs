@@ -18,6 +18,11 @@ use crate::store::{EventLog, RunFolder};
 use killpoint_model::event::Event;
 use std::ffi::OsString;
 
+/// Whether a run came so far that it can be gone on with.
+pub fn is_resumable(folder: &RunFolder) -> bool {
+    SetupFile::is_in(folder)
+}
+
 /// Goes on with an interrupted run. `environment` is this process's: a run keeps no secrets.
 ///
 /// # Errors
