@@ -98,7 +98,7 @@ fn read_roles(path: &Path) -> Result<Roles, Failure> {
 /// Always.
 #[cfg(not(feature = "dumps"))]
 pub fn run(_flags: &Dump) -> Result<Outcome, Failure> {
-    let text = "this build has no dumps: released binaries do, or build with `--features dumps`";
+    let text = "this build has no dumps: build killpoint with `--features dumps`";
     Err(anyhow::anyhow!(text).into())
 }
 

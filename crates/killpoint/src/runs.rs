@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If there is none.
 pub fn find(run: &str, out: &Path) -> Result<RunFolder, Failure> {
-    Ok(RunFolder::open(&place(run, out))?)
+    Ok(RunFolder::open(&place(run, out)?)?)
 }
 
 /// The same, also if there is nothing in it but what has to be undone.
@@ -20,14 +20,19 @@ pub fn find(run: &str, out: &Path) -> Result<RunFolder, Failure> {
 /// # Errors
 /// If there is none.
 pub fn find_to_undo(run: &str, out: &Path) -> Result<RunFolder, Failure> {
-    Ok(RunFolder::open_to_undo(&place(run, out))?)
+    Ok(RunFolder::open_to_undo(&place(run, out)?)?)
 }
 
-fn place(run: &str, out: &Path) -> PathBuf {
+fn place(run: &str, out: &Path) -> Result<PathBuf, Failure> {
+    if run.is_empty() {
+        let text = "the run has no name: write its id, as in `killpoint report 7f3a`, or the path of \
+                    its folder";
+        return Err(anyhow!(text).into());
+    }
     let here = std::env::current_dir().unwrap_or_default();
     let below = here.join(out).join("runs").join(run);
     let is_run = ["events.jsonl", "undo.jsonl"].iter().any(|name| below.join(name).exists());
-    if is_run { below } else { PathBuf::from(run) }
+    Ok(if is_run { below } else { PathBuf::from(run) })
 }
 
 /// The folder of the run and the number in `RUN/N`, which names a finding or a trial.

@@ -91,6 +91,6 @@ pub fn run(flags: &Upload) -> Result<Outcome, Failure> {
 /// Always.
 #[cfg(not(feature = "upload"))]
 pub fn run(_flags: &Upload) -> Result<Outcome, Failure> {
-    let text = "this build has no uploads: released binaries do, or build with `--features upload`";
+    let text = "this build has no uploads: build killpoint with `--features upload`";
     Err(anyhow::anyhow!(text).into())
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
   killpoint demo
 
 Needs nothing else on the machine. Exits 0 when the wrong store is found out and the right one
-passes, 70 otherwise.")]
+passes, 70 when they come out otherwise, 2 where nothing can be explored or kept.")]
 pub struct Demo {
     /// Where the folders of its runs are made.
     #[arg(long, value_name = "DIR", default_value = ".killpoint")]

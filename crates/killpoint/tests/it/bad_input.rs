@@ -335,6 +335,18 @@ fn a_finding_or_run_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_run_without_a_name_and_a_file_in_place_of_a_directory_are_named() {
+    let world = World::new();
+    for command in ["report", "recover", "resume"] {
+        let words = ["the run has no name", "killpoint report 7f3a"];
+        refused(&world, world.killpoint().args([command, ""]), &words);
+    }
+    fs::write(world.join("plain"), "").expect("written");
+    let words = ["cannot write the pages to plain", "name a directory"];
+    refused(&world, world.killpoint().args(["man", "plain"]), &words);
+}
+
+#[test]
 fn a_log_that_is_no_file_is_refused_by_every_command_that_reads_one() {
     let world = World::new();
     let run = world.out().join("runs/abc");
