@@ -41,6 +41,7 @@ impl Trial<'_, '_> {
                 || falls > 0 && trial.falls() > falls && trial.are_others_ready()
         })?;
         if self.state.gave_up().is_some() || self.judge_refusal() {
+            self.is_lost = true;
             return Ok(());
         }
         let falls_now = self.falls();
@@ -51,6 +52,7 @@ impl Trial<'_, '_> {
             let why =
                 format!("{name} ended by itself {times} since the last strike, and goes on so");
             self.worsen(self.hung(&why));
+            self.is_lost = true;
         } else if !self.state.are_over() && self.is_falling_or_down() {
             let why = format!(
                 "At the end of the trial, {limit} after its last start, the target was not ready again"

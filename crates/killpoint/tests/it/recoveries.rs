@@ -254,8 +254,10 @@ fn a_target_that_ends_again_and_again_after_a_strike_does_not_pass() {
     // Also where one such end alone is seen before the trial is at its end.
     let slow = script.replace("sleep 0.2", "sleep 0.7");
     let text = scenario(&slow, "do: kill", "").replace("trigger: 500ms", "trigger: 1200ms");
-    let (got, detail) = verdict(&text.replace("recovery: 1s", "recovery: 2s"));
-    assert_eq!(got, HUNG, "{detail}");
+    let trials = campaign(&text.replace("recovery: 1s", "recovery: 2s")).trials;
+    let struck = trials.last().expect("the struck one");
+    assert_eq!(struck.judgement.verdict, HUNG, "{struck:?}");
+    assert!(struck.unrecovered, "ready between two crashes it has not recovered");
     // It needs some lives, and is there then: that is told.
     let script =
         "trap 'exit 0' TERM; READY; case $KILLPOINT_LIFE in 2|3) sleep 0.1; exit 3;; esac; IDLE";
