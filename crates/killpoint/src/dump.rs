@@ -2,6 +2,7 @@
 
 use crate::arguments::Dump;
 use crate::failure::Failure;
+#[cfg(feature = "dumps")]
 use crate::output::print_line;
 #[cfg(feature = "dumps")]
 use anyhow::Context;
