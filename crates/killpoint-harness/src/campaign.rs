@@ -76,7 +76,7 @@ use killpoint_model::report::{CampaignReport, NotCovered, Report, Tally, TrialRe
 use killpoint_model::trial::TrialEvent;
 use log::Earlier;
 use stage::Stage;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// A finished run.
@@ -148,6 +148,7 @@ fn go_on(
         injector: &mut injector,
         control: judging::Readings::new(),
         answering: BTreeSet::new(),
+        recovery_times: BTreeMap::new(),
         known: known(options)?,
         names: None,
         recorded: None,

@@ -5,6 +5,7 @@ use super::CampaignError;
 use super::course::Try;
 use super::interception::{Followed, Interception, crash_points};
 use super::stage::Stage;
+use super::state::Process;
 use super::strike::Struck;
 use super::trial::{Trial, carry_out};
 use super::world::World;
@@ -13,6 +14,8 @@ use killpoint_engine::record::hold::Decision;
 use killpoint_model::address::Address;
 use killpoint_model::fault::Fault;
 use killpoint_model::plan::{CrashPoints, Moment, PlannedStrike, PlannedTrial};
+use killpoint_model::seed::Generator;
+use killpoint_model::trial::Position;
 use killpoint_model::trigger::Trigger;
 use killpoint_model::verdict::{Judgement, Reason};
 use killpoint_model::{Phase, Verdict};
@@ -30,6 +33,10 @@ pub(super) struct Armed {
     /// Which strike of the trial, from 1.
     number: u64,
     planned: PlannedStrike,
+    /// Where it stood when it was recorded.
+    again: Option<Position>,
+    /// Whether the target has been in the part of its life in which it is struck.
+    is_met: bool,
 }
 
 impl Armed {
@@ -37,7 +44,28 @@ impl Armed {
     pub(super) fn of(planned: Option<&PlannedTrial>) -> Option<Self> {
         let strikes = planned?.strikes.iter().zip(1..);
         let mut armed = strikes.filter(|(strike, _)| comes_by_itself(strike));
-        armed.next().map(|(planned, number)| Armed { number, planned: planned.clone() })
+        armed.next().map(|(planned, number)| Armed {
+            number,
+            planned: planned.clone(),
+            again: None,
+            is_met: false,
+        })
+    }
+
+    /// The same, to be struck where it stood before.
+    pub(super) fn again(self, positions: &[Position]) -> Self {
+        let again = positions.get(self.number as usize - 1).cloned();
+        Armed { again, ..self }
+    }
+
+    /// The part of a recovery after which it strikes, of as long a one as is known: the plan's seed says it. Again it
+    /// strikes as long after the start as it did, however much was acknowledged before the crash.
+    fn part_of(&self, recovery: Duration) -> Duration {
+        if let Some(again) = &self.again {
+            return Duration::from_micros(again.since_last_us);
+        }
+        let mut generator = Generator::named(self.planned.pick, "moment of the recovery");
+        recovery.mul_f64(generator.below(1_000) as f64 / 1e3)
     }
 
     fn point(&self) -> Option<&Address> {
@@ -129,12 +157,12 @@ fn said_of(recorded: &Recorded) -> Vec<String> {
 impl Trial<'_, '_> {
     /// Strikes if the moment of a strike that comes by itself is there. True if it was.
     pub(super) fn serve(&mut self) -> Result<bool, CampaignError> {
-        if let Some(phase) = self.armed.as_ref().and_then(Armed::phase)
-            && self.is_in(phase)
-            && let Some(armed) = self.armed.take()
-        {
-            self.strike_now(armed.number, &armed.planned)?;
-            return Ok(true);
+        if let Some(mut armed) = self.armed.take_if(|armed| armed.phase().is_some()) {
+            if self.has_come(&mut armed) {
+                self.strike_now(armed.number, &armed.planned)?;
+                return Ok(true);
+            }
+            self.armed = Some(armed);
         }
         let Some(interception) = &mut self.interception else { return Ok(false) };
         match interception.look() {
@@ -153,15 +181,33 @@ impl Trial<'_, '_> {
         }
     }
 
+    /// Whether the moment of a strike is there: at once in a part of the target's life, but that a recovery is struck
+    /// at different moments, so far as it is known how long one takes.
+    fn has_come(&self, armed: &mut Armed) -> bool {
+        let Some(phase) = armed.phase() else { return false };
+        if phase != Phase::Recovery {
+            return self.is_in(phase);
+        }
+        if !self.is_in(phase) {
+            // It went past it: nearer it does not come.
+            return armed.is_met && self.state.are_ready();
+        }
+        armed.is_met = true;
+        let mut recovering = self.state.processes.iter().filter(|(_, it)| it.is_starting_again());
+        recovering.any(|(name, it)| {
+            let known = self.stage.recovery_times.get(name).copied().unwrap_or_default();
+            it.started.is_none_or(|started| started.elapsed() >= armed.part_of(known))
+        })
+    }
+
     /// Whether the target is in a part of its life at this moment.
     fn is_in(&self, phase: Phase) -> bool {
-        let starts = |is_again: bool| {
-            let mut processes = self.state.processes.values();
-            processes.any(|it| it.pid.is_some() && !it.is_ready && (it.life > 1) == is_again)
-        };
+        let mut processes = self.state.processes.values();
         match phase {
-            Phase::FirstStart | Phase::Start => starts(false),
-            Phase::Recovery => self.fired > 0 && starts(true),
+            Phase::FirstStart | Phase::Start => {
+                processes.any(|it| it.is_starting() && it.life <= 1)
+            }
+            Phase::Recovery => self.fired > 0 && processes.any(Process::is_starting_again),
             Phase::Shutdown => self.is_stopping,
             Phase::Work | Phase::Idle => false,
         }
@@ -190,7 +236,7 @@ impl Trial<'_, '_> {
     /// A strike whose moment never came did not happen.
     pub(super) fn finish_points(&mut self) {
         if let Some(armed) = self.armed.take() {
-            let Armed { number, planned } = &armed;
+            let Armed { number, planned, .. } = &armed;
             let never = match (armed.point(), armed.phase()) {
                 (Some(address), _) => format!("the call {address} was not made"),
                 (_, Some(phase)) => format!("the target was not met in phase {phase}"),

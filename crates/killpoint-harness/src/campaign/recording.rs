@@ -8,7 +8,7 @@ use crate::injector::Injector;
 use crate::recover::recover;
 use crate::store::RunFolder;
 use killpoint_model::plan::Plan;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,7 @@ pub fn record(plan: &Plan, options: &Options) -> Result<Plan, CampaignError> {
         injector: &mut injector,
         control: judging::Readings::new(),
         answering: BTreeSet::new(),
+        recovery_times: BTreeMap::new(),
         known: BTreeSet::new(),
         names: None,
         recorded: None,

@@ -16,7 +16,8 @@ use killpoint_model::report::trial_key;
 use killpoint_model::supervision::Supervision;
 use killpoint_model::trial::Position;
 use killpoint_model::verdict::{Class, Judgement};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What all trials of a run share.
 pub(super) struct Stage<'a> {
@@ -31,6 +32,8 @@ pub(super) struct Stage<'a> {
     pub(super) control: Readings,
     /// Who answered all the time in the control, and has to after a strike.
     pub(super) answering: BTreeSet<String>,
+    /// How long processes took to recover from a crash, in the trials so far.
+    pub(super) recovery_times: BTreeMap<String, Duration>,
     /// What stands in the baseline.
     pub(super) known: BTreeSet<String>,
     /// Names of the first recording, once there is one.

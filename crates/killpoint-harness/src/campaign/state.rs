@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) unrelated: u64,
     /// The last strike, after which falls are counted.
     pub(super) falls_since: Option<Instant>,
+    /// How long each process took, when it was started again after a crash, until it was ready: the last time.
+    pub(super) recovery_times: BTreeMap<String, Duration>,
     /// When a process was started last, or ended.
     pub(super) changed: Option<Instant>,
     /// The last checkpoint, with the event that told of it.
@@ -139,6 +141,10 @@ pub(super) struct Process {
     pub(super) was_ready: bool,
     /// Whether a strike ended its last life, or came while it lasted.
     was_struck: bool,
+    /// Whether it crashed, or was killed, when it ended last.
+    has_crashed: bool,
+    /// Whether its life began after that.
+    is_recovering: bool,
     /// Whether it stays down.
     pub(super) is_over: bool,
     /// How long it has to end when it is asked to.
@@ -166,6 +172,7 @@ impl Process {
         (self.pid, self.is_ready, self.was_struck) = (None, false, is_struck || is_older);
         // Who was asked to stop is started again, or the trial is at its end.
         let was_asked = matches!(end, End::Stopped | End::IgnoredStop | End::HungAtExit);
+        self.has_crashed = !was_asked && end != End::Finished;
         self.is_over = !was_asked
             && match self.policy {
                 RestartPolicy::Always => false,
@@ -176,6 +183,16 @@ impl Process {
             self.falls += 1;
             self.lasted = self.started.map_or(Duration::ZERO, |started| started.elapsed());
         }
+    }
+
+    /// Whether it was started and is not ready.
+    pub(super) fn is_starting(&self) -> bool {
+        self.pid.is_some() && !self.is_ready
+    }
+
+    /// Whether it was started again and is not ready.
+    pub(super) fn is_starting_again(&self) -> bool {
+        self.is_starting() && self.life > 1
     }
 
     /// Whether a strike ended its last life.
@@ -275,6 +292,7 @@ impl State {
                     grace: process.grace,
                     falls: process.falls,
                     lasted: process.lasted,
+                    is_recovering: process.has_crashed,
                     directory: std::mem::take(&mut process.directory),
                     pid: Some(*pid),
                     life: record.life.unwrap_or(process.life + 1),
@@ -285,7 +303,12 @@ impl State {
                 };
             }
             Lifecycle::MainChanged { pid, .. } => process.pid = Some(*pid),
-            Lifecycle::Ready { .. } => (process.is_ready, process.was_ready) = (true, true),
+            Lifecycle::Ready { .. } => {
+                (process.is_ready, process.was_ready) = (true, true);
+                if let Some(started) = process.started.filter(|_| process.is_recovering) {
+                    self.recovery_times.insert(name, started.elapsed());
+                }
+            }
             Lifecycle::Ended { end, exit, .. } => {
                 self.changed = Some(Instant::now());
                 process.end(*end, *exit, is_struck, self.falls_since);

@@ -112,7 +112,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         vain: BTreeMap::new(),
         promised: None,
         interception,
-        armed: Armed::of(once.planned),
+        armed: Armed::of(once.planned).map(|armed| armed.again(once.positions)),
         held: None,
         is_stopping: false,
         has_workload_begun: false,
@@ -129,6 +129,8 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     let _ = trial.stage.injector.rollback();
     trial.roll_back()?;
     lived?;
+    let times = std::mem::take(&mut trial.state.recovery_times);
+    trial.stage.recovery_times.extend(times);
     trial.tell_collected(once)?;
     let ended = trial.end(once)?;
     if number == 0 {

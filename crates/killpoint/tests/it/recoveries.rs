@@ -433,3 +433,24 @@ fn a_target_that_needs_several_tries_has_the_time_of_a_recovery_for_them() {
     let (verdict, detail) = verdict(&text.replace("trigger: 500ms", "trigger: 700ms"));
     assert_eq!(verdict, Verdict::Held, "{detail}");
 }
+
+/// Its recovery writes the store anew, over itself or beside it.
+#[test]
+fn strikes_in_a_recovery_come_at_different_moments_of_it() {
+    let recovery = |anew: &str| {
+        let script = format!(
+            "cd $KILLPOINT_STATE; test -e log && {{ kept=$(cat log); {anew}; }}; \
+             trap 'exit 0' TERM; echo I a$$ 1 >> $KILLPOINT_JOURNAL; echo a$$ >> log; echo A a$$ >> $KILLPOINT_JOURNAL; READY; IDLE"
+        );
+        let check = "cd $KILLPOINT_STATE; touch log; awk 'BEGIN { printf \"{\" } { printf \"%s\\\"%s\\\":1\", c, $1; c = \",\" } END { print \"}\" }' log";
+        let more = format!("invariants: [ {{ acked-is-durable: {{ check: {check:?} }} }} ]");
+        let text = scenario(&script, "do: kill, trials: 5", &more)
+            .replace("at: 100ms", "phase: recovery")
+            .replace("recovery: 1s", "recovery: 5s");
+        of(&text)
+    };
+    let report = recovery(": > log; sleep 0.6; echo \"$kept\" > log");
+    assert_eq!(report.result, Outcome::Violated, "{report:#?}");
+    let report = recovery("sleep 0.3; echo \"$kept\" > new; sleep 0.3; mv new log");
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+}
