@@ -20,6 +20,7 @@ mod span;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use history::History;
 
@@ -39,9 +40,22 @@ pub struct Failure<'a> {
     pub variant: &'a Variant,
     /// How the promise is broken.
     pub class: Class,
-    /// The nearest earlier point that holds under the same model, if it is known: what was changed
-    /// since goes first where several files could be the cause.
+    /// What is known of the points around it.
+    pub around: Around,
+}
+
+/// What the verdicts at the points around a failure tell, under the same model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around {
+    /// The nearest earlier point that holds: what was changed since goes first where several files
+    /// could be the cause.
     pub held: Option<u64>,
+    /// That point and the first that fails after it, if all in between that were judged fail alike: what
+    /// made the state bad is done between the two.
+    pub broke: Option<(u64, u64)>,
+    /// The last point that fails and the next one that holds: what makes the state whole again is done
+    /// between the two.
+    pub mended: Option<(u64, u64)>,
 }
 
 /// Why a crash state violates a promise.
@@ -95,6 +109,10 @@ pub enum Cause {
     ExtendedWithoutSync,
     /// Writes between two syncs reached the disk in another order.
     UnsyncedWritesReordered,
+    /// A database is opened without its rollback journal.
+    JournalNotApplied,
+    /// A process was killed, and another one acknowledged what it had not done.
+    AcknowledgedByOthers,
     /// What a recovery found is shown and not kept: the next one does not find it.
     RecoveryNotKept,
     /// Nothing known: the crash is between two operations.
@@ -129,6 +147,8 @@ impl Cause {
             Cause::UnsyncedWriteTorn => "unsynced-write-torn",
             Cause::ExtendedWithoutSync => "extended-without-sync",
             Cause::UnsyncedWritesReordered => "unsynced-writes-reordered",
+            Cause::JournalNotApplied => "journal-not-applied",
+            Cause::AcknowledgedByOthers => "acknowledged-by-others",
             Cause::RecoveryNotKept => "recovery-not-kept",
             Cause::BetweenOperations => "between-operations",
         }
@@ -166,7 +186,13 @@ pub fn diagnose(history: &History, failure: &Failure<'_>) -> Diagnosis {
         }
         false => kill::diagnose(&scene),
     };
-    known.unwrap_or_else(|| between_operations(&scene))
+    known.or_else(|| turn::between(&scene)).unwrap_or_else(|| between_operations(&scene))
+}
+
+/// Says why the state that the kill of some processes leaves breaks a promise, where others went on.
+pub fn diagnose_survivors(history: &History, failure: &Failure<'_>) -> Diagnosis {
+    let others = kill::acknowledged_by_others(&Scene::new(history, failure));
+    others.unwrap_or_else(|| diagnose(history, failure))
 }
 
 /// Says why a crash state that held comes to another end than an undisturbed run when the command is
@@ -198,7 +224,9 @@ fn between_operations(scene: &Scene<'_>) -> Diagnosis {
     let first = scene.files().next();
     let file = first.and_then(|file| scene.path(file)).map(str::to_owned);
     // What replaces another file by a rename is written as it should be.
-    let in_place = first.is_none_or(|file| !history.is_passing(file, point));
+    let passing =
+        |file| [point, point.saturating_add(1)].iter().any(|at| history.is_passing(file, *at));
+    let in_place = first.is_none_or(|file| !passing(file));
     let fix = match &file {
         Some(file) if in_place => advice::one_step(history, file),
         _ => advice::ANY_ORDER.to_owned(),

@@ -30,6 +30,7 @@ pub mod shrink;
 mod sight;
 pub mod strikes;
 pub mod survivors;
+mod verdicts;
 
 pub use course::Explored;
 pub use options::Options;

@@ -14,6 +14,10 @@ pub(super) const RUN_AGAIN: &str = "make the command safe to run again: store it
                                     mark that it is stored in one step (one rename, one \
                                     transaction), so that a second run finds all of it or nothing";
 
+/// For a process that acknowledges what another one does.
+pub(super) const ACKNOWLEDGE_WHAT_IS_DONE: &str = "acknowledge only what the process that does it has reported as done: wait for its end or its \
+     answer, and do not acknowledge if it was killed or failed";
+
 /// SQLite, where a database was overwritten and no journal was seen on disk.
 const SQLITE_NO_JOURNAL: &str = "if this is a SQLite database, set PRAGMA journal_mode=WAL (or \
                                  DELETE): journal_mode=MEMORY and OFF keep no rollback journal on \
@@ -108,7 +112,7 @@ pub(super) fn sync_before_promise(history: &History, written: u64, path: &str) -
     match Store::of(history, path) {
         Store::SqliteWal(database) => format!(
             "set PRAGMA synchronous=FULL for {database}: with NORMAL the write-ahead log is \
-             synced at checkpoints only"
+             synced at checkpoints only, and with OFF never"
         ),
         Store::SqliteDatabase { .. } | Store::SqliteJournal(_) => format!(
             "if this is SQLite, set PRAGMA synchronous=FULL; otherwise fsync {path} before \
@@ -198,14 +202,30 @@ pub(super) fn end_of_journal(history: &History, position: u64, path: &str) -> St
 
 /// For a file that must be on disk before an operation on another one, such as a journal before what it
 /// protects.
-pub(super) fn sync_first(history: &History, path: &str, position: u64, other: &str) -> String {
+pub(super) fn sync_first(history: &History, paths: &[&str], position: u64, other: &str) -> String {
     let verb = doing(history, position);
-    match (Store::of(history, path), Store::of(history, other)) {
-        (Store::SqliteJournal(_) | Store::SqliteWal(_), _)
-        | (_, Store::SqliteJournal(_) | Store::SqliteWal(_)) => format!(
-            "set PRAGMA synchronous=FULL (not OFF): SQLite then syncs {path} before {verb} {other}"
+    let journal = |path: &str| {
+        matches!(Store::of(history, path), Store::SqliteJournal(_) | Store::SqliteWal(_))
+    };
+    let files = listed(paths);
+    match paths.iter().chain([&other]).any(|path| journal(path)) {
+        true => format!(
+            "set PRAGMA synchronous=FULL (not OFF): SQLite then syncs {files} before {verb} {other}"
         ),
-        _ => format!("fsync {path} before {verb} {other}"),
+        false => format!("fsync {files} before {verb} {other}"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`; of many only the first ones.
+fn listed(paths: &[&str]) -> String {
+    const NAMED_MAX: usize = 4;
+    match paths {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] if paths.len() <= NAMED_MAX => {
+            format!("{} and {last}", first.join(", "))
+        }
+        _ => format!("{} and {} more", paths[..NAMED_MAX].join(", "), paths.len() - NAMED_MAX),
     }
 }
 
@@ -225,6 +245,47 @@ fn doing(history: &History, position: u64) -> &'static str {
     }
 }
 
+/// For a file that is removed or cut before what takes its place is there.
+pub(super) fn keep_until(history: &History, path: &str, end: u64, until: Option<u64>) -> String {
+    let before = doing(history, end);
+    match until {
+        Some(until) => format!(
+            "{} only after {} has returned; to survive a power cut, fsync what takes its place and \
+             its directory before {before} {path} as well",
+            keeping(history, path, end),
+            history.text(until)
+        ),
+        None => format!(
+            "{} only when the next start can do without it: put what takes its place where the next \
+             start reads it before {before} {path}",
+            keeping(history, path, end)
+        ),
+    }
+}
+
+fn keeping(history: &History, path: &str, end: u64) -> String {
+    match history.entry(end).and_then(|entry| entry.kind) {
+        Some(OperationKind::Unlink) => format!("remove {path}"),
+        _ => format!("truncate {path}"),
+    }
+}
+
+/// For a rollback journal that what opens its database does not heed.
+pub(super) fn leave_journal(database: &str, journal: &str) -> String {
+    format!(
+        "leave {journal} where it is, beside {database} and under its name: SQLite rolls it back by itself \
+         when the database is opened, and only then removes it"
+    )
+}
+
+/// For SQLite databases that are changed by one transaction.
+pub(super) fn one_database(first: &str, second: &str) -> String {
+    format!(
+        "keep in one database what {first} and {second} hold together; or ATTACH one to the other, let \
+         both keep a rollback journal (PRAGMA journal_mode=DELETE), and change both in one transaction"
+    )
+}
+
 /// For files that belong together.
 pub(super) fn together(history: &History, first: &str, second: &str) -> String {
     let stores = (Store::of(history, first), Store::of(history, second));
@@ -234,7 +295,8 @@ pub(super) fn together(history: &History, first: &str, second: &str) -> String {
         _ => format!(
             "where {first} refers to {second}, write {second} first; else commit both in one step: keep \
              them in one file or one database transaction, or write new copies of both and switch over \
-             with one rename"
+             with one rename; or write the whole change to a journal first, from which the next start \
+             completes it"
         ),
     }
 }

@@ -373,7 +373,9 @@ impl History {
     }
 
     fn arrive(&mut self, id: PathId, file: FileId, arrival: (u64, Arrival), round: u32) {
-        let removed = self.vacate(id, arrival.0);
+        let for_a_time =
+            self.path(id).stays.last().is_some_and(|last| self.passed_through(id, last));
+        let removed = self.vacate(id, arrival.0).filter(|_| !for_a_time);
         let round_of = |position: u64| self.entry(position).map(|entry| entry.round);
         // Of one save, whatever else is done between: the new file was made before the old one went.
         let born = self.files.get(&file).and_then(|track| track.born);

@@ -4,7 +4,6 @@ use super::history::History;
 use super::paths::Role;
 use super::scene::Scene;
 use super::{Cause, Diagnosis, advice};
-use killpoint_model::Class;
 use killpoint_model::operation::OperationKind;
 
 /// Most operations looked at in one direction.
@@ -29,11 +28,14 @@ pub(super) fn ended_before_written(
     is_missing: impl Fn(u64, u64) -> bool,
 ) -> Option<Diagnosis> {
     let history = scene.history;
-    if !matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable) {
+    if !scene.is_loss() {
         return None;
     }
     let earliest = point.saturating_sub(LOOKED_AT_MAX).max(1);
     let end = (earliest..point).rev().find(|position| ends_journal(history, *position))?;
+    if scene.broke().is_some_and(|broke| broke != end) {
+        return None;
+    }
     let journal = history.path_at(history.entry(end)?.file?, end)?;
     let (change, path) = taken_over(scene, end).find(|(change, _)| is_missing(end, *change))?;
     let sentence = format!(

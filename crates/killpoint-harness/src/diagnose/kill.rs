@@ -1,12 +1,13 @@
 //! Causes of what a mere kill leaves: the calls before the point are done, the others are not.
 
-use super::apart::files_apart;
+use super::apart::{databases_apart, files_apart};
 use super::history::{Absence, Departure, PlacedEmpty, Stay};
 use super::journal::ended_before_written;
 use super::paths::{PathId, Role};
 use super::scene::Scene;
 use super::span::{Span, Way};
 use super::stores::Store;
+use super::turn::{not_rolled_back, removed_too_early};
 use super::{Cause, Diagnosis, advice};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::{FileId, OperationKind};
@@ -47,7 +48,12 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     if misled && let Some(found) = temporary_left(scene, scene.failure.point, false) {
         return Some(found);
     }
-    overwritten(scene, scene.failure.point)
+    let turned = databases_apart(scene, point)
+        .filter(|_| !scene.is_loss())
+        .or_else(|| not_rolled_back(scene))
+        .or_else(|| removed_too_early(scene));
+    turned
+        .or_else(|| overwritten(scene, point))
         .or_else(|| acknowledged_early(scene, point))
         .or_else(|| files_apart(scene, point))
         .or_else(|| overwritten_in_steps(scene, point))
@@ -184,6 +190,8 @@ fn in_span(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
             );
             (2, Cause::ShrunkAfterWrite, sentence)
         }
+        // Bad before it was made, the state is bad for something else.
+        Way::Created if scene.broke().is_some_and(|broke| broke < span.start) => return None,
         Way::Created if !history.is_passing(file, point) && Role::of(path) == Role::Data => {
             let sentence = format!(
                 "{start} makes {path} under its final name, empty; its contents are complete only \
@@ -203,7 +211,7 @@ pub(super) fn overwritten(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
     let history = scene.history;
     let spans = scene.files().filter_map(|file| {
         let span = history.file(file)?.span_at(point)?;
-        let data = scene.role(file) != Role::Journal;
+        let data = !matches!(scene.role(file), Role::Journal | Role::Rebuilt);
         (span.way == Way::Overwritten && data).then_some((!scene.differs(file), span.start, file))
     });
     let (.., file) = spans.min()?;
@@ -286,6 +294,9 @@ fn passing(scene: &Scene<'_>, point: u64, wanted: impl Fn(Role) -> bool) -> Opti
 
 fn lock_left(scene: &Scene<'_>) -> Option<Diagnosis> {
     let (id, stay) = passing(scene, scene.failure.point, |role| role == Role::Lock)?;
+    if !broke_by(scene, stay.file) {
+        return None;
+    }
     let history = scene.history;
     let path = history.path_text(id);
     let sentence = format!(
@@ -300,6 +311,16 @@ fn lock_left(scene: &Scene<'_>) -> Option<Diagnosis> {
     Some(scene.diagnosis(Cause::LockFileLeft, Some(path.to_owned()), sentence, fix))
 }
 
+/// Whether a file may be what made a whole state bad, as far as that is known: it or another that only
+/// passes through was changed then.
+fn broke_by(scene: &Scene<'_>, file: FileId) -> bool {
+    let history = scene.history;
+    let changed = |broke: u64| Some((broke, history.entry(broke)?.file?));
+    scene.broke().and_then(changed).is_none_or(|(broke, changed)| {
+        changed == file || history.is_passing(changed, broke.saturating_add(1))
+    })
+}
+
 /// A file that only passes through and is there at the point.
 pub(super) fn temporary_left(
     scene: &Scene<'_>,
@@ -308,7 +329,8 @@ pub(super) fn temporary_left(
 ) -> Option<Diagnosis> {
     let (id, stay) = passing(scene, point, |role| matches!(role, Role::Temporary | Role::Data))?;
     // It was there, too, when all was well.
-    if !shown_as_data && !scene.differs(stay.file) {
+    let at_fault = shown_as_data || (scene.differs(stay.file) && broke_by(scene, stay.file));
+    if !at_fault {
         return None;
     }
     let history = scene.history;
@@ -388,8 +410,9 @@ fn marks_done(scene: &Scene<'_>, point: u64) -> Option<u64> {
     let history = scene.history;
     let near = || {
         (point..point.saturating_add(LOOKED_AT_MAX as u64))
-            .map_while(|position| Some((position, history.entry(position)?)))
-            .filter(|(_, entry)| entry.changes && entry.file.is_some())
+            .take_while(|position| history.entry(*position).is_some())
+            .filter_map(|position| Some((position, history.change(position)?)))
+            .filter(|(_, entry)| entry.file.is_some())
     };
     let removal = near().find(|(_, entry)| {
         use OperationKind::{OpenTruncate, Rename, Truncate, Unlink};
@@ -400,15 +423,13 @@ fn marks_done(scene: &Scene<'_>, point: u64) -> Option<u64> {
 
 fn last_change_before(scene: &Scene<'_>, point: u64) -> Option<u64> {
     let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
-    (from..point)
-        .rev()
-        .find(|position| scene.history.entry(*position).is_some_and(|entry| entry.changes))
+    (from..point).rev().find(|position| scene.history.change(*position).is_some())
 }
 
 /// The journal had grown before the change was made under a lasting name.
 pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
     let history = scene.history;
-    if !matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable) {
+    if !scene.is_loss() || scene.was_whole() {
         return None;
     }
     let now = history.journal(point);
@@ -416,7 +437,15 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
     let changes = || (point..latest).filter_map(|next| Some((next, history.lasting_change(next)?)));
     // What was changed before has taken something; what is yet to be is where it is missing.
     let untouched = changes().find(|(_, path)| history.last_change_under(path, point).is_none());
-    let (next, path) = untouched.or_else(|| changes().next())?;
+    let mending = || {
+        let mended = scene.mended().filter(|mended| {
+            history.acknowledged_between(now, history.journal(*mended)) == Some(0)
+        })?;
+        let file = history.entry(mended)?.file?;
+        let path = history.path_at(file, mended.saturating_add(1))?;
+        Some((mended, path))
+    };
+    let (next, path) = mending().or(untouched).or_else(|| changes().next())?;
     // What the journal held when something lasting was last changed was promised then.
     let from = point.saturating_sub(LOOKED_AT_MAX as u64).max(1);
     let last = (from..point).rev().find(|last| history.lasting_change(*last).is_some());
@@ -442,6 +471,23 @@ pub(super) fn acknowledged_early(scene: &Scene<'_>, point: u64) -> Option<Diagno
     let sentence = capitalised(&sentence);
     let fix = advice::acknowledge_after(history, next, path);
     Some(scene.diagnosis(Cause::AcknowledgedBeforeWritten, Some(path.to_owned()), sentence, fix))
+}
+
+/// One process was killed, and what it had not done was acknowledged by those that went on.
+pub(super) fn acknowledged_by_others(scene: &Scene<'_>) -> Option<Diagnosis> {
+    let (history, point) = (scene.history, scene.failure.point);
+    // What was promised before may be gone for what the killed process left halfway.
+    let promised = history.acknowledged_between(0, history.journal(point)) != Some(0);
+    if !scene.is_loss() || (promised && halfway(scene, point).is_some()) {
+        return None;
+    }
+    let sentence = format!(
+        "The process that was about to carry out {} was killed while others went on, and what it had not \
+         done was acknowledged all the same.",
+        history.text(point)
+    );
+    let fix = advice::ACKNOWLEDGE_WHAT_IS_DONE.to_owned();
+    Some(scene.diagnosis(Cause::AcknowledgedByOthers, None, sentence, fix))
 }
 
 fn capitalised(text: &str) -> String {

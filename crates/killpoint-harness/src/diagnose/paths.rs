@@ -35,18 +35,22 @@ pub(super) enum Role {
     Temporary,
     /// An old copy, kept for a person or for the next start.
     Backup,
+    /// What is built anew from other files, whatever it holds: the shared memory of SQLite.
+    Rebuilt,
 }
 
 impl Role {
     /// Judges a path by its last component.
     pub(super) fn of(path: &str) -> Role {
         const JOURNAL: [&str; 5] = ["-journal", "-wal", ".wal", ".log", ".journal"];
-        const TEMPORARY: [&str; 8] =
-            [".tmp", ".temp", ".part", ".new", ".generating", ".swp", ".partial", "-shm"];
+        const TEMPORARY: [&str; 7] =
+            [".tmp", ".temp", ".part", ".new", ".generating", ".swp", ".partial"];
         const BACKUP: [&str; 5] = [".bak", ".old", ".orig", ".backup", "~"];
         let name = file_name(path);
         let lower = name.to_ascii_lowercase();
-        if is_lock(name, &lower) {
+        if lower.ends_with("-shm") {
+            Role::Rebuilt
+        } else if is_lock(name, &lower) {
             Role::Lock
         } else if matches!(name, "LOG" | "LOG.old") {
             // What LevelDB and its descendants tell people; nothing reads it.

@@ -10,8 +10,9 @@ use super::history::History;
 use super::journal::{ended_before_written, ends_journal};
 use super::paths::Role;
 use super::scene::Scene;
+use super::stores::Store;
 use super::{Diagnosis, kill};
-use contents::{unsynced, was_promised};
+use contents::{last_not_on_disk, unsynced, was_promised};
 use killpoint_engine::states::Variant;
 use killpoint_model::operation::FileId;
 use killpoint_model::{Class, CrashModel};
@@ -40,7 +41,7 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
     match (scene.failure.model, scene.failure.variant) {
         (CrashModel::Prefix, _) => prefix(scene),
         (_, Variant::Write(position) | Variant::WriteBytes(position, _)) => {
-            let file = scene.history.entry(*position)?.file?;
+            let file = scene.history.change(*position)?.file?;
             unsynced(scene, file, point)
         }
         (_, Variant::File(file)) => unsynced(scene, FileId(*file), point),
@@ -110,7 +111,7 @@ fn lost_between<'s>(scene: &'s Scene<'_>, from: u64, to: u64) -> impl Iterator<I
     };
     let changed = move |differs: bool| {
         positions().filter(move |position| {
-            let entry = history.entry(*position).filter(|entry| entry.changes);
+            let entry = history.change(*position);
             entry.and_then(|entry| entry.file).is_some_and(|file| scene.differs(file) == differs)
         })
     };
@@ -145,6 +146,11 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     // What only passes through is missed last.
     let (passing, lasting): (Vec<FileId>, Vec<FileId>) =
         files.into_iter().partition(|file| serves_only(scene, *file));
+    // What a log that may be empty protects is rolled back to what it does not say.
+    let log = lasting.iter().find(|file| unsynced_log(scene, **file));
+    if let Some(found) = log.and_then(|log| unsynced(scene, *log, point)) {
+        return Some(found);
+    }
     let promised = lasting.iter().filter(|file| was_promised(scene, **file));
     if let Some(found) = promised
         .map(|file| unsynced(scene, *file, point))
@@ -164,10 +170,17 @@ fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
         .or_else(|| kill::overwritten_in_steps(scene, point))
 }
 
+/// Whether a file is the log of the save that is under way, and not on disk. What SQLite does is known.
+fn unsynced_log(scene: &Scene<'_>, file: FileId) -> bool {
+    let (history, point) = (scene.history, scene.failure.point);
+    let known = scene.path(file).is_some_and(|path| Store::of(history, path).is_sqlite());
+    !known && history.is_log_of_save(file, point) && last_not_on_disk(scene, file, point).is_some()
+}
+
 /// Whether a file is of no worth by itself: a lock, or one that only passes through.
 fn serves_only(scene: &Scene<'_>, file: FileId) -> bool {
     match scene.role(file) {
-        Role::Lock | Role::Temporary => true,
+        Role::Lock | Role::Temporary | Role::Rebuilt => true,
         Role::Journal => false,
         Role::Data | Role::Backup => {
             let (history, point) = (scene.history, scene.failure.point);

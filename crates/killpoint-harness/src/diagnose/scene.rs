@@ -29,9 +29,9 @@ impl<'a> Scene<'a> {
                 files.push(file);
             }
         };
-        let changed = |position: u64| history.entry(position).filter(|entry| entry.changes)?.file;
+        let changed = |position: u64| history.change(position)?.file;
         let point = failure.point.min(history.operations() + 1);
-        let held = failure.held.filter(|held| point.saturating_sub(*held) <= SINCE_MAX);
+        let held = failure.around.held.filter(|held| point.saturating_sub(*held) <= SINCE_MAX);
         for position in held.unwrap_or(point)..point {
             add(&mut files, changed(position));
         }
@@ -64,15 +64,39 @@ impl<'a> Scene<'a> {
         self.path(file).map_or(Role::Data, Role::of)
     }
 
+    /// The one operation that made a whole state bad, if the points around tell it: nothing else was
+    /// changed, and nothing more was promised.
+    pub(super) fn broke(&self) -> Option<u64> {
+        let (held, failing) = self.failure.around.broke.filter(|_| self.was_whole())?;
+        only_change(self.history, held, failing)
+    }
+
+    /// The one operation after which the state is whole again, if the points around tell it.
+    pub(super) fn mended(&self) -> Option<u64> {
+        let (failing, holds) = self.failure.around.mended?;
+        only_change(self.history, failing, holds).filter(|mended| *mended >= self.failure.point)
+    }
+
+    /// Whether what was promised when the state turned bad was kept at a point before: it cannot have been
+    /// promised too early.
+    pub(super) fn was_whole(&self) -> bool {
+        self.failure.around.broke.is_some_and(|(held, failing)| {
+            let (before, then) = (self.history.journal(held), self.history.journal(failing));
+            before == then || self.history.acknowledged_between(before, then) == Some(0)
+        })
+    }
+
     /// Everything that the state should have was done by the operations before this one: where a
     /// promise is lost, those before the last acknowledgement.
     pub(super) fn promised_until(&self) -> u64 {
         let point = self.failure.point;
-        match self.failure.class {
-            Class::Lost | Class::AckedNotDurable => self.history.acknowledged_until(point),
-            _ => None,
-        }
-        .unwrap_or(point)
+        let until = if self.is_loss() { self.history.acknowledged_until(point) } else { None };
+        until.unwrap_or(point)
+    }
+
+    /// Whether what was acknowledged is gone.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self.failure.class, Class::Lost | Class::AckedNotDurable)
     }
 
     /// Puts a diagnosis together.
@@ -96,4 +120,13 @@ impl<'a> Scene<'a> {
         };
         Diagnosis { cause, file, group, sentence, fix }
     }
+}
+
+/// The only operation from a point on and before another that changes what anybody reads.
+fn only_change(history: &History, from: u64, to: u64) -> Option<u64> {
+    if to.saturating_sub(from) > SINCE_MAX {
+        return None;
+    }
+    let mut changes = (from..to).filter(|position| history.change(*position).is_some());
+    changes.next().filter(|_| changes.next().is_none())
 }

@@ -31,6 +31,15 @@ impl Store {
         )
     }
 
+    /// The database of SQLite that a file is, or is the journal of.
+    pub(super) fn database(&self, path: &str) -> Option<String> {
+        match self {
+            Store::SqliteJournal(database) | Store::SqliteWal(database) => Some(database.clone()),
+            Store::SqliteDatabase { journal: true } => Some(path.to_owned()),
+            _ => None,
+        }
+    }
+
     /// Recognises a file by its name and by the names beside it; a database by what it holds, where that is
     /// known.
     pub(super) fn of(history: &History, path: &str) -> Store {

@@ -4,6 +4,7 @@ mod journals;
 mod kill;
 mod power_loss;
 mod random;
+mod turn;
 
 use super::*;
 use killpoint_model::address::Address;
@@ -160,7 +161,7 @@ impl Log {
         class: Class,
     ) -> Diagnosis {
         let history = self.told();
-        diagnose(&history, &Failure { point, model, variant, class, held: None })
+        diagnose(&history, &Failure { point, model, variant, class, around: Around::default() })
     }
 }
 

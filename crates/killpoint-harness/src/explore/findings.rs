@@ -6,9 +6,10 @@ use super::plan::{Plan, State};
 use super::problem::ExploreError;
 use super::recordings::Recorded;
 use super::sight::Sight;
+use super::verdicts::KillVerdicts;
 use crate::baseline::{self, BaselineError};
 use crate::diagnose::{
-    Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun, diagnose_second,
+    Around, Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun, diagnose_second,
 };
 use crate::environment::local::Local;
 use killpoint_engine::states::StateName;
@@ -41,15 +42,20 @@ pub struct Defect {
 pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, ExploreError> {
     let Sight { local, recorded, plan, .. } = sight;
     let history = history(local, recorded, plan)?;
-    let held_points = held_points(plan, judged);
+    let kills = KillVerdicts::of(plan, judged);
     let mut defects: BTreeMap<(Look, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
         let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
             let StateName { point, model, ref variant } = *name;
-            let before = held_points.range(..point).next_back().copied();
-            let held = before.filter(|_| model == CrashModel::Kill);
-            let failure = Failure { point, model, variant, class, held };
+            // What a kill at the same point breaks as well, no torn write is needed for.
+            let whole = model == CrashModel::TornWrite && kills.fails(point, class);
+            let model = if whole { CrashModel::Kill } else { model };
+            let around = match model {
+                CrashModel::Kill => kills.around(point),
+                _ => Around::default(),
+            };
+            let failure = Failure { point, model, variant, class, around };
             let diagnosis = match one.look {
                 Look::First => diagnose(&history, &failure),
                 Look::Second => diagnose_second(&history, &failure),
@@ -71,14 +77,6 @@ pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, Explore
     let mut defects: Vec<Defect> = defects.into_values().collect();
     defects.sort_by_key(|defect| (defect.model, defect.example.1.point));
     Ok(defects)
-}
-
-/// The points that hold under the kill model.
-fn held_points(plan: &Plan, judged: &[Judged]) -> BTreeSet<u64> {
-    let held = plan.states.iter().zip(judged);
-    let held = held.filter(|(_, judged)| judged.judgement.verdict == Verdict::Held);
-    let names = held.flat_map(|(state, _)| &state.at);
-    names.filter(|name| name.model == CrashModel::Kill).map(|name| name.point).collect()
 }
 
 /// The operations as whoever explains needs them.

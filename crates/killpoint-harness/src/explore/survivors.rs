@@ -8,7 +8,7 @@ use super::live::{RETRIES_MAX, Strike, expected, strike};
 use super::problem::ExploreError;
 use super::recordings::is_call;
 use super::sight::Sight;
-use crate::diagnose::{Cause, Failure, diagnose};
+use crate::diagnose::{Around, Cause, Failure, diagnose, diagnose_survivors};
 use crate::environment::local::Judges;
 use crate::journalist::{Journalist, Progress, Watch};
 use killpoint_engine::record::StrikeAt;
@@ -74,11 +74,7 @@ pub fn explore(
         violated: count(|verdict| matches!(verdict, Verdict::Violated(_))),
         unknown: count(|verdict| matches!(verdict, Verdict::Unknown(_))),
     })?;
-    let variant = match why {
-        Why::Survivors => format!("scope {}: the others went on", options.scope.name()),
-        Why::UnseenChanges => "as a live kill left it".to_owned(),
-    };
-    tell_findings(sight, &judged, &variant, journalist)
+    tell_findings(sight, &judged, why, journalist)
 }
 
 fn points(sight: Sight<'_>, journalist: &mut Journalist) -> Result<Vec<u64>, ExploreError> {
@@ -141,16 +137,25 @@ fn judge_point(
 fn tell_findings(
     sight: Sight<'_>,
     judged: &BTreeMap<u64, Judgement>,
-    variant: &str,
+    why: Why,
     journalist: &mut Journalist,
 ) -> Result<(), ExploreError> {
     let Sight { options, local, recorded, plan } = sight;
     let known = findings::known(options)?;
     let history = findings::history(local, recorded, plan)?;
+    let left = match why {
+        Why::Survivors => format!("scope {}: the others went on", options.scope.name()),
+        Why::UnseenChanges => "as a live kill left it".to_owned(),
+    };
     let mut groups: BTreeMap<(Class, Cause, String), BTreeSet<u64>> = BTreeMap::new();
     let explain = |point: u64, class: Class| {
         let (model, variant) = (CrashModel::Kill, &Variant::Only);
-        diagnose(&history, &Failure { point, model, variant, class, held: None })
+        let around = Around::default();
+        let failure = Failure { point, model, variant, class, around };
+        match why {
+            Why::Survivors => diagnose_survivors(&history, &failure),
+            Why::UnseenChanges => diagnose(&history, &failure),
+        }
     };
     for (point, judgement) in judged {
         if let Verdict::Violated(class) = judgement.verdict {
@@ -177,7 +182,7 @@ fn tell_findings(
             points_of: judged.len() as u64,
             phases: plan.phases_of(&points),
             detail: judged[&point].detail.clone(),
-            variant: variant.to_owned(),
+            variant: left.clone(),
             confirmed: Confirmation { hits: 1, tries: 1 },
             confirmed_live: true,
             cause: diagnosis.sentence,

@@ -13,6 +13,14 @@ impl History {
         self.entries.get(index)
     }
 
+    /// The operation at this position, if it changes what somebody reads after a crash.
+    pub(in crate::diagnose) fn change(&self, position: u64) -> Option<&Entry> {
+        let entry = self.entry(position).filter(|entry| entry.changes)?;
+        let path = |when: u64| self.path_at(entry.file?, when);
+        let rebuilt = path(position.saturating_add(1)).map(Role::of) == Some(Role::Rebuilt);
+        (!rebuilt).then_some(entry)
+    }
+
     /// The address of an operation with the real names of its files; past the last one, the end.
     pub(in crate::diagnose) fn text(&self, position: u64) -> String {
         let Some(entry) = self.entry(position) else { return "the end of the run".to_owned() };
@@ -124,6 +132,11 @@ impl History {
         let stays = &self.path(*self.path_ids.get(path)?).stays;
         let after = stays.partition_point(|stay| stay.arrival.0 < point);
         stays.get(after.saturating_sub(1)).map(|stay| stay.file)
+    }
+
+    /// The stay of a file under a path at a point.
+    pub(in crate::diagnose) fn stay_under(&self, path: &str, point: u64) -> Option<&Stay> {
+        self.stay_at(*self.path_ids.get(path)?, point)
     }
 
     /// The last change before a point of whichever file stood under a path.
@@ -243,6 +256,18 @@ impl History {
         }
     }
 
+    /// Whether a file came to a path and was moved on to another in the same save: the path is a name for
+    /// the time being. Under a longer form of its name a file is kept, as `notes.1` is.
+    pub(super) fn passed_through(&self, id: PathId, stay: &Stay) -> bool {
+        let Some((gone, Departure::Renamed)) = stay.departure else { return false };
+        let round = |position| self.entry(position).map(|entry| entry.round);
+        let name = self.path_text(id);
+        let next = self.path_at(stay.file, gone.saturating_add(1));
+        let is_kept = |next: &str| next.starts_with(name) || Role::of(next) == Role::Backup;
+        let (came, _) = stay.arrival;
+        came > 0 && round(came) == round(gone) && next.is_some_and(|next| !is_kept(next))
+    }
+
     /// Whether a file only ever passes through this path: made there and removed or moved away.
     pub(in crate::diagnose) fn is_passing(&self, file: FileId, point: u64) -> bool {
         let stay = self.path_id_at(file, point).and_then(|id| self.stay_at(id, point));
@@ -259,7 +284,7 @@ impl History {
         match Role::of(self.path_text(id)) {
             Role::Journal => return true,
             Role::Data | Role::Backup => {}
-            Role::Lock | Role::Temporary => return false,
+            Role::Lock | Role::Temporary | Role::Rebuilt => return false,
         }
         let Some(stay) = self.stay_at(id, point) else { return false };
         let (made, Some((removed, Departure::Unlinked))) = (stay.arrival.0, stay.departure) else {
@@ -279,6 +304,20 @@ impl History {
             && (made + 1..removed)
                 .take(LOOKED_AT_MAX)
                 .any(|position| self.entry(position).is_some_and(|e| is_protected(e, position)))
+    }
+
+    /// Whether a file at a point is the log of the save that is under way: put there for it, and removed at
+    /// its end.
+    pub(in crate::diagnose) fn is_log_of_save(&self, file: FileId, point: u64) -> bool {
+        let id = self.path_id_at(file, point);
+        let stay = id.and_then(|id| self.stay_at(id, point));
+        let Some((came, (gone, Departure::Unlinked))) =
+            stay.and_then(|stay| Some((stay.arrival.0, stay.departure?)))
+        else {
+            return false;
+        };
+        let round = |position| self.entry(position).map(|entry| entry.round);
+        came > 0 && round(came) == round(gone) && self.is_journal(file, point)
     }
 
     /// The path under which an operation changes what the next start reads; none where it changes nothing,

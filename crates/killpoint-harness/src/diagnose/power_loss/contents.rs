@@ -29,6 +29,9 @@ pub(super) fn was_promised(scene: &Scene<'_>, file: FileId) -> bool {
 /// Why the contents of a file were not on disk at a point; none if they were.
 pub(super) fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Diagnosis> {
     // What came after the last promise is not missed by it.
+    if scene.role(file) == Role::Rebuilt {
+        return None;
+    }
     let promised = was_promised(scene, file);
     let before = if promised { scene.promised_until() } else { point };
     let written = last_not_on_disk(scene, file, before)?;
@@ -42,7 +45,12 @@ pub(super) fn unsynced(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Di
         early().filter(|found| is_journal || found.cause == Cause::JournalEndedEarly)
     };
     let late = || if promised { None } else { taken_over_late(scene) };
-    of_journal()
+    let under_its_name = || {
+        let is_log = scene.history.is_log_of_save(file, point);
+        is_log.then(|| renamed_early(scene, file, written, point))?
+    };
+    under_its_name()
+        .or_else(of_journal)
         .or_else(late)
         .or_else(halfway)
         .or_else(|| journal_of(scene, file).and_then(|journal| data_before_journal(scene, journal)))

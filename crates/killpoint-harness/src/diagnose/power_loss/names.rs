@@ -33,7 +33,7 @@ pub(super) fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis>
 /// A name operation that is not durable, or the end of a journal.
 pub(super) fn name_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
     let (history, point) = (scene.history, scene.failure.point);
-    let entry = history.entry(position)?;
+    let entry = history.change(position)?;
     let file = entry.file?;
     let removes = matches!(entry.kind, Some(OperationKind::Unlink | OperationKind::Rmdir));
     let when = if removes { position } else { position.saturating_add(1) };

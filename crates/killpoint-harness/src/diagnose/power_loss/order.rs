@@ -3,6 +3,7 @@
 use super::names::is_name_change;
 use super::{LOOKED_AT_MAX, promised_since, serves_only};
 use crate::diagnose::journal::{ended_before_written, ends_journal};
+use crate::diagnose::paths::Role;
 use crate::diagnose::scene::Scene;
 use crate::diagnose::{Cause, Diagnosis, advice, kill};
 use killpoint_engine::states::Variant;
@@ -61,8 +62,36 @@ pub(super) fn relied_on_early(scene: &Scene<'_>, file: FileId, written: u64) -> 
         history.text(written),
         history.text(point)
     );
-    let fix = advice::sync_first(history, path, changed, other);
+    let waiting = match end {
+        Some(end) => waiting_for_sync(scene, file, end, written),
+        None => vec![path],
+    };
+    let fix = advice::sync_first(history, &waiting, changed, other);
     Some(scene.diagnosis(cause, Some(other.to_owned()), sentence, fix))
+}
+
+/// The paths of this file and of those that are changed with it under the log that an operation ends, and
+/// synced no more than it is.
+fn waiting_for_sync<'a>(scene: &Scene<'a>, file: FileId, end: u64, written: u64) -> Vec<&'a str> {
+    let history = scene.history;
+    let log = history.entry(end).and_then(|entry| entry.file);
+    let round = |position: u64| history.entry(position).map(|entry| entry.round);
+    let mut waiting: Vec<FileId> = Vec::new();
+    for position in end.saturating_sub(LOOKED_AT_MAX).max(1)..end {
+        let of_save = round(position) == round(written);
+        let entry = history.change(position).filter(|_| of_save);
+        let Some(other) = entry.and_then(|entry| entry.file) else { continue };
+        let is_data = history.path_at(other, end).map(Role::of) == Some(Role::Data);
+        let synced = history.last_sync(other, end).is_some_and(|synced| synced > position);
+        let logged = Some(other) != log && was_logged(scene, other, end, position);
+        if is_data && logged && !synced && !waiting.contains(&other) {
+            waiting.push(other);
+        }
+    }
+    if !waiting.contains(&file) {
+        waiting.push(file);
+    }
+    waiting.iter().filter_map(|file| history.path_at(*file, end)).collect()
 }
 
 /// Whether the log that an operation ends was written before a change of a file that is no log itself.
@@ -95,7 +124,7 @@ pub(super) fn taken_over_late(scene: &Scene<'_>) -> Option<Diagnosis> {
 /// Whether an operation after a lost write changes another file and is in the state.
 fn relies(scene: &Scene<'_>, lost: FileId, position: u64) -> bool {
     let (history, point) = (scene.history, scene.failure.point);
-    let Some(entry) = history.entry(position).filter(|entry| entry.changes) else { return false };
+    let Some(entry) = history.change(position) else { return false };
     let Some(other) = entry.file.filter(|other| *other != lost) else { return false };
     let synced = || history.last_sync(other, point).is_some_and(|synced| synced > position);
     let kept = match (scene.failure.model, scene.failure.variant) {

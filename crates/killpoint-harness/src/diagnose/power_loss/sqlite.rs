@@ -47,11 +47,7 @@ pub(super) fn nothing_synced(scene: &Scene<'_>) -> Option<Diagnosis> {
 
 /// The database that a file is, or that it is the journal of.
 fn database_of(history: &History, path: &str) -> Option<String> {
-    match Store::of(history, path) {
-        Store::SqliteJournal(database) | Store::SqliteWal(database) => Some(database),
-        Store::SqliteDatabase { journal: true } => Some(path.to_owned()),
-        _ => None,
-    }
+    Store::of(history, path).database(path)
 }
 
 /// The SQLite journal that a file is, or has beside it.
@@ -87,6 +83,6 @@ pub(super) fn data_before_journal(scene: &Scene<'_>, journal: FileId) -> Option<
         history.text(written),
         history.text(point)
     );
-    let fix = advice::sync_first(history, journal_path, changed, &database);
+    let fix = advice::sync_first(history, &[journal_path], changed, &database);
     Some(scene.diagnosis(Cause::DataBeforeJournal, Some(database), sentence, fix))
 }

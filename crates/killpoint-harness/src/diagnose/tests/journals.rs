@@ -316,3 +316,38 @@ fn a_database_that_syncs_nothing_is_one_defect_for_each_class() {
         assert!(broken.fix.contains("or NORMAL with journal_mode=WAL"), "{broken:#?}");
     }
 }
+
+#[test]
+fn an_undo_log_that_may_be_empty_is_at_fault_and_not_what_it_protects() {
+    let log = || {
+        let log = Log::new().intend().create("undo.tmp").write("undo.tmp", 0, 90);
+        let log = log.rename("undo.tmp", "undo").fsync(".").create("f0").write("f0", 0, 9);
+        let log = log.fsync("f0").create("f1").write("f1", 0, 9).fsync("f1").fsync(".");
+        log.unlink("undo").fsync(".").acknowledge()
+    };
+    for point in 5..=11 {
+        for model in [CrashModel::Size, CrashModel::Data] {
+            check(
+                &log().at(point, model, Class::Unopenable),
+                Cause::RenamedBeforeFsync,
+                "undo",
+                "rename(undo.tmp, undo)#1 puts the file under the name undo although no fsync of it \
+                 has followed write(undo.tmp)#1.",
+                "fsync undo.tmp before it becomes undo",
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_that_a_log_protects_is_to_be_synced_before_its_end() {
+    let log = || {
+        let log = Log::new().intend().create("undo").write("undo", 0, 90).fsync("undo");
+        let log = log.fsync(".").create("f0").write("f0", 0, 9).create("f1").write("f1", 0, 9);
+        let log = log.create("f2").write("f2", 0, 9).fsync(".").unlink("undo").fsync(".");
+        log.acknowledge().intend().create("other")
+    };
+    let found = log().at(14, CrashModel::Data, Class::AckedNotDurable);
+    assert_eq!(found.cause, Cause::JournalEndedEarly, "{found:#?}");
+    assert_eq!(found.fix, "fsync f0, f1 and f2 before removing undo");
+}

@@ -89,6 +89,8 @@ proptest! {
         ]),
         told in any::<bool>(),
         held in prop::option::of(0..40_u64),
+        broke in prop::option::of((0..40_u64, 0..40_u64)),
+        mended in prop::option::of((0..40_u64, 0..40_u64)),
     ) {
         let mut history = History::default();
         if told {
@@ -98,7 +100,8 @@ proptest! {
             history.push(operation);
         }
         let variant = &variant;
-        let found = diagnose(&history, &Failure { point, model, variant, class, held });
+        let around = Around { held, broke, mended };
+        let found = diagnose(&history, &Failure { point, model, variant, class, around });
         prop_assert!(!found.sentence.is_empty() && !found.fix.is_empty());
         prop_assert!(found.sentence.ends_with('.'), "{}", found.sentence);
     }
