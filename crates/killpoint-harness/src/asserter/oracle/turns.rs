@@ -39,7 +39,7 @@ fn numbers_at<'a>(
     key: &'a str,
     numbers: &'a NumbersByDigest,
 ) -> impl Iterator<Item = (Digest, f64)> + 'a {
-    numbers.iter().filter_map(move |(digest, numbers)| Some((*digest, *numbers.get(key)?)))
+    numbers.iter().filter_map(move |(digest, numbers)| Some((*digest, *numbers.by_place.get(key)?)))
 }
 
 /// The documents that were written in turn in a recording.
@@ -63,7 +63,7 @@ pub(super) fn turns(subjects: &[Subject], numbers: &NumbersByDigest) -> Vec<Turn
     let turns = groups.values().filter(|group| group.len() > 1).filter_map(|group| {
         let written = group.iter().find(|subject| is_written(subject))?;
         let last = written.entries.iter().rev().find_map(digest_of_whole)?;
-        let mut keys = numbers.get(&last)?.keys();
+        let mut keys = numbers.get(&last)?.by_place.keys();
         let key = keys.find(|key| are_written_in_turn(group, key, numbers))?.clone();
         let paths = group.iter().map(|subject| subject.path.clone()).collect();
         Some(Turn { paths, numbers: numbers_at(&key, numbers).collect(), key })
@@ -100,49 +100,62 @@ fn digest_of_whole(entry: &Entry) -> Option<Digest> {
     }
 }
 
-/// Whether each version that was written over another one took the place of the oldest, and is newer than all. One
-/// such save may be chance, but for a number that goes on by one from that of the newest; so may be two, one over each.
-fn are_written_in_turn(group: &[&Subject], key: &str, numbers: &NumbersByDigest) -> bool {
-    let mut current: Vec<Option<f64>> = Vec::new();
-    let mut writes: Vec<(f64, usize)> = Vec::new();
-    for (index, subject) in group.iter().enumerate() {
-        let mut versions: Vec<(u64, f64)> = Vec::new();
-        for entry in &subject.entries {
-            let Some(digest) = digest_of_whole(entry) else { continue };
-            let number = numbers.get(&digest).and_then(|numbers| numbers.get(key));
-            let Some(number) = number else { return false };
-            match versions.last() {
-                Some((_, last)) if last == number => {}
-                Some((_, last)) if last > number => return false,
-                _ => versions.push((entry.at, *number)),
-            }
+/// A version by its number, and what it says.
+type Numbered<'a> = (f64, &'a Numbers);
+
+/// The versions of a document by their numbers, if these only grow; with the one that was there at the beginning, and
+/// those that came later.
+fn numbered<'a>(
+    subject: &Subject,
+    key: &str,
+    numbers: &'a NumbersByDigest,
+) -> Option<(Option<Numbered<'a>>, Vec<Numbered<'a>>)> {
+    let (mut begin, mut later) = (None, Vec::<Numbered<'a>>::new());
+    for entry in &subject.entries {
+        let Some(digest) = digest_of_whole(entry) else { continue };
+        let numbers = numbers.get(&digest)?;
+        let number = *numbers.by_place.get(key)?;
+        match later.last().or(begin.as_ref()) {
+            Some((last, _)) if *last == number => {}
+            Some((last, _)) if *last > number => return None,
+            _ if entry.at == 0 => begin = Some((number, &**numbers)),
+            _ => later.push((number, numbers)),
         }
-        let begin = versions.first().filter(|(at, _)| *at == 0).map(|(_, number)| *number);
-        current.push(begin);
-        writes
-            .extend(versions.iter().filter(|(at, _)| *at > 0).map(|(_, number)| (*number, index)));
     }
-    writes.sort_by(|one, other| one.0.total_cmp(&other.0));
+    Some((begin, later))
+}
+
+/// Whether each version that was written over another one took the place of the oldest, and goes on from the newest: it
+/// has a greater number than all, and not less in common with the newest than with the one in its place. One such save may
+/// be chance, but for a number that goes on by one from that of the newest; so may be two, one over each.
+fn are_written_in_turn(group: &[&Subject], key: &str, numbers: &NumbersByDigest) -> bool {
+    let mut current: Vec<Option<Numbered<'_>>> = Vec::new();
+    let mut writes: Vec<(Numbered<'_>, usize)> = Vec::new();
+    for (index, subject) in group.iter().enumerate() {
+        let Some((begin, later)) = numbered(subject, key, numbers) else { return false };
+        current.push(begin);
+        writes.extend(later.into_iter().map(|version| (version, index)));
+    }
+    writes.sort_by(|((one, _), _), ((other, _), _)| one.total_cmp(other));
     let mut overwritten = vec![0; group.len()];
     let mut goes_on = false;
-    for (number, index) in writes {
-        let own = current[index];
-        let mut others = current.iter().enumerate().filter(|(it, _)| *it != index);
-        let fits = others.all(|(_, other)| match (own, other) {
-            (_, Some(other)) if *other >= number => false,
-            (Some(own), Some(other)) => own < *other,
-            (Some(_), None) => false,
-            (None, _) => true,
-        });
-        if !fits {
+    for ((number, says), index) in writes {
+        let others = current.iter().enumerate().filter(|(it, _)| *it != index);
+        let newest = others.clone().filter_map(|(_, other)| *other);
+        let newest = newest.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        if newest.is_some_and(|(newest, _)| newest >= number) {
             return false;
         }
-        if own.is_some() {
+        if let Some((own, said)) = current[index] {
+            let is_oldest = others.into_iter().all(|(_, it)| it.is_some_and(|(it, _)| own < it));
+            let Some((newest, newest_says)) = newest.filter(|_| is_oldest) else { return false };
+            if says.in_common(newest_says) < says.in_common(said) {
+                return false;
+            }
             overwritten[index] += 1;
-            let newest = current.iter().flatten().copied().fold(f64::MIN, f64::max);
             goes_on |= number.fract() == 0.0 && number == newest + 1.0;
         }
-        current[index] = Some(number);
+        current[index] = Some((number, says));
     }
     goes_on || overwritten.iter().any(|times| *times > 1)
 }

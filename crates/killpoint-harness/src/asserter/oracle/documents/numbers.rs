@@ -1,7 +1,8 @@
 //! The numbers and times that stand in a document: by some a program knows which of several is the newest.
 
 use super::Format;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// In larger documents no numbers are looked for.
 const NUMBERED_BYTES_MAX: usize = 1 << 20;
@@ -12,12 +13,42 @@ const NUMBERS_MAX: usize = 64;
 /// Numbers that stand deeper within a document are not looked at.
 const DEPTH_MAX: usize = 3;
 
-/// The numbers and times of a document, by where they stand in it.
-pub type Numbers = BTreeMap<String, f64>;
+/// Beyond this many, what a document says is not kept.
+const STATEMENTS_MAX: usize = 4_096;
+
+/// The numbers and times of a document, and what it says.
+#[derive(Debug, Default, PartialEq)]
+pub struct Numbers {
+    /// By where they stand in it.
+    pub by_place: BTreeMap<String, f64>,
+    /// Digests of its single values, each with its place.
+    statements: BTreeSet<u64>,
+}
+
+impl Numbers {
+    /// How many values it has in common with another document, at the same places.
+    pub fn in_common(&self, other: &Numbers) -> usize {
+        self.statements.intersection(&other.statements).count()
+    }
+
+    fn note(&mut self, place: &str, number: Option<f64>) {
+        if let Some(number) = number.filter(|_| self.by_place.len() < NUMBERS_MAX) {
+            self.by_place.insert(place.to_owned(), number);
+        }
+    }
+
+    fn say(&mut self, statement: impl Hash) {
+        let mut hasher = DefaultHasher::new();
+        statement.hash(&mut hasher);
+        if self.statements.len() < STATEMENTS_MAX {
+            self.statements.insert(hasher.finish());
+        }
+    }
+}
 
 /// The numbers and times of a whole document.
 pub(super) fn read(format: Format, contents: &[u8]) -> Numbers {
-    let mut numbers = Numbers::new();
+    let mut numbers = Numbers::default();
     if contents.len() > NUMBERED_BYTES_MAX {
         return numbers;
     }
@@ -28,11 +59,11 @@ pub(super) fn read(format: Format, contents: &[u8]) -> Numbers {
         }
         Format::Toml | Format::Yaml | Format::Ini => {
             let lines = contents.split(|byte| *byte == b'\n');
-            let lines = lines.filter_map(|line| std::str::from_utf8(line).ok());
-            let pairs = lines.filter_map(|line| line.split_once(['=', ':']));
-            for (key, value) in pairs.take(NUMBERS_MAX) {
+            for line in lines.filter_map(|line| std::str::from_utf8(line).ok()) {
+                numbers.say(line);
+                let Some((key, value)) = line.split_once(['=', ':']) else { continue };
                 let number = number_of(value.trim().trim_matches(['"', '\'']));
-                numbers.extend(number.map(|number| (key.trim().to_owned(), number)));
+                numbers.note(key.trim(), number);
             }
         }
         Format::JsonLines | Format::Xml | Format::BinaryPlist => {}
@@ -44,17 +75,24 @@ fn gather(value: &serde_json::Value, place: &str, depth: usize, numbers: &mut Nu
     let number = match value {
         serde_json::Value::Number(number) => number.as_f64(),
         serde_json::Value::String(text) => number_of(text),
-        serde_json::Value::Object(members) if depth < DEPTH_MAX => {
+        serde_json::Value::Object(members) => {
             for (name, member) in members {
                 let place = if depth == 0 { name.clone() } else { format!("{place}.{name}") };
                 gather(member, &place, depth + 1, numbers);
             }
-            None
+            return;
+        }
+        serde_json::Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                gather(value, &format!("{place}[{index}]"), depth + 1, numbers);
+            }
+            return;
         }
         _ => None,
     };
-    if let Some(number) = number.filter(|_| depth > 0 && numbers.len() < NUMBERS_MAX) {
-        numbers.insert(place.to_owned(), number);
+    numbers.say((place, value.to_string()));
+    if (1..=DEPTH_MAX).contains(&depth) && !place.contains('[') {
+        numbers.note(place, number);
     }
 }
 
@@ -91,7 +129,20 @@ mod tests {
             (Format::Xml, "<a>1</a>", &[]),
         ] {
             let expect = expect.iter().map(|(key, number)| ((*key).to_owned(), *number));
-            assert_eq!(read(format, contents.as_bytes()), expect.collect(), "{contents}");
+            let found = read(format, contents.as_bytes()).by_place;
+            assert_eq!(found, expect.collect(), "{contents}");
+        }
+    }
+
+    #[test]
+    fn what_two_documents_say_alike_is_counted() {
+        for (format, one, other, expect) in [
+            (Format::Json, "{\"a\":1,\"b\":[1,2]}", "{\"b\":[1,3],\"a\":1}", 2),
+            (Format::Json, "{\"a\":{\"b\":1}}", "{\"b\":1}", 0),
+            (Format::Ini, "[s]\na=1\n", "[s]\na=2", 1),
+        ] {
+            let (one, other) = (read(format, one.as_bytes()), read(format, other.as_bytes()));
+            assert_eq!(one.in_common(&other), expect);
         }
     }
 

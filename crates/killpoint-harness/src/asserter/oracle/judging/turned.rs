@@ -51,7 +51,7 @@ impl Case<'_> {
             }
             let contents = self.state.read(path).ok()?;
             let is_whole = format.read(&contents).is_ok();
-            is_whole.then(|| numbers(format, &contents).get(&turn.key).copied()).flatten()
+            is_whole.then(|| numbers(format, &contents).by_place.get(&turn.key).copied()).flatten()
         })
     }
 }

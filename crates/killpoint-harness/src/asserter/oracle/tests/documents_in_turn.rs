@@ -104,3 +104,25 @@ fn the_first_saves_of_all_are_not_known_to_be_read() {
     save(&mut world, a, 3);
     assert_eq!(world.kills(), ".??.??.??..");
 }
+
+#[test]
+fn notes_that_are_saved_one_after_the_other_again_and_again_are_not_versions_of_one() {
+    let (a, b) = ("1.json", "2.json");
+    let note = |name: &str, time: u64| {
+        (
+            format!("{{\"title\":\"note {name}\",\"modified\":{time},"),
+            format!("\"text\":\"{time}\"}}"),
+        )
+    };
+    let mut world = World::default();
+    for (name, time) in [(a, 10), (b, 20)] {
+        let (first, second) = note(name, time);
+        world.create(name).append(name, &format!("{first}{second}"));
+    }
+    let mut world = world.begins_here();
+    for (name, time) in [(a, 31), (b, 32), (a, 45), (b, 46)] {
+        let (first, second) = note(name, time);
+        world.overwrite(name, &first, &second).sync(name);
+    }
+    assert_eq!(world.kills(), ".LT..LT..LT..LT..");
+}
