@@ -14,10 +14,11 @@ const COMPARED_MAX: usize = 4_000_000;
 /// How pointers are called that say themselves that what they name is in use.
 const NAMES: [&str; 3] = ["active", "current", "live"];
 
-/// Whether a file says by its name that it leads to what is in use.
+/// Whether a file says by its name that it leads to what is in use. One with an extension is a document, perhaps about
+/// what somebody is at.
 pub(super) fn is_called_pointer(path: &Path) -> bool {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    NAMES.iter().any(|name| stem.eq_ignore_ascii_case(name))
+    let name = path.file_name().unwrap_or_default();
+    NAMES.iter().any(|it| name.eq_ignore_ascii_case(it))
 }
 
 /// Whether the text of a pointer names a path below its own directory, or a directory above that: by a word, or by the

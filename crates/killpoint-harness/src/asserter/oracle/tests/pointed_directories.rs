@@ -34,7 +34,7 @@ fn what_a_pointer_does_not_name_yet_is_not_in_use() {
         ("snap.1", "snap.1", "snap.2", "snap.2"),
         ("{\"use\":\"g1\"}", "g1/a.json", "{\"use\":\"g2\"}", "g2/a.json"),
     ] {
-        for (pointer, expect) in [("CURRENT", '.'), ("version", '?')] {
+        for (pointer, expect) in [("CURRENT", '.'), ("current.json", '?'), ("version", '?')] {
             let mut world = pointed(pointer, old, first);
             make(&mut world, second);
             switch(&mut world, pointer, new);
