@@ -47,7 +47,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subject::Subject;
-use switches::leads_to;
+use switches::{Leading, leads_to};
 use turns::Turn;
 
 /// Beyond this many, litter is counted and no longer named.
@@ -168,7 +168,7 @@ impl Oracle {
     /// The version of a file that had to stay: an index. What a link leads to has to be as it was when the link
     /// was moved there.
     fn floor(&self, subject: &Subject, through: u64, state: &dyn CrashState) -> usize {
-        let leading = subject.switches.iter().filter_map(|link| {
+        let leading = subject.switches.iter().filter_map(|Leading { path: link, .. }| {
             let target = state.links().get(link)?;
             let leads = leads_to(link, target, &subject.path);
             leads.then(|| self.switched_at(link, target, through)).flatten()

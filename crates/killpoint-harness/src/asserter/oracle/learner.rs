@@ -330,8 +330,8 @@ impl Learner {
                 None => history.into_subject(path, is_careful),
             };
             for switch in switches.iter().filter(|switch| switch.led_to(&subject.path)) {
-                if !subject.switches.contains(&switch.link) {
-                    subject.switches.push(switch.link.clone());
+                if !subject.switches.iter().any(|leading| leading.path == switch.link) {
+                    subject.switches.push(switch.leading());
                 }
             }
             subjects.push(subject);

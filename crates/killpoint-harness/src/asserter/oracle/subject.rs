@@ -3,6 +3,7 @@
 use super::documents::Format;
 use super::sqlite;
 use super::state::{Digest, Present};
+use super::switches::Leading;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -109,7 +110,7 @@ pub(super) struct Subject {
     pub(super) grown: Vec<(u64, u64)>,
     /// The links that led to it or to a directory above it at some time, while the program moved them from one target to the
     /// next.
-    pub(super) switches: Vec<PathBuf>,
+    pub(super) switches: Vec<Leading>,
     /// Whether the recording ends in the middle of a change of it: that of a run that was killed.
     pub(super) is_left: bool,
 }

@@ -1,7 +1,7 @@
 //! Switches: symbolic links that a program moves from one directory to the next, each made whole before. What
 //! such a link leads to is in use; what it led to before, or will lead to later, is not.
 
-use super::pointers::names;
+use super::pointers::{is_called_pointer, names};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,20 @@ pub(super) struct Switch {
     pub(super) is_file: bool,
 }
 
+/// Where a link, or a file, stands that led to a file at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leading {
+    pub(super) path: PathBuf,
+    /// Whether it is known to be about what is in use.
+    pub(super) is_certain: bool,
+}
+
 impl Switch {
+    pub(super) fn leading(&self) -> Leading {
+        let is_certain = !self.is_file || is_called_pointer(&self.link);
+        Leading { path: self.link.clone(), is_certain }
+    }
+
     /// Whether at some time it led to this path, or to a directory above it.
     pub(super) fn led_to(&self, path: &Path) -> bool {
         let leads = if self.is_file { names } else { leads_to };

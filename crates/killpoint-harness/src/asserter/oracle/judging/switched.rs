@@ -1,11 +1,11 @@
 //! Files in directories between which the program switches with a symbolic link, or with a small file that names one.
 
 use super::Case;
-use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, is_called_pointer, names};
+use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, names};
 use crate::asserter::oracle::shown;
 use crate::asserter::oracle::switches::leads_to;
 use killpoint_model::{Judgement, Reason, Verdict};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 impl Case<'_> {
     /// What was made in a directory that no link leads to yet is in nobody's way. What was there before may be
@@ -15,15 +15,13 @@ impl Case<'_> {
             return judgement;
         }
         let switches = &self.subject.switches;
-        let is_certain =
-            |switch: &PathBuf| self.state.links().contains_key(switch) || is_called_pointer(switch);
-        if self.floor_is_blank() && switches.iter().all(is_certain) {
+        if self.floor_is_blank() && switches.iter().all(|switch| switch.is_certain) {
             return Judgement::held();
         }
         if !matches!(judgement.verdict, Verdict::Violated(_)) {
             return judgement;
         }
-        let links: Vec<String> = switches.iter().map(|link| shown(link)).collect();
+        let links: Vec<String> = switches.iter().map(|switch| shown(&switch.path)).collect();
         let detail = format!(
             "{} The program switches with {}, which leads elsewhere: whether this one is in use only a \
              checker can say.",
@@ -36,7 +34,7 @@ impl Case<'_> {
     /// Whether links led here at some time, and none does now.
     fn is_out_of_use(&self) -> bool {
         let switches = &self.subject.switches;
-        !switches.is_empty() && !switches.iter().any(|switch| self.is_led_to_by(switch))
+        !switches.is_empty() && !switches.iter().any(|switch| self.is_led_to_by(&switch.path))
     }
 
     fn is_led_to_by(&self, switch: &Path) -> bool {

@@ -32,6 +32,13 @@ fn a_link_is_moved_to_a_directory_that_is_whole() {
     make(&mut world, "3");
     switch(&mut world, "3");
     assert!(!world.kills().contains(|it| it != '.'), "{}", world.kills());
+    // Whatever the link is called.
+    let mut world = World::with(&[]);
+    for directory in ["1", "2"] {
+        make(&mut world, directory);
+        world.link("latest.tmp", directory).rename("latest.tmp", "latest");
+    }
+    assert!(!world.kills().contains(|it| it != '.'), "{}", world.kills());
     // The first one of all.
     let mut world = World::with(&[]);
     make(&mut world, "1");
