@@ -48,9 +48,15 @@ impl<'a> Holders<'a> {
     fn temporary(&self, oracle: &Oracle, state: &'a dyn CrashState) -> &[(&'a Path, Present)] {
         self.temporary.get_or_init(|| {
             let files = state.files().iter().map(|(path, present)| (path.as_path(), *present));
+            let is_database = |path: &Path| {
+                oracle.subject(path).is_some_and(|subject| subject.kind == Kind::Database)
+            };
             let is_temporary = |path: &Path| match oracle.subject(path) {
-                None => sqlite::owner(path).is_none(),
-                Some(subject) => subject.kind == Kind::Opaque && subject.is_empty_at_the_end(),
+                None => !sqlite::owner(path).is_some_and(|owner| is_database(&owner)),
+                Some(subject) => {
+                    let may_hold = !matches!(subject.kind, Kind::Database | Kind::Link);
+                    may_hold && subject.is_empty_at_the_end()
+                }
             };
             files.filter(|(path, _)| is_temporary(path)).collect()
         })
@@ -124,8 +130,8 @@ impl Case<'_> {
         copies.map(|(other, _)| other).min()
     }
 
-    /// A file that is removed or emptied later, and has a version of this document within it: a log of what is to
-    /// be done again after a crash.
+    /// A file that is removed or emptied later, and has a version of this document within it, or is one: a log of what
+    /// is to be done again after a crash, or undone.
     fn redo_log(&self) -> Option<&Path> {
         let Kind::Document(_) = self.subject.kind else { return None };
         let files = self.holders.temporary(self.oracle, self.state);
@@ -138,9 +144,15 @@ impl Case<'_> {
                 _ => None,
             })
             .collect();
-        versions.iter().find_map(|version| match self.within(*version, files.iter().copied()) {
-            Within::File(path) => Some(path),
-            Within::Nowhere | Within::Unsure => None,
+        let others = || files.iter().copied().filter(|(path, _)| *path != self.subject.path);
+        versions.iter().find_map(|version| {
+            let equal =
+                |(_, present): &(&Path, Present)| (present.length, present.digest) == *version;
+            let whole = others().find(equal).map(|(path, _)| path);
+            whole.or_else(|| match self.within(*version, others()) {
+                Within::File(path) => Some(path),
+                Within::Nowhere | Within::Unsure => None,
+            })
         })
     }
 

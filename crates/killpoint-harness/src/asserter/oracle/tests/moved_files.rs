@@ -155,6 +155,32 @@ fn a_log_of_what_is_to_be_done_again_may_restore_a_document() {
 }
 
 #[test]
+fn a_log_of_what_is_to_be_undone_is_one_whatever_its_name_and_kind() {
+    let (old, new) = ("{\"notes\": [1]}", "{\"notes\": [1, 2]}");
+    for (name, log) in [
+        ("undo", format!("{old}\n#end\n")),
+        ("undo.log", format!("{old}\n#end\n")),
+        ("undo-journal", format!("{old}\n#end\n")),
+        ("state.json-journal", format!("{old}\n#end\n")),
+        ("undo", old.to_owned()),
+        ("undo.json", old.to_owned()),
+    ] {
+        for is_renamed in [false, true] {
+            let mut world = World::with(&[("state.json", old)]);
+            match is_renamed {
+                false => world.create(name).append(name, &log).sync(name),
+                true => world.create("t").append("t", &log).rename("t", name),
+            };
+            world.resize("state.json", 0).append("state.json", &new[..5]);
+            world.append("state.json", &new[5..]).sync("state.json").unlink(name);
+            let kills = world.kills();
+            assert!(kills.contains("??"), "{name} {is_renamed}: {kills}");
+            assert!(!kills.contains(['L', 'T']), "{name} {is_renamed}: {kills}");
+        }
+    }
+}
+
+#[test]
 fn the_swap_file_of_an_editor_may_hold_what_it_writes_in_place() {
     let text = "one line of text\n".repeat(20);
     for (name, length, expect) in [
