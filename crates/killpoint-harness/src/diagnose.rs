@@ -25,6 +25,7 @@ mod turn;
 pub use history::History;
 
 use killpoint_engine::states::Variant;
+use killpoint_model::operation::FileId;
 use killpoint_model::{Class, CrashModel};
 use scene::Scene;
 use std::fmt;
@@ -56,6 +57,9 @@ pub struct Around {
     /// The last point that fails and the next one that holds: what makes the state whole again is done
     /// between the two.
     pub mended: Option<(u64, u64)>,
+    /// The only file whose loss alone breaks the promise so at the point: where all that was not synced is
+    /// lost, it is the one that is missed.
+    pub lost_alone: Option<FileId>,
 }
 
 /// Why a crash state violates a promise.

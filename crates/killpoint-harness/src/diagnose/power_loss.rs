@@ -42,13 +42,20 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         (CrashModel::Prefix, _) => prefix(scene),
         (_, Variant::Write(position) | Variant::WriteBytes(position, _)) => {
             let file = scene.history.change(*position)?.file?;
-            unsynced(scene, file, point)
+            unsynced(scene, file, point).or_else(|| as_killed(scene, file))
         }
-        (_, Variant::File(file)) => unsynced(scene, FileId(*file), point),
+        (_, Variant::File(file)) => {
+            unsynced(scene, FileId(*file), point).or_else(|| as_killed(scene, FileId(*file)))
+        }
         (_, Variant::From(position)) => undone_from(scene, *position),
         (_, Variant::Without(position)) => name_lost(scene, *position),
         _ => contents_lost(scene),
     }
+}
+
+/// What is read is what a kill leaves, where only a file was lost that has yet to get its name.
+fn as_killed(scene: &Scene<'_>, lost: FileId) -> Option<Diagnosis> {
+    serves_only(scene, lost).then(|| kill::diagnose(scene))?
 }
 
 /// A file for the time being that is there in the state.
@@ -134,6 +141,10 @@ fn name_of_change_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
 /// `data` and `size`: unsynced contents are lost, names are kept.
 fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     let point = scene.failure.point;
+    let alone = scene.failure.around.lost_alone;
+    if let Some(found) = alone.and_then(|file| unsynced(scene, file, point)) {
+        return Some(found);
+    }
     let near = lost_between(scene, point.saturating_sub(LOOKED_AT_MAX).max(1), point);
     let near = near.filter_map(|position| scene.history.entry(position)?.file);
     let differing = scene.files().filter(|file| scene.differs(*file));

@@ -6,7 +6,7 @@ use super::plan::{Plan, State};
 use super::problem::ExploreError;
 use super::recordings::Recorded;
 use super::sight::Sight;
-use super::verdicts::KillVerdicts;
+use super::verdicts::{KillVerdicts, LostAlone};
 use crate::baseline::{self, BaselineError};
 use crate::diagnose::{
     Around, Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun, diagnose_second,
@@ -42,18 +42,21 @@ pub struct Defect {
 pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, ExploreError> {
     let Sight { local, recorded, plan, .. } = sight;
     let history = history(local, recorded, plan)?;
-    let kills = KillVerdicts::of(plan, judged);
+    let (kills, lost_alone) = (KillVerdicts::of(plan, judged), LostAlone::of(plan, judged));
     let mut defects: BTreeMap<(Look, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
         let Verdict::Violated(class) = one.judgement.verdict else { continue };
         for name in &state.at {
             let StateName { point, model, ref variant } = *name;
-            // What a kill at the same point breaks as well, no torn write is needed for.
-            let whole = model == CrashModel::TornWrite && kills.fails(point, class);
-            let model = if whole { CrashModel::Kill } else { model };
+            // What a kill at the same point breaks as well, no torn write and no power cut is needed for.
+            let said = &one.judgement;
+            let killed = kills.explain(name, &said.verdict, &said.detail, one.look);
+            let model = if killed { CrashModel::Kill } else { model };
+            // Where a kill fails so, the loss of a file is not what breaks the promise.
+            let only = || lost_alone.only(point, class).filter(|_| !kills.fails(point, class));
             let around = match model {
                 CrashModel::Kill => kills.around(point),
-                _ => Around::default(),
+                _ => Around { lost_alone: only(), ..Around::default() },
             };
             let failure = Failure { point, model, variant, class, around };
             let diagnosis = match one.look {

@@ -178,6 +178,10 @@ fn never_synced(scene: &Scene<'_>, file: FileId, written: u64, point: u64) -> Op
         _ => now,
     };
     let write = history.text(lost_write(scene, written));
+    // Nobody reads it before it has its name, and until then its sync is in time.
+    if history.is_renamed_later(file, point) && is_synced_in_time(history, file, written, point) {
+        return None;
+    }
     let until = history.text(point);
     let lost = matches!(scene.failure.class, Class::Lost | Class::AckedNotDurable);
     let grew = history.file(file)?.last_unsynced(written.saturating_add(1))?.grew;

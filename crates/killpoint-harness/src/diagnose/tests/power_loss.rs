@@ -307,3 +307,45 @@ fn what_is_promised_between_the_removal_and_the_rename_is_promised_early() {
         }
     }
 }
+
+#[test]
+fn the_file_whose_loss_alone_breaks_the_promise_is_the_one_at_fault() {
+    let log = || {
+        let log = Log::new().write("wal.log", 0, 9).fsync("wal.log").create("data.json.tmp");
+        let log = log.write("data.json.tmp", 0, 60).rename("data.json.tmp", "data.json");
+        log.fsync(".").write("wal.log", 9, 9).fsync("wal.log").acknowledge()
+    };
+    for model in [CrashModel::Data, CrashModel::Size] {
+        let around = Around { lost_alone: Some(FileId(3)), ..Around::default() };
+        let (point, variant, class) = (8, &Variant::Only, Class::Unopenable);
+        check(
+            &diagnose(&log().told(), &Failure { point, model, variant, class, around }),
+            Cause::RenamedBeforeFsync,
+            "data.json",
+            "rename(data.json.tmp, data.json)#1 puts the file under the name data.json although no \
+             fsync of it has followed write(data.json.tmp)#1.",
+            "fsync data.json.tmp before it becomes data.json, then fsync data/",
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_renamed_into_its_place_needs_no_checksums() {
+    let log = || {
+        let log = Log::new().write("q/j1", 0, 2).fsync("q/j1").intend().unlink("q/j1").fsync("q");
+        let log = log.create("done.tmp").write("done.tmp", 0, 90).fsync("done.tmp");
+        log.rename("done.tmp", "done").fsync(".").acknowledge()
+    };
+    for (model, variant) in [
+        (CrashModel::Size, Variant::Only),
+        (CrashModel::Data, Variant::Only),
+        (CrashModel::FileLost, Variant::File(4)),
+        (CrashModel::OneLost, Variant::Write(6)),
+    ] {
+        for class in [Class::Lost, Class::Unopenable, Class::Wrong] {
+            let found = log().with_variant(7, model, &variant, class);
+            assert!(!found.fix.contains("checksum"), "{model} {class}: {found:#?}");
+            assert!(!found.sentence.contains("no fsync"), "{model} {class}: {found:#?}");
+        }
+    }
+}

@@ -6,8 +6,12 @@ use super::*;
 /// again at `again`.
 fn between(log: Log, class: Class, stretch: [u64; 4], point: u64) -> Diagnosis {
     let [held, failing, last, again] = stretch;
-    let around =
-        Around { held: Some(held), broke: Some((held, failing)), mended: Some((last, again)) };
+    let around = Around {
+        held: Some(held),
+        broke: Some((held, failing)),
+        mended: Some((last, again)),
+        lost_alone: None,
+    };
     let (model, variant) = (CrashModel::Kill, &Variant::Only);
     diagnose(&log.told(), &Failure { point, model, variant, class, around })
 }
