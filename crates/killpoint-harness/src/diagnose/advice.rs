@@ -115,20 +115,28 @@ pub(super) fn sync_before_promise(history: &History, written: u64, path: &str) -
              synced at checkpoints only, and with OFF never"
         ),
         Store::SqliteDatabase { .. } | Store::SqliteJournal(_) => format!(
-            "if this is SQLite, set PRAGMA synchronous=FULL; otherwise fsync {path} before \
-             acknowledging"
+            "if this is SQLite, set PRAGMA synchronous=FULL; otherwise fsync {path} {}",
+            before_promise(history)
         ),
         Store::LevelDb => format!(
             "write with WriteOptions.sync=true, which fsyncs {path} before the write returns"
         ),
         Store::Git => GIT.to_owned(),
         Store::DumbDbm | Store::Plain if history.is_mapped(written) => format!(
-            "msync {path} with MS_SYNC after the last change in its mapping and before \
-             acknowledging"
+            "msync {path} with MS_SYNC after the last change in its mapping and {}",
+            before_promise(history)
         ),
         Store::DumbDbm | Store::Plain => {
-            format!("fsync {path} after its last write and before acknowledging")
+            format!("fsync {path} after its last write and {}", before_promise(history))
         }
+    }
+}
+
+/// What a sync must come before. Where nothing is ever acknowledged, that is no acknowledgement.
+fn before_promise(history: &History) -> &'static str {
+    match history.acknowledges() {
+        true => "before acknowledging",
+        false => "before the next step that relies on it",
     }
 }
 
@@ -168,7 +176,11 @@ pub(super) fn acknowledge_after(history: &History, position: u64, path: &str) ->
 pub(super) fn sync_directory(history: &History, path: &str) -> String {
     match Store::of(history, path) {
         Store::Git => GIT.to_owned(),
-        _ => format!("fsync {} after this and before acknowledging", history.directory_name(path)),
+        _ => format!(
+            "fsync {} after this and {}",
+            history.directory_name(path),
+            before_promise(history)
+        ),
     }
 }
 
@@ -196,7 +208,7 @@ pub(super) fn end_of_journal(history: &History, position: u64, path: &str) -> St
             "set PRAGMA synchronous=EXTRA for {database}, which syncs the directory after the \
              journal is removed; or PRAGMA journal_mode=WAL"
         ),
-        _ => format!("make the end of {path} durable before acknowledging: {end}"),
+        _ => format!("make the end of {path} durable {}: {end}", before_promise(history)),
     }
 }
 

@@ -68,6 +68,11 @@ impl History {
         Some(before(to).saturating_sub(before(from)))
     }
 
+    /// Whether anything is acknowledged in the run, or may be where nobody told.
+    pub(in crate::diagnose) fn acknowledges(&self) -> bool {
+        self.acknowledged.as_ref().is_none_or(|ends| !ends.is_empty())
+    }
+
     /// The operation at whose entry the last acknowledgement before a point stood: what it promises was
     /// done by the operations before. None if there is none, or if that was not told.
     pub(in crate::diagnose) fn acknowledged_until(&self, point: u64) -> Option<u64> {

@@ -349,3 +349,17 @@ fn a_file_that_is_renamed_into_its_place_needs_no_checksums() {
         }
     }
 }
+
+#[test]
+fn where_nothing_is_ever_acknowledged_no_advice_speaks_of_it() {
+    let written = || Log::new().write("c", 0, 9);
+    let found = written().at(2, CrashModel::Data, Class::Torn);
+    let fix = "fsync c after its last write and before the next step that relies on it";
+    assert_eq!(found.fix, fix, "{found:#?}");
+    let renamed = Log::new().write("c.tmp", 0, 9).fsync("c.tmp").rename("c.tmp", "c");
+    let found = renamed.with_variant(4, CrashModel::DirLost, &Variant::From(3), Class::Torn);
+    let fix = "fsync data/ after this and before the next step that relies on it";
+    assert_eq!(found.fix, fix, "{found:#?}");
+    let found = written().acknowledge().at(2, CrashModel::Data, Class::Torn);
+    assert!(found.fix.ends_with("before acknowledging"), "{found:#?}");
+}
