@@ -210,8 +210,9 @@ fn carry_out(
     }
     rounds.carry_out()?;
     let report = stage.journalist.report();
-    let gaps = [nothing_at_risk(plan, report), not_driven(report)];
-    for gap in gaps.into_iter().flatten() {
+    let mut gaps = nothing_at_risk(plan, report);
+    gaps.extend(not_driven(report));
+    for gap in gaps {
         stage.journalist.tell(Event::NotCovered(gap))?;
     }
     let measured = objectives::judge(plan, stage.options, stage.folder, stage.journalist)?;
@@ -234,20 +235,34 @@ fn carry_out(
     })
 }
 
-/// Where every strike came before anything was acknowledged, that nothing was lost shows nothing.
-fn nothing_at_risk(plan: &Plan, report: &Report) -> Option<NotCovered> {
-    let mut asked = plan.scenario.invariants.iter();
-    let mut trials = report.campaign.as_ref()?.trials.iter().filter(|it| it.trial > 0).peekable();
-    trials.peek()?;
-    let is_vain = asked.any(|it| matches!(it, Invariant::AckedIsDurable(_)))
-        && trials.all(|it| it.acknowledged == 0);
-    is_vain.then(|| NotCovered {
-        file: "*".to_owned(),
-        reason:
-            "no trial acknowledged anything: after its strikes acked-is-durable had nothing to lose"
-                .to_owned(),
+/// Where every strike came before anything was acknowledged, that nothing was lost shows little: in all trials, or in
+/// those of some rules.
+fn nothing_at_risk(plan: &Plan, report: &Report) -> Vec<NotCovered> {
+    let is_asked = |it: &Invariant| matches!(it, Invariant::AckedIsDurable(_));
+    let trials: Vec<&TrialReport> = report
+        .campaign
+        .iter()
+        .flat_map(|it| &it.trials)
+        .filter(|it| it.trial > 0 && it.fired > 0)
+        .collect();
+    if trials.is_empty() || !plan.scenario.invariants.iter().any(is_asked) {
+        return Vec::new();
+    }
+    let gap = |file: &str, reason: &str| NotCovered {
+        file: file.to_owned(),
+        reason: reason.to_owned(),
         needed: false,
-    })
+    };
+    if trials.iter().all(|it| it.acknowledged == 0) {
+        let reason = "no trial acknowledged anything: after its strikes acked-is-durable had nothing to lose";
+        return vec![gap("*", reason)];
+    }
+    let rules: BTreeSet<&String> = trials.iter().map(|it| &it.rule).collect();
+    let is_vain =
+        |rule: &&&String| trials.iter().filter(|it| it.rule == ***rule).all(|it| it.at_risk == 0);
+    let reason = "nothing was acknowledged yet at any of its strikes: only what was there before could be lost. Put \
+                  data into `target.state`, or strike later";
+    rules.iter().filter(is_vain).map(|rule| gap(rule, reason)).collect()
 }
 
 /// Where the workload failed after a strike, though it succeeded in the control: many do, and then nobody drives

@@ -151,8 +151,10 @@ pub(super) struct Process {
     pub(super) grace: Duration,
     /// How many lives that began after the last strike ended by themselves, and another one followed.
     pub(super) falls: u32,
-    /// How long the last life of these lasted.
+    /// How long the longest of these lasted.
     pub(super) lasted: Duration,
+    /// How long all lives lasted together.
+    pub(super) lived: Duration,
     /// Why it was given up.
     pub(super) gave_up: Option<String>,
     /// When it was started last.
@@ -181,7 +183,8 @@ impl Process {
             };
         if !was_asked && !self.was_struck && !self.is_over {
             self.falls += 1;
-            self.lasted = self.started.map_or(Duration::ZERO, |started| started.elapsed());
+            let lasted = self.started.map_or(Duration::ZERO, |started| started.elapsed());
+            self.lasted = self.lasted.max(lasted);
         }
     }
 
@@ -221,7 +224,7 @@ impl State {
     pub(super) fn count_falls_anew(&mut self) {
         self.falls_since = Some(Instant::now());
         for process in self.processes.values_mut() {
-            process.falls = 0;
+            (process.falls, process.lasted) = (0, Duration::ZERO);
         }
     }
 
@@ -292,6 +295,7 @@ impl State {
                     grace: process.grace,
                     falls: process.falls,
                     lasted: process.lasted,
+                    lived: process.lived,
                     is_recovering: process.has_crashed,
                     directory: std::mem::take(&mut process.directory),
                     pid: Some(*pid),
@@ -309,8 +313,9 @@ impl State {
                     self.recovery_times.insert(name, started.elapsed());
                 }
             }
-            Lifecycle::Ended { end, exit, .. } => {
+            Lifecycle::Ended { end, exit, after_us, .. } => {
                 self.changed = Some(Instant::now());
+                process.lived += Duration::from_micros(*after_us);
                 process.end(*end, *exit, is_struck, self.falls_since);
             }
             Lifecycle::GaveUp { reason } => {

@@ -111,8 +111,11 @@ impl Trial<'_, '_> {
     /// the control and did not end there.
     pub(super) fn judge_refusal(&mut self) -> bool {
         let mut refused = self.state.processes.iter().filter(|(_, it)| it.has_refused());
-        let Some((name, refused)) = refused.find(|(name, _)| self.only_serves_in_control(name))
-        else {
+        let Some((name, refused)) = refused.find(|(name, it)| {
+            let served = self.served_in_control(name);
+            // Who is done after as much work as that may be one who finishes: the control was stopped before.
+            served.is_some_and(|served| !it.was_ready || it.lived < served)
+        }) else {
             return false;
         };
         let end = self.state.ends.iter().rev().find(|(of, _)| of == name);
@@ -129,22 +132,23 @@ impl Trial<'_, '_> {
         true
     }
 
-    /// Whether a process was ready in the control, and did not finish by itself, as far as that can still be read:
-    /// who finishes may find in a later life that all is done.
-    fn only_serves_in_control(&self, name: &str) -> bool {
+    /// How long a process lived in the control that was ready there and did not finish by itself, as far as that can
+    /// still be read: who finishes may find in a later life that all is done.
+    fn served_in_control(&self, name: &str) -> Option<Duration> {
         let path = self.stage.folder.join("trials/0/lifecycle.jsonl");
-        let Ok(file) = File::open(path) else { return true };
+        let Ok(file) = File::open(path) else { return Some(Duration::MAX) };
         let records = BufReader::new(file).lines().map_while(Result::ok);
         let records = records.filter_map(|line| serde_json::from_str::<Record>(&line).ok());
-        let mut is_ready = false;
+        let (mut is_ready, mut lived) = (false, Duration::ZERO);
         for record in records.filter(|it| it.process.as_deref() == Some(name)) {
             match record.event {
                 Lifecycle::Ready { .. } => is_ready = true,
-                Lifecycle::Ended { end: End::Finished, .. } => return false,
+                Lifecycle::Ended { end: End::Finished, .. } => return None,
+                Lifecycle::Ended { after_us, .. } => lived += Duration::from_micros(after_us),
                 _ => {}
             }
         }
-        is_ready
+        is_ready.then_some(lived)
     }
 
     /// A target that is not ready: it hangs, unless it could not have all its time.

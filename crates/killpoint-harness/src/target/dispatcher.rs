@@ -259,7 +259,10 @@ impl Dispatcher {
         for index in 0..self.processes.len() {
             self.release_if_due(index, now);
             match &self.processes[index].phase {
-                Phase::Delayed { until } if *until <= now => self.begin(index),
+                Phase::Delayed { until } if *until <= now => {
+                    self.processes[index].phase = Phase::Waiting;
+                    self.advance_waiting(index);
+                }
                 Phase::Preparing { until, timed_out: false, .. } if *until <= now => {
                     self.preparation_is_late(index);
                 }

@@ -116,6 +116,9 @@ pub struct TrialReport {
     pub broken: u64,
     /// Acknowledgements in its journal.
     pub acknowledged: u64,
+    /// Acknowledgements there were at the last of its strikes.
+    #[serde(default)]
+    pub at_risk: u64,
     /// How the workload ended, in words, unless it ended with success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_failure: Option<String>,
@@ -236,6 +239,7 @@ impl CampaignReport {
                     fired: 0,
                     broken: 0,
                     acknowledged: 0,
+                    at_risk: 0,
                     workload_failure: None,
                     // Until it ends it says nothing.
                     judgement: Judgement::unknown(
@@ -269,6 +273,7 @@ impl CampaignReport {
             }
             TrialEvent::StrikePlanned { fault, position, pids, processes, .. } => {
                 if let Some(trial) = self.trials.last_mut() {
+                    trial.at_risk = trial.at_risk.max(position.acknowledged);
                     let whom = match &position.role {
                         Some(role) => role.clone(),
                         None if fault == ACTIVITIES => "nobody is struck".to_owned(),

@@ -235,6 +235,14 @@ fn a_target_that_ends_well_before_it_is_ready_again_is_bricked() {
     let (got, detail) = verdict(&text.replace("trigger: 500ms", "trigger: 1s"));
     assert_eq!(got, BRICKED, "{detail}");
     assert!(detail.contains("after it was ready"), "{detail}");
+    // It may be a job that the control was stopped in.
+    let job = "n=$(cat $KILLPOINT_STATE/n 2>/dev/null || echo 0); trap 'exit 0' TERM; READY; \
+               while test $n -lt 12; do sleep 0.1; n=$((n+1)); echo $n >$KILLPOINT_STATE/n; done; exit 0";
+    let text = scenario(job, "do: kill", "").replace("restart: always", "restart: on-failure");
+    let text =
+        text.replace("at: 100ms", "at: [300ms, 700ms]").replace("trigger: 500ms", "trigger: 900ms");
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, Verdict::Held, "{detail}");
     // One that is never ready in the control either does its work and is over.
     let text = scenario("sleep 0.3", "do: kill", "")
         .replace("restart: always", "restart: on-failure")
@@ -258,6 +266,12 @@ fn a_target_that_ends_again_and_again_after_a_strike_does_not_pass() {
     let struck = trials.last().expect("the struck one");
     assert_eq!(struck.judgement.verdict, HUNG, "{struck:?}");
     assert!(struck.unrecovered, "ready between two crashes it has not recovered");
+    // Also where every second life is a short one.
+    let uneven = "trap 'exit 0' TERM; READY; case $KILLPOINT_LIFE in 1) ;; *[02468]) sleep 0.6; exit 3;; \
+                  *) sleep 0.1; exit 3;; esac; IDLE";
+    let text = scenario(uneven, "do: kill", "").replace("trigger: 500ms", "trigger: 1200ms");
+    let (got, detail) = verdict(&text.replace("recovery: 1s", "recovery: 2s"));
+    assert_eq!(got, HUNG, "{detail}");
     // It needs some lives, and is there then: that is told.
     let script =
         "trap 'exit 0' TERM; READY; case $KILLPOINT_LIFE in 2|3) sleep 0.1; exit 3;; esac; IDLE";
@@ -292,6 +306,34 @@ timeouts: { trigger: 800ms, recovery: 1s, stop: 5s }
     let report = of(&text);
     assert_eq!(report.result, Outcome::Pass, "{report:#?}");
     assert!(!report.notes.iter().any(|note| note.contains("by itself")), "{:?}", report.notes);
+}
+
+#[test]
+fn who_comes_after_another_one_waits_for_it_at_a_restart_too() {
+    let text = "version: 1
+target:
+  processes:
+    store: { command: [sh, -c, SERVE], LIVES }
+    client: { command: [sh, -c, FOLLOW], after: [store], LIVES }
+  state: [state]
+faults: [ { when: { at: 200ms }, do: kill } ]
+timeouts: { trigger: 800ms, recovery: 5s, stop: 5s }
+"
+    .replace("LIVES", "ready: { by: notify, timeout: 1m }, restart: on-failure, backoff: 10ms")
+    .replace(
+        "SERVE",
+        &format!(
+            "\"trap 'exit 0' TERM; sleep 0.2; echo $$ > $KILLPOINT_STATE/pid; {READY}; {IDLE}\""
+        ),
+    )
+    .replace(
+        "FOLLOW",
+        &format!(
+            "\"trap 'exit 0' TERM; kill -0 $(cat $KILLPOINT_STATE/pid) || exit 0; {READY}; {IDLE}\""
+        ),
+    );
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, Verdict::Held, "{detail}");
 }
 
 #[test]
