@@ -47,7 +47,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subject::Subject;
-use switches::{Leading, leads_to};
+use switches::{Leading, Led, leads_to};
 use turns::Turn;
 
 /// Beyond this many, litter is counted and no longer named.
@@ -120,6 +120,8 @@ pub struct Oracle {
     subjects: Vec<Subject>,
     /// By the paths at which files were removed.
     moves: Arc<HashMap<PathBuf, Moved>>,
+    /// By the paths of links and pointers.
+    leads: BTreeMap<PathBuf, Led>,
     /// Documents that the program writes in turn.
     turns: Vec<Turn>,
     /// Paths that are no litter.

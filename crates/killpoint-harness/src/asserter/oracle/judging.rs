@@ -14,7 +14,7 @@ use super::state::{CrashState, Present};
 use super::subject::{Kind, Match, Subject, What};
 use super::{Crash, Oracle, shown};
 use crate::numbers::count;
-use killpoint_model::{Class, Judgement, Reason};
+use killpoint_model::{Class, Judgement, Reason, Verdict};
 use std::io;
 use std::path::Path;
 
@@ -49,7 +49,11 @@ impl Case<'_> {
             let detail = format!("{} cannot be read: {error}.", self.name());
             Judgement::unknown(Reason::JudgeFailed, detail)
         });
-        self.spared_by_switch(self.spared_by_turn(self.spared_by_copy(judgement)))
+        let judgement = self.spared_by_switch(self.spared_by_turn(self.spared_by_copy(judgement)));
+        match judgement.verdict {
+            Verdict::Held => self.leads_to_nothing().unwrap_or(judgement),
+            _ => judgement,
+        }
     }
 
     fn present(&self, present: Present) -> io::Result<Judgement> {

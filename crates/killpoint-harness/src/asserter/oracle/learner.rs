@@ -2,6 +2,7 @@
 
 mod history;
 mod killed;
+mod leads;
 
 use super::cache::Cache;
 use super::documents::{self, DOCUMENT_BYTES_MAX, Format};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 pub use killed::Guide;
 
 use history::{History, Seen};
+use leads::leads;
 
 /// Bytes of versions that are kept to compare with. Beyond, versions are known by digest only: what
 /// was cut off may then be `unknown` where it would have been `torn`.
@@ -304,6 +306,7 @@ impl Learner {
         // Who renames new files into place elsewhere may mean what it writes over here.
         let is_careful = self.histories.values().any(places);
         let switches = self.switches();
+        let leads = leads(&self.histories, &switches, guide);
         let belongs = |path: &Path| sqlite::owner(path).is_some_and(|it| databases.contains(&it));
         let mut known = BTreeSet::new();
         let mut subjects = Vec::new();
@@ -347,6 +350,7 @@ impl Learner {
         Oracle {
             subjects,
             moves,
+            leads,
             turns,
             known,
             databases,

@@ -2,7 +2,7 @@
 //! such a link leads to is in use; what it led to before, or will lead to later, is not.
 
 use super::pointers::{is_called_pointer, names};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -24,6 +24,42 @@ pub(super) struct Leading {
     pub(super) is_certain: bool,
 }
 
+/// What a link, or a file, led to in the course of the recording, and when any of that stood.
+#[derive(Debug)]
+pub(super) struct Led {
+    /// The files to which each of its targets leads.
+    pub(super) by_target: BTreeMap<Vec<u8>, BTreeSet<PathBuf>>,
+    /// When it led to anything that stood, in the order of the recording.
+    pub(super) spans: Vec<Span>,
+    /// Whether undisturbed it leads to something at the end, where this recording ends before.
+    pub(super) leads_later: bool,
+}
+
+/// From after one operation until after another; without end if that never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+impl Led {
+    /// Whether a crash at the entry of operation `at` comes after it led to something, and before or while it does so
+    /// again.
+    pub(super) fn is_between(&self, at: u64) -> bool {
+        let before = self.spans.iter().any(|span| span.from < at);
+        before && (self.leads_later || self.spans.iter().any(|span| span.until >= at))
+    }
+
+    /// Whether anything was acknowledged while it led to nothing, about the entry of operation `at`.
+    pub(super) fn is_settled(&self, at: u64, acknowledged: &[u64]) -> bool {
+        let since = self.spans.iter().map(|span| span.until).filter(|until| *until < at).max();
+        let next = self.spans.iter().map(|span| span.from).find(|from| *from >= at);
+        since.is_some_and(|since| {
+            acknowledged.iter().any(|it| since < *it && *it <= next.unwrap_or(u64::MAX))
+        })
+    }
+}
+
 impl Switch {
     pub(super) fn leading(&self) -> Leading {
         let is_certain = !self.is_file || is_called_pointer(&self.link);
@@ -32,8 +68,13 @@ impl Switch {
 
     /// Whether at some time it led to this path, or to a directory above it.
     pub(super) fn led_to(&self, path: &Path) -> bool {
+        self.targets.iter().any(|target| self.leads_by(target, path))
+    }
+
+    /// Whether with this target it leads there.
+    pub(super) fn leads_by(&self, target: &[u8], path: &Path) -> bool {
         let leads = if self.is_file { names } else { leads_to };
-        self.targets.iter().any(|target| leads(&self.link, target, path))
+        leads(&self.link, target, path)
     }
 }
 

@@ -91,6 +91,40 @@ fn what_a_pointer_names_is_judged() {
 }
 
 #[test]
+fn a_pointer_that_names_nothing_for_a_while_is_not_known_to_be_safe() {
+    // What may be about something else need not name anything: only half of a file is unknown then.
+    for (pointer, expect) in [("CURRENT", ".????????."), ("version", "...??.....")] {
+        let mut late = pointed(pointer, "g1", "g1/a.bin");
+        late.unlink("g1/a.bin");
+        make(&mut late, "g2/a.bin");
+        switch(&mut late, pointer, "g2");
+        assert_eq!(late.kills(), expect, "{pointer}");
+    }
+    let mut early = pointed("CURRENT", "g1", "g1/a.json");
+    switch(&mut early, "CURRENT", "g2");
+    make(&mut early, "g2/a.json");
+    assert_eq!(early.kills(), "...??TT..");
+    // Nothing was there before, or nothing is meant to be there any more.
+    let mut first = World::with(&[]);
+    switch(&mut first, "CURRENT", "g1");
+    make(&mut first, "g1/a.json");
+    assert!(!first.kills().contains('?'), "{}", first.kills());
+    let mut last = pointed("CURRENT", "g1", "g1/a.json");
+    make(&mut last, "g2/a.json");
+    switch(&mut last, "CURRENT", "g2");
+    last.unlink("g1/a.json").unlink("g2/a.json").unlink("CURRENT");
+    assert!(!last.kills().contains(|it| it != '.'), "{}", last.kills());
+    // What was named is gone after a loss of power.
+    let mut lost = pointed("CURRENT", "g1", "g1/a.json");
+    make(&mut lost, "g2/a.json");
+    switch(&mut lost, "CURRENT", "g2");
+    let whole: Vec<_> = lost.state(lost.end()).contents().collect();
+    let kept = whole.into_iter().filter(|(path, _)| path.to_str() != Some("g2/a.json"));
+    let state = super::world::MemoryState::new(kept);
+    assert_eq!(letter(&lost.learn().judge(&state, &Crash::power_loss(lost.end()))), '?');
+}
+
+#[test]
 fn after_a_loss_of_power_the_pointer_shows_what_is_in_use() {
     let mut world = pointed("CURRENT", "g1", "g1/a.json");
     make(&mut world, "g2/a.json");

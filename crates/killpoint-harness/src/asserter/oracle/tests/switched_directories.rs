@@ -52,7 +52,7 @@ fn what_the_link_leads_to_is_judged() {
     let mut early = linked();
     early.link("current.tmp", "2").rename("current.tmp", "current");
     make(&mut early, "2");
-    assert_eq!(early.kills(), "....TT..");
+    assert_eq!(early.kills(), "..??TT..");
     // Written over while it is in use.
     let mut over = linked();
     over.overwrite("1/a.json", NEW.0, NEW.1);
@@ -104,6 +104,55 @@ fn a_link_that_is_removed_and_made_again_leaves_a_gap() {
     make(&mut world, "2");
     world.unlink("current").link("current", "2");
     assert_eq!(world.kills(), "......?.");
+}
+
+#[test]
+fn a_link_that_leads_to_nothing_for_a_while_is_not_known_to_be_safe() {
+    // What is in use is removed before the next one is there.
+    let mut late = linked();
+    late.unlink("1/a.json").unlink("1");
+    make(&mut late, "2");
+    switch(&mut late, "2");
+    assert_eq!(late.kills(), ".????????.");
+    // What was promised meanwhile was that nothing is there.
+    let mut promised = linked();
+    promised.unlink("1/a.json").unlink("1").acknowledge();
+    make(&mut promised, "2");
+    switch(&mut promised, "2");
+    assert!(!promised.kills().contains('?'), "{}", promised.kills());
+}
+
+#[test]
+fn a_link_may_lead_to_nothing_at_first_and_at_last() {
+    let mut first = World::with(&[]);
+    switch(&mut first, "1");
+    make(&mut first, "1");
+    assert!(!first.kills().contains('?'), "{}", first.kills());
+    let end = first.end();
+    let mut empty = first.state(3);
+    empty.links = first.state(end).links;
+    assert_eq!(letter(&first.learn().judge(&empty, &Crash::power_loss(end))), '.');
+    let mut last = linked();
+    make(&mut last, "2");
+    switch(&mut last, "2");
+    for directory in ["1", "2"] {
+        last.unlink(&format!("{directory}/a.json")).unlink(directory);
+    }
+    last.unlink("current");
+    assert!(!last.kills().contains(|it| it != '.'), "{}", last.kills());
+    // The next log comes with its first line.
+    let mut logs = World::with(&[("1.log", "one\n")]);
+    logs.link("latest", "1.log");
+    let mut logs = logs.begins_here();
+    logs.append("1.log", "two\n").link("new", "2.log").rename("new", "latest");
+    logs.create("2.log").append("2.log", "one\n").close("2.log").append("2.log", "two\n");
+    assert!(!logs.kills().contains(|it| it != '.'), "{}", logs.kills());
+    // It is in use elsewhere.
+    let mut outside = linked();
+    make(&mut outside, "2");
+    switch(&mut outside, "/srv/elsewhere");
+    switch(&mut outside, "2");
+    assert!(!outside.kills().contains(|it| it != '.'), "{}", outside.kills());
 }
 
 #[test]
