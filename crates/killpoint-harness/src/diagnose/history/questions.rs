@@ -279,6 +279,12 @@ impl History {
         stay.is_some_and(|stay| stay.arrival.1 == Arrival::Created && self.leaves(stay))
     }
 
+    /// Whether a file still stands under its path at a point.
+    pub(in crate::diagnose) fn stands_at(&self, file: FileId, point: u64) -> bool {
+        let stay = self.path_id_at(file, point).and_then(|id| self.stay_at(id, point));
+        stay.is_some_and(|stay| stay.file == file)
+    }
+
     /// Whether a file at a point is made under a name for the time being, to get its own by a rename.
     pub(in crate::diagnose) fn is_renamed_later(&self, file: FileId, point: u64) -> bool {
         let stay = self.path_id_at(file, point).and_then(|id| self.stay_at(id, point));

@@ -8,7 +8,7 @@ use crate::diagnose::scene::Scene;
 use crate::diagnose::{Cause, Diagnosis, advice, kill};
 use killpoint_engine::states::Variant;
 use killpoint_model::CrashModel;
-use killpoint_model::operation::FileId;
+use killpoint_model::operation::{FileId, OperationKind};
 
 /// [`relied_on_early`] for a file with no defect of its own.
 pub(super) fn only_relied_on_early(scene: &Scene<'_>, file: FileId) -> Option<Diagnosis> {
@@ -47,11 +47,23 @@ pub(super) fn relied_on_early(scene: &Scene<'_>, file: FileId, written: u64) -> 
     });
     let changed = match end {
         Some(end) => end,
-        None if unpromised(point) => relying().next()?,
+        // What was made since is of no use before something leads to it.
+        None if unpromised(point) => {
+            let first = relying().next()?;
+            let leads =
+                (first..until).find(|position| leads_to_it(scene, file, *position, written));
+            leads.unwrap_or(first)
+        }
         None => return None,
     };
     let path = history.path_at(file, point)?;
-    let other = history.path_at(history.entry(changed)?.file?, changed)?;
+    let changed_file = history.entry(changed)?.file?;
+    let before = history.path_at(changed_file, changed)?;
+    let renames = history.entry(changed)?.kind == Some(OperationKind::Rename);
+    let other = match renames {
+        true => history.path_at(changed_file, changed.saturating_add(1))?,
+        false => before,
+    };
     let (cause, verb) = match end {
         Some(_) => (Cause::JournalEndedEarly, "ends"),
         None => (Cause::DataBeforeJournal, "changes"),
@@ -66,8 +78,21 @@ pub(super) fn relied_on_early(scene: &Scene<'_>, file: FileId, written: u64) -> 
         Some(end) => waiting_for_sync(scene, file, end, written),
         None => vec![path],
     };
-    let fix = advice::sync_first(history, &waiting, changed, other);
+    let fix = advice::sync_first(history, &waiting, changed, before);
     Some(scene.diagnosis(cause, Some(other.to_owned()), sentence, fix))
+}
+
+/// Whether an operation in the state puts another file in its place, or changes one that was there before a
+/// write: what was made since that write may be led to by it.
+fn leads_to_it(scene: &Scene<'_>, lost: FileId, position: u64, written: u64) -> bool {
+    let history = scene.history;
+    let Some(other) = history.change(position).and_then(|entry| entry.file) else { return false };
+    let names_kept = scene.failure.model != CrashModel::DirLost && other != lost;
+    if history.entry(position).and_then(|entry| entry.kind) == Some(OperationKind::Rename) {
+        return names_kept && !serves_only(scene, other);
+    }
+    let born = history.file(other).and_then(|track| track.born);
+    born.is_none_or(|born| born < written) && relies(scene, lost, position)
 }
 
 /// The paths of this file and of those that are changed with it under the log that an operation ends, and
@@ -84,7 +109,8 @@ fn waiting_for_sync<'a>(scene: &Scene<'a>, file: FileId, end: u64, written: u64)
         let is_data = history.path_at(other, end).map(Role::of) == Some(Role::Data);
         let synced = history.last_sync(other, end).is_some_and(|synced| synced > position);
         let logged = Some(other) != log && was_logged(scene, other, end, position);
-        if is_data && logged && !synced && !waiting.contains(&other) {
+        let is_there = history.stands_at(other, end);
+        if is_data && is_there && logged && !synced && !waiting.contains(&other) {
             waiting.push(other);
         }
     }

@@ -363,3 +363,36 @@ fn where_nothing_is_ever_acknowledged_no_advice_speaks_of_it() {
     let found = written().acknowledge().at(2, CrashModel::Data, Class::Torn);
     assert!(found.fix.ends_with("before acknowledging"), "{found:#?}");
 }
+
+/// A generation in a file of its own, to which `CURRENT` leads; the one before is removed.
+fn generation(log: Log, name: &str, last: &str) -> Log {
+    let (a, b) = (format!("{name}.json"), format!("{name}.bin"));
+    let log = log.create(&a).write(&a, 0, 69).create(&b).write(&b, 0, 69).fsync(".");
+    let log = log.create("CURRENT.tmp").write("CURRENT.tmp", 0, 7).fsync("CURRENT.tmp");
+    let log = log.rename("CURRENT.tmp", "CURRENT").fsync(".");
+    log.unlink(&format!("{last}.json")).unlink(&format!("{last}.bin"))
+}
+
+#[test]
+fn a_generation_is_to_be_synced_before_it_is_led_to() {
+    let log = || generation(generation(Log::new(), "g8", "g7"), "g9", "g8");
+    let lost = log().file("g9.json");
+    for (model, variant) in
+        [(CrashModel::Size, Variant::Only), (CrashModel::FileLost, Variant::File(lost.0))]
+    {
+        let around = Around { lost_alone: Some(lost), ..Around::default() };
+        let failure = Failure { point: 22, model, variant: &variant, class: Class::Torn, around };
+        check(
+            &diagnose(&log().told(), &failure),
+            Cause::DataBeforeJournal,
+            "CURRENT",
+            "rename(CURRENT.tmp, CURRENT)#2 changes CURRENT before g9.json is synced: \
+             write(g9.json)#1 is followed by no fsync of it until fsync(.)#4.",
+            "fsync g9.json before renaming CURRENT.tmp",
+        );
+        // Of what the next generation has removed, nothing needs to be synced.
+        let found = diagnose(&log().told(), &Failure { point: 25, ..failure });
+        assert!(!found.fix.contains("g7") && !found.fix.contains("CURRENT,"), "{found:#?}");
+        assert!(found.fix.contains("g9.json"), "{found:#?}");
+    }
+}
