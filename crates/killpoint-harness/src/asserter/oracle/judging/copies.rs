@@ -145,14 +145,25 @@ impl Case<'_> {
             })
             .collect();
         let others = || files.iter().copied().filter(|(path, _)| *path != self.subject.path);
+        let is_damaged = self.is_damaged();
         versions.iter().find_map(|version| {
             let equal =
                 |(_, present): &(&Path, Present)| (present.length, present.digest) == *version;
-            let whole = others().find(equal).map(|(path, _)| path);
+            let whole = others().find(|it| is_damaged && equal(it)).map(|(path, _)| path);
             whole.or_else(|| match self.within(*version, others()) {
                 Within::File(path) => Some(path),
                 Within::Nowhere | Within::Unsure => None,
             })
+        })
+    }
+
+    /// Whether something stands at its path that it never was. A whole version that is too old, or nothing, is what is
+    /// left where a new one was not moved into its place.
+    fn is_damaged(&self) -> bool {
+        let present = self.state.files().get(&self.subject.path);
+        present.is_some_and(|present| {
+            let is_it = |entry: &Entry| !entry.what.is_blank() && entry.what.holds(present);
+            !self.subject.entries.iter().any(is_it)
         })
     }
 
