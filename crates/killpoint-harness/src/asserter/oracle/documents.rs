@@ -85,18 +85,21 @@ impl Format {
         if without_mark(contents).starts_with(b"<?xml") {
             return Some(Format::Xml);
         }
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        if let Some(extension) = extension.as_deref().and_then(|extension| extension.to_str()) {
-            let row = Format::EXTENSIONS.iter().find(|row| row.0 == extension);
-            if let Some((_, format)) = row {
-                return Some(*format);
-            }
+        if let Some(format) = Format::of_name(path) {
+            return Some(format);
         }
         let first = contents.iter().find(|byte| !byte.is_ascii_whitespace());
         let may_be_json = matches!(first, Some(b'{' | b'['))
             && contents.len() as u64 <= DOCUMENT_BYTES_MAX
             && Format::Json.read(contents).is_ok();
         may_be_json.then_some(Format::Json)
+    }
+
+    /// The format that a file's name suggests.
+    pub(super) fn of_name(path: &Path) -> Option<Format> {
+        let extension = path.extension()?.to_ascii_lowercase();
+        let row = Format::EXTENSIONS.iter().find(|row| extension.to_str() == Some(row.0));
+        row.map(|(_, format)| *format)
     }
 
     /// Whether [`Format::recognise`] may find a document of one value here, by the first bytes alone.
@@ -144,6 +147,15 @@ impl Format {
             Format::BinaryPlist => binary_plist::read(contents),
         }
     }
+}
+
+/// Whether these are several JSON values, one after the other, and each of them whole: records of a log, and no
+/// document.
+pub(super) fn is_row_of_values(contents: &[u8]) -> bool {
+    let first = contents.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(b'{' | b'['))
+        && contents.len() as u64 <= DOCUMENT_BYTES_MAX
+        && structured::json_values(without_mark(contents)).is_some_and(|count| count > 1)
 }
 
 /// The numbers and times of a whole document, by where they stand in it.
@@ -242,6 +254,21 @@ mod tests {
             (Format::BinaryPlist, "bplist00"),
         ] {
             assert!(format.read(contents.as_bytes()).is_err(), "{} {contents:?}", format.name());
+        }
+    }
+
+    #[test]
+    fn several_whole_values_are_a_row() {
+        for (contents, expect) in [
+            ("{\"a\":1}\n{\"b\":2}\n", true),
+            ("{\"a\":\n1} [2]", true),
+            ("{\"a\":1}\n", false),
+            ("{\"a\":1}\n{\"b\":", false),
+            ("{\"a\":1}ng\":2}", false),
+            ("1\n2\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_row_of_values(contents.as_bytes()), expect, "{contents:?}");
         }
     }
 

@@ -95,6 +95,8 @@ struct Node {
     /// Of a symbolic link its target.
     contents: Content,
     appended: bool,
+    /// Only appended to since its last version.
+    is_continued: bool,
     /// Changed since its last version.
     is_changed: bool,
     /// Changed since it came to stand under the names that it has.
@@ -147,7 +149,7 @@ impl Follower {
         let paths: Vec<_> = self.path(&name).into_iter().collect();
         let node = self.nodes.entry(file).or_default();
         node.names.push(name);
-        (node.contents, node.appended) = (contents, true);
+        (node.contents, node.appended, node.is_continued) = (contents, true, true);
         self.tell(file, paths, 0, Moment::Begin);
     }
 
@@ -317,9 +319,9 @@ impl Follower {
             _ => return,
         };
         let names = name.cloned().into_iter().collect();
-        let appended = true;
-        let made = Node { names, kind, contents, appended, is_new: true, ..Node::default() };
-        let node = Node { changed_at: at, touched_at: at, ..made };
+        let made =
+            Node { names, kind, contents, changed_at: at, touched_at: at, ..Node::default() };
+        let node = Node { appended: true, is_continued: true, is_new: true, ..made };
         self.nodes.insert(file, node);
         if kind == NodeKind::Link {
             let paths = self.paths(file);
@@ -335,6 +337,7 @@ impl Follower {
         (node.changed_at, node.touched_at) = (at, at);
         let only_appended = change(node);
         node.appended &= only_appended;
+        node.is_continued &= only_appended;
         if !only_appended {
             for path in self.paths(file) {
                 self.learner.grown(path, at, 0);
@@ -373,7 +376,8 @@ impl Follower {
             return;
         }
         let is_link = node.kind == NodeKind::Link;
-        let appended = node.appended;
+        let (appended, is_continued) = (node.appended, node.is_continued);
+        node.is_continued |= !paths.is_empty();
         node.is_changed &= paths.is_empty();
         if paths.is_empty() {
             return;
@@ -397,6 +401,7 @@ impl Follower {
                 is_link,
                 oversized,
                 appended,
+                is_continued,
             });
         }
     }

@@ -137,6 +137,11 @@ impl Case<'_> {
             return Ok(Judgement::unknown(Reason::NoOracle, detail));
         }
         let fetch = || self.state.read(&self.subject.path);
+        if present.length > 0
+            && let Some(judgement) = self.growing(fetch)?
+        {
+            return Ok(judgement);
+        }
         let read = self.oracle.cache.document(present.digest, format, fetch)?;
         if let Ok(value) = &read {
             let same_value =

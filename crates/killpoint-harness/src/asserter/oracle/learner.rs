@@ -3,6 +3,7 @@
 mod history;
 mod killed;
 mod leads;
+mod stretches;
 
 use super::cache::Cache;
 use super::documents::{self, DOCUMENT_BYTES_MAX, Format};
@@ -93,6 +94,8 @@ pub struct Version {
     /// Whether since the beginning, or since its creation, bytes were only ever appended to this
     /// inode: nothing overwritten, cut off, preallocated or changed through a mapping.
     pub appended: bool,
+    /// Whether this is so since the version of this inode that was told before.
+    pub is_continued: bool,
 }
 
 /// Gathers versions. Tell it everything in the order of the recording, then `finish`.
@@ -123,7 +126,7 @@ impl Learner {
         if version.is_link {
             return self.link(version);
         }
-        let Version { path, at, moment, contents, oversized, appended, .. } = version;
+        let Version { path, at, moment, contents, oversized, appended, is_continued, .. } = version;
         let (digest, length) =
             oversized.unwrap_or_else(|| (Digest::of(&contents), contents.len() as u64));
         let is_database = contents.starts_with(sqlite::MAGIC);
@@ -135,6 +138,8 @@ impl Learner {
             let numbers = || Arc::new(documents::numbers(format, &contents));
             self.numbers.entry(digest).or_insert_with(numbers);
         }
+        let may_be_row =
+            document.is_none() && moment != Moment::Left && Format::of_name(&path).is_none();
         let shows_its_end = document.is_none_or(|(format, _)| format.shows_its_end());
         let is_compared = appended || !shows_its_end || length <= POINTER_BYTES_MAX;
         let history = self.histories.entry(path).or_default();
@@ -142,6 +147,9 @@ impl Learner {
             history.grow(at, 0);
         }
         history.is_database |= is_database;
+        if may_be_row && !history.has_rows {
+            history.has_rows = documents::is_row_of_values(&contents);
+        }
         if document.is_none() && !is_database && length > 0 {
             history.carry(&contents, appended);
         }
@@ -159,7 +167,17 @@ impl Learner {
             None => None,
         };
         let is_link = false;
-        let seen = Seen { at, moment, digest, length, is_link, appended, document, contents };
+        let seen = Seen {
+            at,
+            moment,
+            digest,
+            length,
+            is_link,
+            appended,
+            is_continued,
+            document,
+            contents,
+        };
         history.seen.push((at, Some(seen)));
     }
 
@@ -172,6 +190,7 @@ impl Learner {
             length: target.len() as u64,
             is_link: true,
             appended: false,
+            is_continued: false,
             document: None,
             contents: Some(target),
         };

@@ -85,6 +85,34 @@ pub(super) struct Entry {
     pub(super) what: What,
 }
 
+/// A part of the recording in which a file only grew.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    /// How long each version was, and the operation after which it stood; the first is what was appended to.
+    pub(super) lengths: Vec<(u64, u64)>,
+    /// All that it came to hold.
+    pub(super) whole: Arc<[u8]>,
+}
+
+impl Stretch {
+    /// Begins with a version.
+    pub(super) fn from(at: u64, whole: Arc<[u8]>) -> Stretch {
+        Stretch { lengths: vec![(at, whole.len() as u64)], whole }
+    }
+
+    /// Whether anything was appended.
+    pub(super) fn grew(&self) -> bool {
+        self.whole.len() as u64 > self.lengths[0].1
+    }
+
+    /// How many of its bytes had to stay if what stood after operation `floor` had to: none if it was over by then.
+    pub(super) fn kept(&self, floor: u64) -> Option<u64> {
+        let (last, _) = self.lengths.last()?;
+        let before = self.lengths.iter().rev().find(|(at, _)| *at <= floor);
+        before.or(self.lengths.first()).filter(|_| floor <= *last).map(|(_, kept)| *kept)
+    }
+}
+
 /// A file that is judged.
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -97,6 +125,8 @@ pub(super) struct Subject {
     /// Bytes kept to compare with: of an append-only file all that it came to hold, once for each
     /// time it was begun anew; of a document that does not show its end every version.
     pub(super) wholes: Vec<Arc<[u8]>>,
+    /// Of a log that can be read as JSON Lines, and was not only appended to: where it was.
+    pub(super) stretches: Vec<Stretch>,
     /// Whether its bytes were only ever appended to.
     pub(super) appended: bool,
     /// Whether the program keeps less than half of each version in the next, and renames new versions

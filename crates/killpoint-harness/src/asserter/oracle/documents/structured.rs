@@ -16,6 +16,14 @@ pub(super) fn json(contents: &[u8]) -> Result<Digest, Unreadable> {
     Ok(spelling.digest())
 }
 
+/// How many JSON values stand one after the other; none if one of them is not whole.
+pub(super) fn json_values(contents: &[u8]) -> Option<usize> {
+    let values = serde_json::Deserializer::from_slice(contents);
+    values
+        .into_iter::<serde::de::IgnoredAny>()
+        .try_fold(0, |count, value| value.ok().map(|_| count + 1))
+}
+
 /// One JSON value on each line that is not blank.
 pub(super) fn json_lines(contents: &[u8]) -> Result<Digest, Unreadable> {
     let mut spelling = Spelling::default();

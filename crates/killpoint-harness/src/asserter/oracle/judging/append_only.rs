@@ -4,7 +4,7 @@ use super::{Case, bytes};
 use crate::asserter::oracle::append_only::{Tail, compare};
 use crate::asserter::oracle::state::{HELD_BYTES_MAX, Present};
 use crate::asserter::oracle::subject::What;
-use killpoint_model::{Class, Judgement};
+use killpoint_model::{Class, Judgement, Reason};
 use std::io;
 
 impl Case<'_> {
@@ -62,6 +62,36 @@ impl Case<'_> {
                 format!("{name} holds from byte {index} what was never appended to it."),
             ),
         })
+    }
+
+    /// The judgement of a log that was not only appended to, if it is as it was while something was appended, torn or
+    /// not; none if it is not, or is no log.
+    pub(super) fn growing(
+        &self,
+        fetch: impl Fn() -> io::Result<Vec<u8>>,
+    ) -> io::Result<Option<Judgement>> {
+        if self.subject.stretches.is_empty() {
+            return Ok(None);
+        }
+        let contents = fetch()?;
+        let floor = self.subject.entries[self.floor].at;
+        let promised = self.subject.kept_bytes(self.through, self.crash.at);
+        let kept = self.subject.stretches.iter().filter_map(|stretch| {
+            let kept = usize::try_from(stretch.kept(floor)?.max(promised)).unwrap_or(usize::MAX);
+            let tail = compare(&contents, &stretch.whole, kept, self.crash.power_loss);
+            (tail == Tail::Holds).then_some(kept)
+        });
+        Ok(kept.max().map(|kept| match kept == 0 && !self.floor_is_blank() {
+            false => Judgement::held(),
+            true => Judgement::unknown(
+                Reason::NoOracle,
+                format!(
+                    "{} holds the beginning of what was appended after the program had emptied it: \
+                     whether what stood there before was still needed only a checker can say.",
+                    self.name()
+                ),
+            ),
+        }))
     }
 
     /// Of what it is the beginning, from the version on that had to stay.

@@ -22,6 +22,7 @@ pub(super) struct Seen {
     pub(super) length: u64,
     pub(super) is_link: bool,
     pub(super) appended: bool,
+    pub(super) is_continued: bool,
     pub(super) document: Option<(Format, Option<Digest>)>,
     pub(super) contents: Option<Arc<[u8]>>,
 }
@@ -33,6 +34,9 @@ pub(super) struct History {
     pub(super) seen: Vec<(u64, Option<Seen>)>,
     pub(super) dumps: Vec<Entry>,
     pub(super) is_database: bool,
+    /// Whether it held several JSON values, one after the other, when it was complete, and its name tells of no
+    /// format.
+    pub(super) has_rows: bool,
     /// The beginning of the last version that had any bytes.
     pub(super) last: Vec<u8>,
     /// Whether each version after the first has kept less than half of the one before; none while
@@ -162,6 +166,10 @@ impl History {
             }
             _ => Vec::new(),
         };
+        let stretches = match kind {
+            Kind::Document(Format::JsonLines) => self.stretches(kind),
+            _ => Vec::new(),
+        };
         let mut entries = Vec::new();
         if self.versions().next().is_none_or(|seen| seen.moment != Moment::Begin) {
             entries.push(Entry { at: 0, what: What::Absent });
@@ -196,6 +204,7 @@ impl History {
             is_promised,
             entries,
             wholes,
+            stretches,
             appended,
             placed,
             is_given_up,
@@ -223,7 +232,8 @@ impl History {
     }
 
     /// A document is whole at the beginning and at the end, or where it was put in place if it was
-    /// at neither.
+    /// at neither. One that only its contents tell is none if it ever held several values: a log may hold a single
+    /// record at both.
     fn document_format(&self) -> Option<Format> {
         let is_at = |moments: &'static [Moment]| {
             move |seen: &&Seen| seen.length > 0 && moments.contains(&seen.moment)
@@ -234,6 +244,9 @@ impl History {
             deciding = self.versions().filter(is_at(&[Moment::Placed])).collect();
         }
         let (format, _) = deciding.first()?.document?;
+        if format == Format::Json && self.has_rows {
+            return None;
+        }
         deciding.iter().all(|seen| seen.is_whole(format)).then_some(format)
     }
 
@@ -279,7 +292,7 @@ impl Seen {
 
     /// Whether a file of this kind was complete here. What the program synced or closed half-way
     /// through a document was not.
-    fn counts(&self, kind: Kind) -> bool {
+    pub(super) fn counts(&self, kind: Kind) -> bool {
         let is_edge = matches!(self.moment, Moment::Begin | Moment::End);
         match kind {
             Kind::Document(format) => {

@@ -172,3 +172,74 @@ fn a_new_log_that_is_still_empty_has_lost_nothing() {
     once.create("image").append("image", "all of it").sync("image");
     assert_eq!(once.kills(), ".?..");
 }
+
+#[test]
+fn a_log_with_one_record_at_the_beginning_and_at_the_end_is_no_document() {
+    let (one, two) = ("{\"e\":1}\n", "{\"e\":2}\n");
+    for name in ["wal.log", "queue"] {
+        // Emptied once its records were applied.
+        let mut emptied = World::with(&[(name, one)]);
+        emptied.append(name, two).sync(name).append(name, two).sync(name);
+        emptied.resize(name, 0).sync(name);
+        // Rotated, unsynced.
+        let mut rotated = World::with(&[(name, one)]);
+        rotated.append(name, two).rename(name, "old.1").create(name).append(name, one);
+        // Compacted.
+        let mut compacted = World::with(&[(name, one)]);
+        compacted.append(name, two).sync(name).replace(name, two, "").replace(name, "", "");
+        for world in [emptied, rotated, compacted] {
+            assert!(!world.kills().contains(['L', 'T', 'W']), "{name}: {}", world.kills());
+        }
+    }
+    // One that is rewritten as a whole never holds two.
+    let mut document = World::with(&[("state", one)]);
+    document.overwrite("state", "{\"e\":", "2}\n").sync("state").replace("state", two, "");
+    assert_eq!(document.kills(), ".LT.......");
+}
+
+#[test]
+fn json_lines_that_are_emptied_at_times_are_a_log_while_they_grow() {
+    let (one, two) = ("{\"e\":1}\n", "{\"e\":2}\n");
+    let mut world = World::with(&[("a.jsonl", one)]);
+    world.append("a.jsonl", two).append("a.jsonl", two).append("a.jsonl", two).sync("a.jsonl");
+    world.resize("a.jsonl", 0).sync("a.jsonl").append("a.jsonl", one).sync("a.jsonl");
+    assert_eq!(world.kills(), ".....??..");
+    let oracle = world.learn();
+    for (contents, at_kill, at_power_loss) in [
+        ("{\"e\":1}\n{\"e\":2}\n{\"e", '.', '.'),
+        ("{\"e\":1}\n\0\0\0\0", 'T', '.'),
+        ("{\"e\":1}\n{\"f", 'T', 'T'),
+        ("{\"e\":0}\n{\"e\":2}\n", '?', '?'),
+        ("{\"e\":", '?', '?'),
+        ("\0\0\0", 'L', '?'),
+    ] {
+        let state = MemoryState::of(&[("a.jsonl", contents.as_bytes())]);
+        assert_eq!(letter(&oracle.judge(&state, &Crash::kill(5))), at_kill, "{contents:?}");
+        let crash = Crash::power_loss(5);
+        assert_eq!(letter(&oracle.judge(&state, &crash)), at_power_loss, "{contents:?}");
+    }
+}
+
+#[test]
+fn json_lines_that_are_emptied_at_times_keep_what_was_acknowledged() {
+    let (one, two) = ("{\"e\":1}\n", "{\"e\":2}\n");
+    let mut world = World::with(&[("a.jsonl", one)]);
+    world.append("a.jsonl", two).acknowledge().append("a.jsonl", two).resize("a.jsonl", 0);
+    let oracle = world.learn();
+    for (contents, expect) in [
+        ("{\"e\":1}\n{\"e\":2}\n", '.'),
+        ("{\"e\":1}\n{\"e\":2}\n{\"e", '.'),
+        ("{\"e\":1}\n{\"e\":", 'T'),
+    ] {
+        let state = MemoryState::of(&[("a.jsonl", contents.as_bytes())]);
+        assert_eq!(letter(&oracle.judge(&state, &Crash::kill(3))), expect, "{contents:?}");
+    }
+}
+
+#[test]
+fn json_lines_that_are_rewritten_as_a_whole_are_no_log_meanwhile() {
+    let (one, two) = ("{\"e\":1}\n", "{\"e\":2}\n");
+    let mut world = World::with(&[("a.jsonl", one)]);
+    world.append("a.jsonl", two).sync("a.jsonl").overwrite("a.jsonl", two, one).sync("a.jsonl");
+    assert_eq!(world.kills(), "...LT..");
+}
