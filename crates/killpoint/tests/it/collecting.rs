@@ -147,7 +147,8 @@ timeouts: {{ trigger: 500ms, recovery: 20s }}
 fn a_worker_that_crashes_below_a_supervised_process_is_a_crash_of_the_report() {
     let world = World::new();
     let script = format!(
-        "echo up; {crash} segv --worker < /dev/null; echo worker gone; exec sleep 1000",
+        // Lines from before the strike can come are not waited for.
+        "echo up; sleep 1; {crash} segv --worker < /dev/null; echo worker gone; exec sleep 1000",
         crash = crash_guest()
     );
     let report = run(
