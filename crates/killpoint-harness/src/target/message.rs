@@ -76,21 +76,21 @@ fn marked_life(pid: i32, text: &str) -> Option<u32> {
 }
 
 /// Puts a mark into a socket; false if there is no room.
-pub(super) fn mark_socket(path: &Path, life: u32) -> bool {
+pub(super) fn mark_socket(path: &Path, mark: u32) -> bool {
     let send = || -> io::Result<usize> {
         let own = UnixDatagram::unbound()?;
         own.set_nonblocking(true)?;
-        own.send_to(format!("{MARK}{life}").as_bytes(), path)
+        own.send_to(format!("{MARK}{mark}").as_bytes(), path)
     };
     send().is_ok()
 }
 
 /// Puts a mark into a named pipe; false if there is no room.
-pub(super) fn mark_lines(path: &Path, life: u32) -> bool {
+pub(super) fn mark_lines(path: &Path, mark: u32) -> bool {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let send = || -> io::Result<()> {
         let mut pipe = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-        pipe.write_all(format!("{} {MARK}{life}\n", std::process::id()).as_bytes())
+        pipe.write_all(format!("{} {MARK}{mark}\n", std::process::id()).as_bytes())
     };
     send().is_ok()
 }

@@ -80,6 +80,8 @@ pub(super) struct Ending {
     pub(super) at: Instant,
     /// How many ways of speaking are not known to be empty yet.
     pub(super) ways: usize,
+    /// What stands in the marks that were put behind what was said.
+    pub(super) mark: u32,
     /// No longer than this.
     pub(super) until: Instant,
 }
@@ -118,7 +120,9 @@ pub(super) struct Supervised {
     pub(super) phase: Phase,
     /// How often it was started.
     pub(super) life: u32,
-    /// The same, for threads that ask on behalf of one life.
+    /// How often marks were put behind what was said.
+    pub(super) marks: u32,
+    /// The number of the life, for threads that ask on behalf of one life.
     pub(super) current: Arc<AtomicU32>,
     /// Which restart in a row comes next.
     pub(super) attempt: u32,
@@ -157,6 +161,7 @@ impl Supervised {
             directory,
             phase: Phase::Waiting,
             life: 0,
+            marks: 0,
             current: Arc::default(),
             attempt: 0,
             starts: VecDeque::new(),

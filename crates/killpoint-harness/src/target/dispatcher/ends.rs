@@ -42,28 +42,50 @@ impl Dispatcher {
     /// What it said before stands in its socket and its pipe: a mark is put behind it, and the life is
     /// over when the marks have come back.
     pub(super) fn main_ended(&mut self, index: usize, exit: Option<Exit>) {
-        let (at, number) = (Instant::now(), self.processes[index].life);
-        let name = &self.processes[index].name;
-        let marks = [
-            message::mark_socket(&self.notify_path(name), number),
-            message::mark_lines(&self.lines_path(name), number),
-        ];
-        let ways = marks.into_iter().filter(|is_sent| *is_sent).count();
+        let at = Instant::now();
+        let (mark, ways) = self.put_marks(index);
         if let Phase::Alive(life) = &mut self.processes[index].phase {
-            life.ending = Some(Ending { exit, at, ways, until: at + HEAR_TIMEOUT });
+            life.ending = Some(Ending { exit, at, ways, mark, until: at + HEAR_TIMEOUT });
         }
         if ways == 0 {
             self.life_ended(index);
         }
     }
 
-    /// A mark has come back.
-    pub(super) fn heard_all(&mut self, index: usize, number: u32) {
+    /// Who was named the successor has ended as well: he may have named another one, behind the marks.
+    pub(super) fn hear_on(&mut self, index: usize) {
+        if matches!(&self.processes[index].phase, Phase::Alive(life) if life.ending.is_some()) {
+            let (mark, ways) = self.put_marks(index);
+            if let Phase::Alive(Life { ending: Some(ending), .. }) =
+                &mut self.processes[index].phase
+                && ways > 0
+            {
+                (ending.mark, ending.ways) = (mark, ways);
+            }
+        }
+    }
+
+    /// Puts a mark behind what was said in each way: what stands in it, and how many there are.
+    fn put_marks(&mut self, index: usize) -> (u32, usize) {
         let it = &mut self.processes[index];
-        if it.life != number {
+        it.marks = it.marks.wrapping_add(1);
+        let (mark, name) = (it.marks, it.name.clone());
+        let put = [
+            message::mark_socket(&self.notify_path(&name), mark),
+            message::mark_lines(&self.lines_path(&name), mark),
+        ];
+        (mark, put.into_iter().filter(|is_sent| *is_sent).count())
+    }
+
+    /// A mark has come back.
+    pub(super) fn heard_all(&mut self, index: usize, mark: u32) {
+        let Phase::Alive(Life { ending: Some(ending), .. }) = &mut self.processes[index].phase
+        else {
+            return;
+        };
+        if ending.mark != mark {
             return;
         }
-        let Phase::Alive(Life { ending: Some(ending), .. }) = &mut it.phase else { return };
         ending.ways = ending.ways.saturating_sub(1);
         if ending.ways == 0 {
             self.life_ended(index);
