@@ -145,8 +145,8 @@ enum Occurrence {
     Message { process: usize, sender: Option<message::Sender>, text: String },
     /// A line of a process's named pipe.
     Line { process: usize, pid: i32, text: String },
-    /// All that was said to a process's socket or pipe before this life ended has been heard.
-    Heard { process: usize, life: u32 },
+    /// All that was said to a process's socket or pipe before this mark was put there has been heard.
+    Heard { process: usize, mark: u32 },
     /// A line that was looked for.
     LineSeen { process: usize, life: u32 },
     /// A probe was answered.

@@ -189,7 +189,7 @@ impl Dispatcher {
             Occurrence::Ended { pid, exit } => self.ended(pid, exit),
             Occurrence::Message { process, sender, text } => self.message(process, sender, &text),
             Occurrence::Line { process, pid, text } => self.line(process, pid, &text),
-            Occurrence::Heard { process, life } => self.heard_all(process, life),
+            Occurrence::Heard { process, mark } => self.heard_all(process, mark),
             Occurrence::LineSeen { process, life } => self.line_seen(process, life),
             Occurrence::Probed { process, life, purpose } => self.probed(process, life, purpose),
             Occurrence::Signalled { number } => self.signalled(number),

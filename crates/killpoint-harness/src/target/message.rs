@@ -66,11 +66,11 @@ pub(super) fn parse(text: &str) -> Vec<Said> {
     text.lines().filter_map(one).collect()
 }
 
-/// What the supervisor itself puts behind the last word of a life.
+/// What the supervisor itself puts behind what was said when a process ended.
 const MARK: &str = "X_KILLPOINT_END=";
 
-/// The life whose end a mark stands for.
-fn marked_life(pid: i32, text: &str) -> Option<u32> {
+/// What stands in a mark of our own.
+fn marked(pid: i32, text: &str) -> Option<u32> {
     let is_own = pid == std::process::id().cast_signed();
     text.strip_prefix(MARK).filter(|_| is_own)?.trim_end().parse().ok()
 }
@@ -103,8 +103,8 @@ pub(super) fn listen(path: &Path, process: usize, sink: Sink) -> io::Result<()> 
         loop {
             match receive(&socket) {
                 Ok(Some((sender, text))) => {
-                    if let Some(life) = marked_life(sender.pid, &text) {
-                        sink.send(Occurrence::Heard { process, life });
+                    if let Some(mark) = marked(sender.pid, &text) {
+                        sink.send(Occurrence::Heard { process, mark });
                     } else if !sink.send(Occurrence::Message {
                         process,
                         sender: Some(sender),
@@ -156,8 +156,8 @@ pub(super) fn listen_to_lines(path: &Path, process: usize, sink: Sink) -> io::Re
                     let Some((pid, text)) = line.trim_end().split_once(' ') else { continue };
                     let Ok(pid) = pid.parse() else { continue };
                     let text = text.to_owned();
-                    if let Some(life) = marked_life(pid, &text) {
-                        sink.send(Occurrence::Heard { process, life });
+                    if let Some(mark) = marked(pid, &text) {
+                        sink.send(Occurrence::Heard { process, mark });
                     } else if !sink.send(Occurrence::Line { process, pid, text }) {
                         return;
                     }

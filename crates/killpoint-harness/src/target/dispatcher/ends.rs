@@ -52,17 +52,19 @@ impl Dispatcher {
         }
     }
 
-    /// Who was named the successor has ended as well: he may have named another one, behind the marks.
-    pub(super) fn hear_on(&mut self, index: usize) {
-        if matches!(&self.processes[index].phase, Phase::Alive(life) if life.ending.is_some()) {
-            let (mark, ways) = self.put_marks(index);
-            if let Phase::Alive(Life { ending: Some(ending), .. }) =
-                &mut self.processes[index].phase
-                && ways > 0
-            {
-                (ending.mark, ending.ways) = (mark, ways);
-            }
+    /// Who was named the successor has ended as well: he may have named another one, behind the marks. Whether an end
+    /// is waited with.
+    pub(super) fn hear_on(&mut self, index: usize) -> bool {
+        if !matches!(&self.processes[index].phase, Phase::Alive(life) if life.ending.is_some()) {
+            return false;
         }
+        let (mark, ways) = self.put_marks(index);
+        if let Phase::Alive(Life { ending: Some(ending), .. }) = &mut self.processes[index].phase
+            && ways > 0
+        {
+            (ending.mark, ending.ways) = (mark, ways);
+        }
+        true
     }
 
     /// Puts a mark behind what was said in each way: what stands in it, and how many there are.

@@ -137,8 +137,8 @@ impl Dispatcher {
     }
 
     fn main_changes(&mut self, index: usize, sender: Sender, pid: i32) {
-        if identity::status(pid).is_err() {
-            return self.hear_on(index);
+        if identity::status(pid).is_err() && self.hear_on(index) {
+            return;
         }
         if !self.belongs(index, pid) {
             return self.refuse(

@@ -93,3 +93,9 @@ for _ in range(100):
     assert!(ids(&records).contains(&"process.main-changed"), "{records:#?}");
     assert_eq!(status.code(), Some(0));
 }
+
+#[test]
+fn a_successor_that_is_nobody_is_refused() {
+    let (_, records) = start(&[], "say('READY=1'); say('MAINPID=2147483647')").end();
+    assert!(ids(&records).contains(&"message.refused"), "{records:#?}");
+}
