@@ -3,6 +3,7 @@
 
 mod attached;
 mod points;
+mod start_limits;
 
 pub use attached::{AttachedPlan, StableIdentity};
 pub use points::{CrashPoints, POINTS_PER_RULE_MAX};
@@ -199,10 +200,12 @@ impl Plan {
         self.points.is_empty() && self.scenario.strikes_at_calls()
     }
 
-    /// What is to be said of its crash points, in words: of the recording, and what a bound leaves out.
+    /// What is to be said of it, in words: of the recording, of crash points that a bound leaves out, and
+    /// of start limits that the strikes alone can use up.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = self.points.remarks.clone();
         remarks.extend(self.left_out());
+        remarks.extend(self.used_up());
         remarks
     }
 

@@ -9,9 +9,7 @@ use killpoint_model::verdict::{Class, Judgement, Reason};
 
 /// The worst that they say; none if they say nothing bad.
 pub(super) fn judge(state: &State, is_control: bool) -> Option<Judgement> {
-    let given_up = state.gave_up().map(|(name, reason)| {
-        Judgement::violated(Class::Bricked, format!("{name} was given up: {reason}."))
-    });
+    let given_up = state.gave_up().map(|why| Judgement::violated(Class::Bricked, why));
     let ends = state.ends.iter().filter_map(|(name, end)| {
         let policy = state.processes.get(name).map(|process| process.policy).unwrap_or_default();
         judge_end(name, *end, is_control, policy)

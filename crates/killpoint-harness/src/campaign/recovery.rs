@@ -77,8 +77,8 @@ impl Trial<'_, '_> {
         if self.is_lost {
             return Ok(false); // by a strike that came meanwhile
         }
-        if let Some((name, reason)) = self.state.gave_up() {
-            let why = format!("After strike {number} {name} was given up: {reason}.");
+        if let Some(why) = self.state.gave_up() {
+            let why = format!("After strike {number} {why}");
             self.worsen(Judgement::violated(Class::Bricked, why));
             self.is_lost = true;
             return Ok(false);

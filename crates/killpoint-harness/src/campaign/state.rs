@@ -155,6 +155,10 @@ pub(super) struct Process {
     pub(super) lasted: Duration,
     /// How long all lives lasted together.
     pub(super) lived: Duration,
+    /// How often it ended in this trial and no strike was the reason.
+    own_ends: u32,
+    /// Whether it had been started too often.
+    is_at_start_limit: bool,
     /// Why it was given up.
     pub(super) gave_up: Option<String>,
     /// When it was started last.
@@ -181,6 +185,7 @@ impl Process {
                 RestartPolicy::OnFailure => end.is_clean(exit),
                 RestartPolicy::Never => true,
             };
+        self.own_ends += u32::from(!self.was_struck);
         if !was_asked && !self.was_struck && !self.is_over {
             self.falls += 1;
             let lasted = self.started.map_or(Duration::ZERO, |started| started.elapsed());
@@ -243,9 +248,19 @@ impl State {
         !self.processes.is_empty() && self.processes.values().all(|process| process.is_over)
     }
 
-    pub(super) fn gave_up(&self) -> Option<(&String, &String)> {
+    /// Who was given up, and why; none if nobody was.
+    pub(super) fn gave_up(&self) -> Option<String> {
         let mut up = self.processes.iter();
-        up.find_map(|(name, process)| Some((name, process.gave_up.as_ref()?)))
+        let (name, process, reason) =
+            up.find_map(|(name, process)| Some((name, process, process.gave_up.as_ref()?)))?;
+        let advice = match process.is_at_start_limit && process.own_ends == 0 {
+            true => {
+                " Strikes alone used up its start limit, it never ended by itself: strike less \
+                 often, or write a larger `start-limit`."
+            }
+            false => "",
+        };
+        Some(format!("{name} was given up: {reason}.{advice}"))
     }
 
     pub(super) fn count(&self, event: &str, process: Option<&String>) -> u32 {
@@ -296,6 +311,7 @@ impl State {
                     falls: process.falls,
                     lasted: process.lasted,
                     lived: process.lived,
+                    own_ends: process.own_ends,
                     is_recovering: process.has_crashed,
                     directory: std::mem::take(&mut process.directory),
                     pid: Some(*pid),
@@ -318,6 +334,7 @@ impl State {
                 process.lived += Duration::from_micros(*after_us);
                 process.end(*end, *exit, is_struck, self.falls_since);
             }
+            Lifecycle::StartLimitReached { .. } => process.is_at_start_limit = true,
             Lifecycle::GaveUp { reason } => {
                 (process.is_over, process.gave_up) = (true, Some(reason.clone()));
             }

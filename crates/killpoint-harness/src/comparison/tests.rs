@@ -61,6 +61,19 @@ fn shares_of_violated_trials_are_compared_and_not_numbers() {
 }
 
 #[test]
+fn a_failure_that_was_tried_again_counts_once() {
+    let one = of_scenario("a", 1, 4, &[]);
+    let mut other = of_scenario("b", 1, 4, &[]);
+    let trials = &mut other.campaign.as_mut().expect("trials").trials;
+    let again = TrialReport { rerun_of: Some(1), ..trials[1].clone() };
+    trials.extend([again.clone(), again]);
+    let comparison = Comparison::of(&one, &other).expect("alike");
+    assert!(!comparison.is_worse(), "{comparison:#?}");
+    let same = details(&comparison, Direction::Same);
+    assert!(same.contains(&"kill: violated (lost) 1 of 4, now 1 of 4"), "{same:?}");
+}
+
+#[test]
 fn recovery_is_worse_only_where_it_is_by_much_and_was_seen_often() {
     let with = |us: u64, count: usize| of_scenario("a", 0, 1, &vec![us; count]);
     let is_worse =

@@ -50,10 +50,16 @@ fn objectives(before: &CampaignReport, after: &CampaignReport, changes: &mut Vec
     }
 }
 
+/// The trials without what was done again because of their verdicts: that would count a failure as often
+/// as it was looked at.
+fn first_tries(report: &CampaignReport) -> impl Iterator<Item = &TrialReport> {
+    report.trials.iter().filter(|trial| trial.rerun_of.is_none())
+}
+
 /// How many of how many trials of a rule had each verdict.
 fn by_rule(report: &CampaignReport) -> BTreeMap<&str, (u64, BTreeMap<String, u64>)> {
     let mut rules: BTreeMap<&str, (u64, BTreeMap<String, u64>)> = BTreeMap::new();
-    for TrialReport { trial, rule, judgement, .. } in &report.trials {
+    for TrialReport { trial, rule, judgement, .. } in first_tries(report) {
         let rule = if *trial == 0 { "the control" } else { rule.as_str() };
         let (count, verdicts) = rules.entry(rule).or_default();
         *count += 1;
@@ -109,7 +115,7 @@ fn lost(before: &CampaignReport, after: &CampaignReport, changes: &mut Vec<Chang
         return;
     }
     let sum = |report: &CampaignReport| -> u64 {
-        report.trials.iter().map(|trial| trial.judgement.keys_lost).sum()
+        first_tries(report).map(|trial| trial.judgement.keys_lost).sum()
     };
     let (one, other) = (sum(before), sum(after));
     let detail = match one == other {

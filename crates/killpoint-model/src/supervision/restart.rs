@@ -110,6 +110,18 @@ impl Backoff {
 
     /// The wait before the n-th restart in a row, from 1.
     pub fn wait(&self, ordinal: u32, generator: &mut Generator) -> Span {
+        let (whole, room) = self.whole_wait(ordinal);
+        Span::from_ms(whole - generator.below(room + 1))
+    }
+
+    /// The least that [`Self::wait`] gives.
+    pub fn shortest_wait(&self, ordinal: u32) -> Span {
+        let (whole, room) = self.whole_wait(ordinal);
+        Span::from_ms(whole - room)
+    }
+
+    /// The wait before the n-th restart in a row, and how much of it may be left out, in milliseconds.
+    fn whole_wait(&self, ordinal: u32) -> (u64, u64) {
         let mut ms = self.first.as_ms().min(self.max.as_ms());
         // A wait that has reached the longest one stays there, so the loop is short.
         for _ in 1..ordinal {
@@ -119,8 +131,7 @@ impl Backoff {
             }
             ms = next;
         }
-        let room = ms.saturating_mul(u64::from(u8::from(self.jitter))) / 100;
-        Span::from_ms(ms - generator.below(room + 1))
+        (ms, ms.saturating_mul(u64::from(u8::from(self.jitter))) / 100)
     }
 }
 

@@ -161,6 +161,29 @@ fn what_is_asked_after_a_strike_is_not_asked_of_one_that_is_going_down() {
     }
 }
 
+#[test]
+fn a_start_limit_that_strikes_alone_use_up_is_said_before_and_in_the_finding() {
+    let script = "trap 'exit 0' TERM; READY; IDLE";
+    let kills = "do: kill";
+    let limited = scenario(script, kills, "")
+        .replace("count: 0", "count: 2")
+        .replace("at: 100ms", "at: [100ms, 200ms]");
+    let world = World::new();
+    let report = run(&world, &write(&world, "scenario.yaml", &limited), &[]);
+    let campaign = report.campaign.expect("trials");
+    let said = "strike 2 of trial 1 can be the one after which main is given up";
+    assert!(campaign.remarks.iter().any(|it| it.contains(said)), "{:?}", campaign.remarks);
+    let judgement = &campaign.trials.last().expect("the struck one").judgement;
+    assert_eq!(judgement.verdict, BRICKED);
+    assert!(judgement.detail.contains("Strikes alone used up its start limit"), "{judgement:?}");
+    // One that ends by itself has its own share.
+    let restless =
+        limited.replace("trap 'exit 0'", "test $KILLPOINT_LIFE = 1 || exit 3; trap 'exit 0'");
+    let (verdict, detail) = verdict(&restless);
+    assert_eq!(verdict, BRICKED);
+    assert!(!detail.contains("Strikes alone"), "{detail}");
+}
+
 /// What its first life acknowledges is in its second life only.
 const FORGETS: &str = "trap 'exit 0' TERM; test $KILLPOINT_LIFE = 1 && { echo I a 1 >> $KILLPOINT_JOURNAL; echo A a >> $KILLPOINT_JOURNAL; } || echo 1 > $KILLPOINT_STATE/a; \
     READY; (sleep 0.3; echo 1 > $KILLPOINT_STATE/a) & IDLE";
