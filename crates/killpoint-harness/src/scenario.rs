@@ -5,6 +5,7 @@
 //! another file below the scenario's directory.
 
 mod chaos_toolkit;
+mod include;
 mod place;
 mod show;
 mod variables;
@@ -17,7 +18,7 @@ use killpoint_model::fault::Fault;
 use killpoint_model::invariant::Invariant;
 use killpoint_model::scenario::FaultRule;
 use killpoint_model::{Nonsense, Scenario, Who};
-use serde_saphyr::{Budget, Options, SafeFileReadMode, SafeFileResolver};
+use serde_saphyr::{Budget, Options};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -132,29 +133,27 @@ fn fail(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
 
 fn parse(text: &str, path: &Path, given: &Given) -> Result<Scenario, FileError> {
     let name = path.display().to_string();
-    let shown =
-        |error: &serde_saphyr::Error| FileError::Shown(show::parse_error(error, text, &name));
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let options = || {
-        // As a text, so that what is wrong in an included file can be shown there.
-        let resolver = SafeFileResolver::new(directory).map_err(fail(directory))?;
-        let resolver = resolver.with_read_mode(SafeFileReadMode::Text).into_callback();
-        Ok::<_, FileError>(options().with_include_resolver(resolver))
+    let problem = include::Problem::default();
+    let options = |values| {
+        let resolver = include::resolver(directory, values, problem.clone());
+        Ok::<_, FileError>(options().with_include_resolver(resolver.map_err(fail(directory))?))
     };
-    if let Some((variable, bytes)) = variables::unclosed(text) {
-        return Err(FileError::Shown(show::unclosed(variable, bytes, text, &name)));
-    }
+    let shown = |error: &serde_saphyr::Error, text: &str| {
+        let included = problem.borrow_mut().take();
+        FileError::Shown(included.unwrap_or_else(|| show::parse_error(error, text, &name)))
+    };
+    variables::check_closed(text)
+        .map_err(|wrong| FileError::Shown(show::variable(&wrong, text, &name)))?;
     // The variables first, with everything else passed over: what they stand for is not known yet.
     let declared: variables::Declared =
-        serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
+        serde_saphyr::from_str_with_options(text, options(None)?).map_err(|it| shown(&it, text))?;
     let values = variables::resolve(&declared, given)
         .map_err(|error| FileError::Shown(show::nonsense(&error, text, &name)))?;
     let text = &variables::fill(text, &values)
-        .map_err(|unknown| FileError::Shown(show::undeclared(&unknown, text, &name)))?;
-    let shown =
-        |error: &serde_saphyr::Error| FileError::Shown(show::parse_error(error, text, &name));
-    let mut scenario: Scenario =
-        serde_saphyr::from_str_with_options(text, options()?).map_err(|error| shown(&error))?;
+        .map_err(|wrong| FileError::Shown(show::variable(&wrong, text, &name)))?;
+    let mut scenario: Scenario = serde_saphyr::from_str_with_options(text, options(Some(values))?)
+        .map_err(|it| shown(&it, text))?;
     scenario.variables.clear();
     scenario
         .validate()

@@ -3,7 +3,7 @@
 mod narrow;
 
 use super::place;
-use super::variables::Undeclared;
+use super::variables::Wrong;
 use killpoint_model::Nonsense;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Report,
@@ -126,23 +126,22 @@ fn plainly(error: &Error) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// A variable that is not declared.
-pub(super) fn undeclared(unknown: &Undeclared, text: &str, name: &str) -> String {
-    let message = format!("the file declares no variable `{}`", unknown.name);
-    let help = match &unknown.nearest {
-        Some(nearest) => {
-            format!("did you mean `{nearest}`? Write $${{ for the characters themselves")
+/// A place that stands for no variable.
+pub(super) fn variable(wrong: &Wrong, text: &str, name: &str) -> String {
+    let (message, instead) = match wrong {
+        Wrong::Unclosed { name, .. } => {
+            (format!("`${{{name}` has no `}}`"), "write `}` after its name, or".to_owned())
         }
-        None => "add it to `variables`, or write $${ for the characters themselves".to_owned(),
+        Wrong::Undeclared { name, nearest, .. } => (
+            format!("the scenario declares no variable `{name}`"),
+            match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`? Write"),
+                None => "add it to `variables`, or write".to_owned(),
+            },
+        ),
     };
-    show(&message, &help, Some(unknown.bytes.clone()), text, name)
-}
-
-/// A variable whose name has no end.
-pub(super) fn unclosed(variable: &str, bytes: Range<usize>, text: &str, name: &str) -> String {
-    let message = format!("`${{{variable}` has no `}}`");
-    let help = "write `}` after its name, or $${ for the characters themselves";
-    show(&message, help, Some(bytes), text, name)
+    let help = format!("{instead} $${{ for the characters themselves");
+    show(&message, &help, Some(wrong.bytes()), text, name)
 }
 
 /// A message about one place.

@@ -36,6 +36,11 @@ fn parsed(text: &str, given: &Given) -> Result<Scenario, String> {
         .expect("written");
     std::fs::write(directory.path().join("more.yaml"), "- sqlite: { file: b.db }\n")
         .expect("written");
+    std::fs::write(
+        directory.path().join("filled.yaml"),
+        "# of it\n- file: { path: \"${store}\" }\n",
+    )
+    .expect("written");
     read(&path, given).map_err(|error| error.to_string())
 }
 
@@ -308,6 +313,27 @@ fn another_file_is_included_from_below_the_scenario_only() {
     assert!(wrong.contains("wrong.yaml:2:13") && wrong.contains("did you mean `file`?"), "{wrong}");
     let outside = text.replace("more.yaml", "/etc/hostname");
     assert!(parsed(&outside, &Given::default()).is_err());
+}
+
+#[test]
+fn variables_are_filled_in_in_what_is_included() {
+    let text = NOTES.replace(
+        "invariants:\n  - acked-is-durable: { check: ./check }\n  - sqlite: { file: notes.db }",
+        "invariants: !include filled.yaml",
+    );
+    let given = Given::parse(&["store=a.db".to_owned()]).expect("of the form");
+    let scenario = parsed(&text, &given).expect("a scenario");
+    assert!(
+        matches!(&scenario.invariants[..], [Invariant::File(file)] if file.path == "a.db"),
+        "{:?}",
+        scenario.invariants
+    );
+    let other = text.replace("store: {", "stores: {").replace("${store}", "x");
+    let wrong = parsed(&other, &Given::default()).expect_err("it declares no `store`");
+    assert!(
+        wrong.contains("filled.yaml:2:") && wrong.contains("did you mean `stores`?"),
+        "{wrong}"
+    );
 }
 
 #[test]

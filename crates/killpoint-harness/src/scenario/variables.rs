@@ -78,15 +78,33 @@ fn value(name: &str, variable: &Variable, given: &Given) -> Result<String, Nonse
     Ok(value.clone())
 }
 
-/// A place that stands for a variable that the file does not declare, or for none.
+/// A place that stands for no variable.
 #[derive(Debug)]
-pub(super) struct Undeclared {
-    /// Its name.
-    pub(super) name: String,
+pub(super) enum Wrong {
+    /// `${NAME` without its `}`.
+    Unclosed {
+        /// Its name.
+        name: String,
+        /// Where it stands.
+        bytes: Range<usize>,
+    },
+    /// The scenario does not declare it.
+    Undeclared {
+        /// Its name.
+        name: String,
+        /// Where it stands.
+        bytes: Range<usize>,
+        /// The nearest one that is declared.
+        nearest: Option<String>,
+    },
+}
+
+impl Wrong {
     /// Where it stands.
-    pub(super) bytes: Range<usize>,
-    /// The nearest one that is declared.
-    pub(super) nearest: Option<String>,
+    pub(super) fn bytes(&self) -> Range<usize> {
+        let (Wrong::Unclosed { bytes, .. } | Wrong::Undeclared { bytes, .. }) = self;
+        bytes.clone()
+    }
 }
 
 /// A `${NAME}` of a text, or a `$${`, which names nothing.
@@ -121,15 +139,31 @@ fn places(text: &str) -> Vec<Place<'_>> {
     places
 }
 
-/// The first `${NAME` without its `}`: its name, and where it stands.
-pub(super) fn unclosed(text: &str) -> Option<(&str, Range<usize>)> {
-    let place = places(text).into_iter().find(|place| !place.is_closed)?;
-    Some((place.name.unwrap_or_default(), place.bytes))
+/// Whether each `${NAME` has its `}`.
+///
+/// # Errors
+/// The first that has none.
+pub(super) fn check_closed(text: &str) -> Result<(), Wrong> {
+    match places(text).into_iter().find(|place| !place.is_closed) {
+        Some(Place { bytes, name, .. }) => {
+            Err(Wrong::Unclosed { name: name.unwrap_or_default().to_owned(), bytes })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The text of another file with its variables filled in.
+///
+/// # Errors
+/// The first place that stands for none.
+pub(super) fn fill_closed(text: &str, values: &BTreeMap<String, String>) -> Result<String, Wrong> {
+    check_closed(text)?;
+    fill(text, values)
 }
 
 /// The text with its variables filled in. They may stand within quotes, which the parser of YAML
 /// leaves alone.
-pub(super) fn fill(text: &str, values: &BTreeMap<String, String>) -> Result<String, Undeclared> {
+pub(super) fn fill(text: &str, values: &BTreeMap<String, String>) -> Result<String, Wrong> {
     let mut filled = String::with_capacity(text.len());
     let mut done = 0;
     for Place { bytes, name, .. } in places(text) {
@@ -137,7 +171,7 @@ pub(super) fn fill(text: &str, values: &BTreeMap<String, String>) -> Result<Stri
         done = bytes.end;
         match name {
             None => filled.push_str("${"),
-            Some(name) => filled.push_str(values.get(name).ok_or_else(|| Undeclared {
+            Some(name) => filled.push_str(values.get(name).ok_or_else(|| Wrong::Undeclared {
                 name: name.to_owned(),
                 bytes,
                 nearest: nearest(name, values.keys().map(String::as_str)).map(str::to_owned),
