@@ -97,9 +97,9 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// Something promised, or there before, is gone or changed.
+    /// Something promised, or there before, is gone or changed. What is there twice is not gone.
     fn is_loss(&self) -> bool {
-        !matches!(self.due, Due::Nothing)
+        !matches!(self.due, Due::Nothing) && self.class != Class::Duplicated
     }
 }
 

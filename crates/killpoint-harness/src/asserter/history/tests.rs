@@ -168,6 +168,14 @@ fn concurrent_sets_may_end_either_way_and_ordered_ones_may_not() {
 }
 
 #[test]
+fn what_is_there_twice_is_not_lost() {
+    let lines = "I #1 n + 1|A #1|I #2 n + 2|A #2";
+    let keys_lost =
+        |shown| judge(lines, json!({"n": 5}), json!({"n": shown}), Promise::Kill).keys_lost;
+    assert_eq!((keys_lost(9), keys_lost(6)), (0, 1));
+}
+
+#[test]
 fn each_addition_counts_once() {
     let sum = |value: i64| json!({"n": value});
     let lines = "I #1 n + 1|A #1|I #2 n + 2|A #2|I #3 n + 10";
