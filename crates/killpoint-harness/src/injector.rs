@@ -11,6 +11,7 @@ mod keep_down;
 mod signals;
 
 pub use gate::{Allow, Gate, Permit, Refusal};
+pub use graceful::Surroundings;
 pub use keep_down::is_kept_down;
 
 use killpoint_engine::identity::Handle;
@@ -106,6 +107,7 @@ pub struct Lifted {
 pub struct Injector {
     run: PathBuf,
     lasting: Vec<Lasting>,
+    surroundings: Surroundings,
     /// Who dumps and kills, if it is somebody else.
     #[cfg(feature = "dumps")]
     dumper: Option<Dumper>,
@@ -139,10 +141,16 @@ impl Injector {
         Ok(Injector {
             run: run.to_owned(),
             lasting: Vec::new(),
+            surroundings: Surroundings::default(),
             #[cfg(feature = "dumps")]
             dumper: None,
             watchdog,
         })
+    }
+
+    /// Has the application's own commands run in these surroundings from now on.
+    pub fn run_commands_in(&mut self, surroundings: Surroundings) {
+        self.surroundings = surroundings;
     }
 
     /// Has somebody else dump and kill from now on, or nobody else.
@@ -197,7 +205,7 @@ impl Injector {
                 each.map(|it| signals::dump_and_kill(it, prefix, dumper.as_mut(), decided))
                     .collect()
             }
-            Act::Ladder(rungs) => climb(&held, rungs, decided)?,
+            Act::Ladder(rungs) => climb(&held, rungs, &self.surroundings, decided)?,
             Act::Suspend { duration } => {
                 let each = processes.iter();
                 each.map(|it| Ok(vec![self.suspend(it, *duration, decided)?])).collect()
@@ -368,6 +376,7 @@ impl Drop for Injector {
 fn climb(
     processes: &[&Handle],
     rungs: &[Rung],
+    surroundings: &Surroundings,
     decided: Instant,
 ) -> Result<Vec<Result<Vec<Step>, StrikeError>>, StrikeError> {
     let mut all: Vec<Result<Vec<Step>, StrikeError>> =
@@ -379,7 +388,9 @@ fn climb(
         let steps = match rung.by.signal() {
             Some(signal) => signals::send_all(&left, signal, Some(grace), decided)?,
             None => {
-                let ask = |process: &&Handle| graceful::ask(process, &rung.by, grace, decided);
+                let ask = |process: &&Handle| {
+                    graceful::ask(process, &rung.by, surroundings, grace, decided)
+                };
                 left.iter().map(ask).collect()
             }
         };

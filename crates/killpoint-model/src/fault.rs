@@ -85,6 +85,19 @@ impl From<RungForm> for Rung {
     }
 }
 
+impl Rung {
+    /// The same with what `fill` makes of each text in which a place may stand.
+    pub fn filled_in(&self, fill: impl Fn(&str) -> String) -> Rung {
+        let mut rung = self.clone();
+        match &mut rung.by {
+            Means::Command(words) => words.iter_mut().for_each(|word| *word = fill(word)),
+            Means::Http(url) => *url = url.map(fill),
+            Means::Terminate | Means::Kill | Means::Signal(_) => {}
+        }
+        rung
+    }
+}
+
 /// A way to end a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]

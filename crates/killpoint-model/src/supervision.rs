@@ -122,6 +122,48 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Puts what `fill` makes of it in the place of each text in which a place may stand.
+    pub fn fill_in(&mut self, fill: impl Fn(&str) -> String) {
+        // Every field by its name, so that none that is added is forgotten here.
+        let Process {
+            command,
+            directory,
+            environment,
+            after: _,
+            restart: _,
+            backoff: _,
+            start_limit: _,
+            ready,
+            watchdog,
+            stop,
+            on_restart,
+            fallback,
+            checkpoint,
+            checkpoint_arguments,
+            schema,
+            limits: _,
+        } = self;
+        let words = command
+            .iter_mut()
+            .chain(directory)
+            .chain(environment.values_mut())
+            .chain(stop.command.iter_mut().flatten())
+            .chain(on_restart.iter_mut().flat_map(|it| &mut it.command))
+            .chain(fallback.iter_mut().flatten())
+            .chain(checkpoint)
+            .chain(checkpoint_arguments);
+        words.for_each(|word| *word = fill(word));
+        let ready = ready.iter_mut().map(|it| &mut it.by);
+        for probe in ready.chain(watchdog.iter_mut().map(|it| &mut it.by)) {
+            *probe = probe.filled_in(&fill);
+        }
+        for rule in schema {
+            rule.version_in.fill_in(&fill);
+        }
+    }
+}
+
 /// The ladder of a stop: by the application's own means, by a signal, by SIGKILL. Each rung has the
 /// same grace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -396,6 +438,25 @@ mod tests {
             supervision.processes["c"].ready.as_ref().expect("set").timeout,
             Span::from_secs(30)
         );
+    }
+
+    #[test]
+    fn every_place_of_a_process_is_filled_in() {
+        let text = r#"{"version": 1, "processes": {"a": {
+            "command": ["a", "{state}"], "directory": "{state}", "environment": {"A": "{state}"},
+            "ready": {"by": {"file": "{state}/up"}}, "watchdog": {"by": {"socket": "{state}/s"}, "timeout": "1s"},
+            "stop": {"command": ["stop", "{state}"]}, "on-restart": {"command": ["mend", "{state}"]},
+            "fallback": ["b", "{state}"], "checkpoint": "{state}/c", "checkpoint-arguments": ["{state}"],
+            "schema": {"version-in": {"json": {"file": "{state}/v", "pointer": "/v"}}, "accepts": "1"}}}}"#;
+        let mut process = read(text).processes.remove("a").expect("there");
+        process.fill_in(|text| text.replace("{state}", "/data"));
+        let filled = serde_json::to_string(&process).expect("plain data");
+        assert_eq!((filled.matches("{state}").count(), filled.matches("/data").count()), (0, 11));
+        for source in [r#"{"file": "{state}/v"}"#, r#"{"command": ["v", "{state}"]}"#] {
+            let mut source: VersionSource = serde_json::from_str(source).expect(source);
+            source.fill_in(|text| text.replace("{state}", "/data"));
+            assert!(!format!("{source:?}").contains("{state}"));
+        }
     }
 
     #[test]

@@ -9,10 +9,11 @@ use super::trial::Trial;
 use super::waiting::Wait;
 use killpoint_model::invariant::JudgeAt;
 use killpoint_model::screenshot::Moment;
+use killpoint_model::span::Span;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Class, Judgement};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Whether a target has come back.
 enum Back {
@@ -93,7 +94,14 @@ impl Trial<'_, '_> {
             Back::Here | Back::Answers(_) => None,
         };
         if let Some(late) = late {
-            self.judge_late(&format!("{limit} after strike {number} the target {late}"));
+            let waited = match self.state.first_wait() {
+                Duration::ZERO => String::new(),
+                wait => {
+                    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    format!(" and a back-off of {}", Span::from_ms(ms))
+                }
+            };
+            self.judge_late(&format!("{limit}{waited} after strike {number} the target {late}"));
             return Ok(false);
         }
         let is_over = self.state.are_over();
@@ -118,7 +126,8 @@ impl Trial<'_, '_> {
     }
 
     /// Until nothing lasts, and the target is ready again and answers as in the control, or is down for good. Where it is asked something then,
-    /// it has a while to follow who was struck below it, or to end because of a call that failed.
+    /// it has a while to follow who was struck below it, or to end because of a call that failed. What the supervisor waits before the first
+    /// restart is no time of the target's.
     fn wait_until_back(&mut self, struck: &Struck) -> Result<Back, CampaignError> {
         let scenario = &self.stage.plan.scenario;
         let limit = scenario.timeouts.recovery.duration() + struck.lasts;
@@ -145,6 +154,9 @@ impl Trial<'_, '_> {
             if self.wait(FOLLOWS, has_fallen)? == Wait::Done {
                 back = self.wait(limit, is_back)?;
             }
+        }
+        if back == Wait::Late {
+            back = self.wait(self.state.first_wait(), is_back)?;
         }
         let back = match back {
             Wait::Late => Back::Late,

@@ -155,6 +155,10 @@ pub(super) struct Process {
     pub(super) lasted: Duration,
     /// How long all lives lasted together.
     pub(super) lived: Duration,
+    /// How long the supervisor waits before the first restart after the last strike.
+    first_wait: Option<Duration>,
+    /// How long it waits before the restart that comes next, or came last.
+    last_wait: Duration,
     /// How often it ended in this trial and no strike was the reason.
     own_ends: u32,
     /// Whether it had been started too often.
@@ -230,7 +234,18 @@ impl State {
         self.falls_since = Some(Instant::now());
         for process in self.processes.values_mut() {
             (process.falls, process.lasted) = (0, Duration::ZERO);
+            (process.first_wait, process.last_wait) = (None, Duration::ZERO);
         }
+    }
+
+    /// The longest wait of the supervisor's own before a first restart after the last strike: nobody can be back earlier.
+    pub(super) fn first_wait(&self) -> Duration {
+        self.processes.values().filter_map(|it| it.first_wait).max().unwrap_or_default()
+    }
+
+    /// The longest one before a restart that comes next, or came last.
+    pub(super) fn last_wait(&self) -> Duration {
+        self.processes.values().map(|it| it.last_wait).max().unwrap_or_default()
     }
 
     /// Counts events anew: the workload begins, or the target has come back.
@@ -312,6 +327,8 @@ impl State {
                     lasted: process.lasted,
                     lived: process.lived,
                     own_ends: process.own_ends,
+                    first_wait: process.first_wait,
+                    last_wait: process.last_wait,
                     is_recovering: process.has_crashed,
                     directory: std::mem::take(&mut process.directory),
                     pid: Some(*pid),
@@ -333,6 +350,10 @@ impl State {
                 self.changed = Some(Instant::now());
                 process.lived += Duration::from_micros(*after_us);
                 process.end(*end, *exit, is_struck, self.falls_since);
+            }
+            Lifecycle::RestartPlanned { wait_ms, .. } => {
+                process.last_wait = Duration::from_millis(*wait_ms);
+                process.first_wait = process.first_wait.or(Some(process.last_wait));
             }
             Lifecycle::StartLimitReached { .. } => process.is_at_start_limit = true,
             Lifecycle::GaveUp { reason } => {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// A life that lasts so many times as long as the one before it is another one.
 const OUTLIVED: u32 = 2;
+/// Lives of this share of another one's time may have done the same work: machines are not always as quick.
+const AS_LONG: f64 = 0.75;
 
 impl Trial<'_, '_> {
     /// Waits for a target that is down, or is being started again, and looks once more at one that ended again
@@ -22,20 +24,23 @@ impl Trial<'_, '_> {
             return Ok(());
         }
         let limit = self.stage.plan.scenario.timeouts.recovery;
-        let left = |since: Option<Instant>| {
+        let left = |since: Option<Instant>, waits: Duration| {
             let since = since.map_or(Duration::ZERO, |since| since.elapsed());
-            limit.duration().saturating_sub(since)
+            (limit.duration() + waits).saturating_sub(since)
         };
         let was_ready = self.state.are_ready();
         // Whoever needs several tries has all the time of a recovery for them.
         let tries = match self.falls() {
             0 => Duration::ZERO,
-            _ => self.state.falls_since.map_or(Duration::ZERO, |since| left(Some(since))),
+            _ => {
+                let since = self.state.falls_since;
+                since.map_or(Duration::ZERO, |_| left(since, self.state.first_wait()))
+            }
         };
         self.wait(tries, |trial| trial.state.are_over() || trial.is_at_rest())?;
         let falls = self.falls();
         let changed = self.state.changed;
-        self.wait(left(changed), |trial| {
+        self.wait(left(changed, self.state.last_wait()), |trial| {
             trial.state.are_over()
                 || trial.is_at_rest()
                 || falls > 0 && trial.falls() > falls && trial.are_others_ready()
@@ -113,8 +118,8 @@ impl Trial<'_, '_> {
         let mut refused = self.state.processes.iter().filter(|(_, it)| it.has_refused());
         let Some((name, refused)) = refused.find(|(name, it)| {
             let served = self.served_in_control(name);
-            // Who is done after as much work as that may be one who finishes: the control was stopped before.
-            served.is_some_and(|served| !it.was_ready || it.lived < served)
+            // Who is done after about as much work as that may be one who finishes: the control was stopped before.
+            served.is_some_and(|served| !it.was_ready || it.lived < served.mul_f64(AS_LONG))
         }) else {
             return false;
         };

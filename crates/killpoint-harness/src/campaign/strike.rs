@@ -50,6 +50,8 @@ pub(super) struct Order<'a> {
     pub(super) dumps: Option<&'a Path>,
     /// How long the end of who lives on may still follow from it.
     pub(super) window: Duration,
+    /// Fills in the places of the trial.
+    pub(super) fill: &'a dyn Fn(&str) -> String,
 }
 
 /// What a strike did.
@@ -241,7 +243,7 @@ impl Blows<'_> {
         }
         self.inhibit(order, living, injector)?;
         let struck = &mut *self.struck;
-        let Some(act) = act(&order.planned.fault) else {
+        let Some(act) = act(&order.planned.fault, order.fill) else {
             // The supervisor's own ladder: the application's way, the signal, SIGKILL, and a start.
             struck.requests = struck.meant.iter().map(|name| format!("restart {name}")).collect();
             struck.ended.clone_from(&struck.meant);
@@ -356,7 +358,7 @@ fn gate(living: &Living<'_>) -> Gate {
 }
 
 /// What the injector does; none where the supervisor does it.
-fn act(fault: &Fault) -> Option<Act> {
+fn act(fault: &Fault, fill: &dyn Fn(&str) -> String) -> Option<Act> {
     match fault {
         Fault::Graceful | Fault::Restart => None,
         Fault::Suspend(span) => Some(Act::Suspend { duration: Some(span.duration()) }),
@@ -364,7 +366,9 @@ fn act(fault: &Fault) -> Option<Act> {
         Fault::Signal(signal) => Some(Act::Signal(*signal)),
         // A torn write has been torn by now.
         Fault::Kill | Fault::KeepDown(_) | Fault::TornWrite(_) => Some(Act::Signal(Signal::KILL)),
-        Fault::Ladder(rungs) => Some(Act::Ladder(rungs.clone())),
+        Fault::Ladder(rungs) => {
+            Some(Act::Ladder(rungs.iter().map(|rung| rung.filled_in(fill)).collect()))
+        }
         // Done to the call.
         Fault::Fail(_) | Fault::ShortWrite(_) => None,
         // Carried out in a room of their own.

@@ -127,6 +127,7 @@ impl Trial<'_, '_> {
                 hold: scenario.invariants.iter().any(reads_what_is_left),
                 dumps,
                 window,
+                fill: &|text| self.world.fill(text),
             },
             position,
             &living,

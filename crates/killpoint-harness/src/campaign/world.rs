@@ -5,12 +5,13 @@ use super::judging::Marks;
 use super::options::Options;
 use super::prepare;
 use super::problem::{CampaignError, fail};
+use crate::injector::Surroundings;
 use crate::own_paths::{self, OwnPaths};
 use crate::recover::RUN_MARK;
 use crate::store::RunFolder;
 use killpoint_engine::own_mounts::Bind;
 use killpoint_model::Scenario;
-use killpoint_model::supervision::{Probe, Supervision};
+use killpoint_model::supervision::Supervision;
 use rustix::process::{WaitId, WaitIdOptions};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -90,23 +91,7 @@ impl World {
     pub(super) fn supervision(&self, scenario: &Scenario) -> Supervision {
         let mut supervision = scenario.target.supervision(scenario.seed);
         for process in supervision.processes.values_mut() {
-            for argument in &mut process.command {
-                *argument = self.fill(argument);
-            }
-            for value in process.environment.values_mut() {
-                *value = self.fill(value);
-            }
-            let probes = [
-                process.ready.as_mut().map(|ready| &mut ready.by),
-                process.watchdog.as_mut().map(|watchdog| &mut watchdog.by),
-            ];
-            for probe in probes.into_iter().flatten() {
-                *probe = self.fill_probe(probe);
-            }
-            for argument in process.stop.command.iter_mut().flatten() {
-                *argument = self.fill(argument);
-            }
-            process.checkpoint = process.checkpoint.as_deref().map(|path| self.fill(path));
+            process.fill_in(|text| self.fill(text));
             let directory = process
                 .directory
                 .take()
@@ -139,14 +124,13 @@ impl World {
         own_paths::fill(text, &self.shown())
     }
 
-    /// A probe with its places filled in.
-    pub(super) fn fill_probe(&self, probe: &Probe) -> Probe {
-        let fill = |text: &str| self.fill(text);
-        match probe {
-            Probe::File(path) => Probe::File(fill(path)),
-            Probe::Socket(address) => Probe::Socket(address.map(fill)),
-            Probe::Http(address) => Probe::Http(address.map(fill)),
-            Probe::Notify | Probe::LogLine(_) => probe.clone(),
+    /// What the scenario's commands see.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        let run = (RUN_MARK, self.run.clone());
+        Surroundings {
+            own_paths: self.own_paths.clone(),
+            directory: Some(self.directory.clone()),
+            variables: self.variables().into_iter().chain([run]).collect(),
         }
     }
 
@@ -155,12 +139,9 @@ impl World {
         let file = |kind: &str| File::create(self.folder.join(format!("{name}.{kind}")));
         let filled: Vec<String> = command.iter().map(|word| self.fill(word)).collect();
         let (program, arguments) = filled.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut command = self.own_paths.command(program);
+        let mut command = self.surroundings().command(program);
         command
             .args(arguments)
-            .current_dir(&self.directory)
-            .envs(self.variables())
-            .env(RUN_MARK, &self.run)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(file("stdout")?)

@@ -1,11 +1,13 @@
 //! The application's own ways to end: a command or a request, and so much time.
 
 use super::{StrikeError, ends_within, microseconds};
+use crate::own_paths::OwnPaths;
 use killpoint_engine::identity::Handle;
 use killpoint_model::fault::Means;
 use killpoint_model::strike::{Effect, Step};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -14,10 +16,34 @@ use std::time::{Duration, Instant};
 /// How often it is looked whether a command has ended while the process is watched.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
+/// What commands of the application's own see; as it is given, what this process sees.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Which copies are shown at their own paths.
+    pub own_paths: OwnPaths,
+    /// The directory that they work in.
+    pub directory: Option<PathBuf>,
+    /// Variables that are added.
+    pub variables: Vec<(&'static str, PathBuf)>,
+}
+
+impl Surroundings {
+    /// A program in them.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = self.own_paths.command(program);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
 /// Asks the process to end, and waits for it.
 pub(super) fn ask(
     process: &Handle,
     means: &Means,
+    surroundings: &Surroundings,
     grace: Duration,
     decided: Instant,
 ) -> Result<Step, StrikeError> {
@@ -27,7 +53,7 @@ pub(super) fn ask(
         return Ok(Step { what, done_after_us: now, seen_after_us: now, effect: Effect::Gone });
     }
     let asked = match means {
-        Means::Command(command) => run(process, command, grace, decided)?,
+        Means::Command(command) => run(process, command, surroundings, grace, decided)?,
         Means::Http(url) => request(process, url, grace, decided)?,
         Means::Terminate | Means::Kill | Means::Signal(_) => {
             unreachable!("signals are sent elsewhere")
@@ -69,6 +95,7 @@ struct Asked {
 fn run(
     process: &Handle,
     command: &[String],
+    surroundings: &Surroundings,
     grace: Duration,
     decided: Instant,
 ) -> Result<Asked, StrikeError> {
@@ -80,7 +107,8 @@ fn run(
     let Some((program, arguments)) = command.split_first() else {
         return Ok(asked(Some("the command is empty".to_owned())));
     };
-    let started = Command::new(program)
+    let started = surroundings
+        .command(program)
         .args(arguments)
         .env("KILLPOINT_PID", process.identity().pid.to_string())
         .stdin(Stdio::null())

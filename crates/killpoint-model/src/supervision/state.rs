@@ -101,6 +101,17 @@ pub enum VersionSource {
     Command(Command),
 }
 
+impl VersionSource {
+    /// Puts what `fill` makes of each text in its place.
+    pub(super) fn fill_in(&mut self, fill: impl Fn(&str) -> String) {
+        match self {
+            VersionSource::File(path) => *path = fill(path),
+            VersionSource::Json { file, pointer: _ } => *file = fill(file),
+            VersionSource::Command(words) => words.iter_mut().for_each(|word| *word = fill(word)),
+        }
+    }
+}
+
 /// Looked at before every start. A state that is not there has no version, and the start goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

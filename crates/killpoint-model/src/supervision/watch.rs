@@ -23,6 +23,16 @@ pub enum Probe {
 }
 
 impl Probe {
+    /// The same with what `fill` makes of each text in which a place may stand.
+    pub fn filled_in(&self, fill: impl Fn(&str) -> String) -> Probe {
+        match self {
+            Probe::File(path) => Probe::File(fill(path)),
+            Probe::Socket(address) => Probe::Socket(address.map(fill)),
+            Probe::Http(address) => Probe::Http(address.map(fill)),
+            Probe::Notify | Probe::LogLine(_) => self.clone(),
+        }
+    }
+
     /// Whether it can answer.
     ///
     /// # Errors

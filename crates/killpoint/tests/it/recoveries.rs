@@ -184,6 +184,47 @@ fn a_start_limit_that_strikes_alone_use_up_is_said_before_and_in_the_finding() {
     assert!(!detail.contains("Strikes alone"), "{detail}");
 }
 
+#[test]
+fn the_supervisors_back_off_is_no_time_of_the_targets() {
+    let script = "trap 'exit 0' TERM; READY; IDLE";
+    let slow = |script: &str| {
+        let backoff = "backoff: { first: 1200ms, factor: 1, jitter: 0 }";
+        scenario(script, "do: kill", "").replace("backoff: 10ms", backoff)
+    };
+    let (back, detail) = verdict(&slow(script));
+    assert_eq!(back, Verdict::Held, "{detail}");
+    let (late, detail) = verdict(&slow("STUCK; trap 'exit 0' TERM; READY; IDLE"));
+    assert_eq!(late, HUNG, "{detail}");
+    assert!(detail.contains("1s and a back-off of 1200ms after strike 1"), "{detail}");
+}
+
+#[test]
+fn the_place_of_the_state_is_filled_in_wherever_a_process_is_described() {
+    // What its first life leaves is of a version that it does not accept.
+    let script = "trap 'exit 0' TERM; echo 3 > $KILLPOINT_STATE/version; READY; IDLE";
+    let schema =
+        "schema: { version-in: { file: '{state}/version' }, accepts: 1..2, otherwise: refuse }";
+    let text = scenario(script, "do: kill, who: { role: worker }", "");
+    let command = text.lines().find(|it| it.starts_with("  command:")).expect("there").trim();
+    let processes = format!(
+        "  processes: {{ worker: {{ {command}, {schema}, backoff: 10ms, ready: {{ by: notify, timeout: 1m }} }} }}"
+    );
+    let own = ["  command:", "  supervisor:", "  ready:", "  stop:", "  roles:"];
+    let lines = text.lines().filter(|line| !own.iter().any(|it| line.starts_with(it)));
+    let text = lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("  state: [state]", &format!("  state: [state]\n{processes}"));
+    let (refused, detail) = verdict(&text);
+    assert_eq!(refused, BRICKED, "{detail}");
+
+    // A rung that leaves a mark there by which the target ends.
+    let script = "trap 'exit 0' TERM; READY; until test -e $KILLPOINT_STATE/asked; do sleep 0.01; done; rm $KILLPOINT_STATE/asked";
+    let rung = "do: { ladder: [ { command: [touch, '{state}/asked'] } ] }, who: { role: main }";
+    let (asked, detail) = verdict(&scenario(script, rung, ""));
+    assert_eq!(asked, Verdict::Held, "{detail}");
+}
+
 /// What its first life acknowledges is in its second life only.
 const FORGETS: &str = "trap 'exit 0' TERM; test $KILLPOINT_LIFE = 1 && { echo I a 1 >> $KILLPOINT_JOURNAL; echo A a >> $KILLPOINT_JOURNAL; } || echo 1 > $KILLPOINT_STATE/a; \
     READY; (sleep 0.3; echo 1 > $KILLPOINT_STATE/a) & IDLE";
