@@ -158,7 +158,7 @@ impl Process {
         for probe in ready.chain(watchdog.iter_mut().map(|it| &mut it.by)) {
             *probe = probe.filled_in(&fill);
         }
-        for rule in schema {
+        if let Some(rule) = schema {
             rule.version_in.fill_in(&fill);
         }
     }
