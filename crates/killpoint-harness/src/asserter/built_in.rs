@@ -1,6 +1,7 @@
 //! The built-in oracle at work in a judge's worker: learns a recording, judges images.
 
 mod births;
+mod changes;
 mod killed;
 pub mod promises;
 mod values;
@@ -11,13 +12,14 @@ use super::oracle::{
     Learner, Oracle, Present, state,
 };
 use births::Births;
+use changes::Changes;
 pub use killed::Killed;
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::{Reader, Record, RecordingError};
 use killpoint_engine::states::{Models, StateName, Walk};
 use killpoint_model::operation::{FileId, FileKind, Name};
 use killpoint_model::verdict::{Judgement, Reason, Verdict};
-use killpoint_model::{Address, Effect, Profile};
+use killpoint_model::{Address, Profile};
 use promises::Promises;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -228,17 +230,17 @@ fn survey(
     initial: Option<&Image>,
 ) -> Result<(Births, Unwritten), RecordingError> {
     let mut values = initial.and_then(|it| Values::missing_in(it, promises.values()));
-    let (mut births, mut entered, mut written) = (Births::default(), Vec::new(), Vec::new());
+    let mut changes = initial.map(Changes::since).unwrap_or_default();
+    let (mut births, mut entered) = (Births::default(), Vec::new());
     let mut reader = Reader::open(recording)?;
     while let Some(record) = reader.next_record()? {
         let Record::Operation(operation, data) = record else { continue };
         births.note(&operation);
         values.iter_mut().for_each(|values| values.operation(&operation, &data));
+        changes.operation(&operation);
         entered.push(operation.journal_length);
-        if operation.effects.iter().any(|effect| *effect != Effect::Nothing) {
-            written.push(operation.journal_length);
-        }
     }
+    let written = changes.written();
     let values = values.map(Values::written).unwrap_or_default();
     let first = |power_loss| {
         let unwritten = promises.unwritten(&written, power_loss).map(|it| (it, false));

@@ -32,6 +32,8 @@ mod tests;
 
 pub use backup::is_called_after;
 pub use follower::{Completing, Completion, Follower};
+pub(super) use judging::{is_lock, is_scratch};
+pub(super) use learner::LOCK_BYTES_MAX;
 pub use learner::{Guide, Learner, Moment, Version};
 pub use state::{CrashState, Digest, DirectoryState, Present};
 pub use subject::Kind;

@@ -245,6 +245,33 @@ fn a_file_of_no_known_format_is_not_known_half_written_whoever_is_killed() {
 import os
 file = os.open("d.dat", os.O_RDWR)
 for at in (0, 4): os.pwrite(file, b"BBBB", at)
+#[test]
+fn what_changes_no_contents_and_no_names_and_what_happens_to_locks_is_no_writing() {
+    for step in [
+        "sync a.json",
+        "chmod $((600 + n)) a.json",
+        "touch -d @$n a.json",
+        "echo $n >lock",
+        "echo $n >a.lock; rm a.lock",
+        ": >empty",
+    ] {
+        let script = format!(
+            r#"
+for n in 1 2; do
+    echo "I n $n" >>"$KILLPOINT_JOURNAL"; {step}; echo "A n" >>"$KILLPOINT_JOURNAL"
+done
+echo '{{"n":2}}' >new; mv new a.json
+"#
+        );
+        let files = [("a.json", r#"{"n":0}"#), ("lock", "0"), ("empty", "")];
+        let explored = explore(&world(&files), &[], &script);
+        explored.expect(Outcome::Unknown);
+        let mut details = explored.report.unknown.iter().map(|unknown| &unknown.detail);
+        let is_told = details.any(|it| it.contains("n was acknowledged, and nothing"));
+        assert!(is_told, "{step}: {}", explored.summary());
+    }
+}
+
 "#;
     for scope in ["all", "process"] {
         let world = world(&[("d.dat", "AAAAAAAA")]);

@@ -351,7 +351,7 @@ fn bytes(number: u64) -> String {
 
 /// Whether a file is called a lock or a process id: one that locks versions (`package-lock.json`) is data, and so may
 /// be one that is large (`poetry.lock`).
-pub(super) fn is_lock(path: &Path) -> bool {
+pub(in crate::asserter) fn is_lock(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let stem = name.trim_start_matches('.').split('.').next().unwrap_or_default();
     let ends = [".lock", ".pid"].iter().any(|end| name.ends_with(end));
@@ -359,7 +359,7 @@ pub(super) fn is_lock(path: &Path) -> bool {
 }
 
 /// Whether a file's name says that it holds no data: locks, process ids, temporary files, caches.
-pub(super) fn is_scratch(path: &Path) -> bool {
+pub(in crate::asserter) fn is_scratch(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_lowercase();
     let marks = ["lock", "pid", "tmp", "temp", "cache", "swp"];

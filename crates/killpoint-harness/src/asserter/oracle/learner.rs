@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 pub use killed::Guide;
 
+pub(in crate::asserter) use history::LOCK_BYTES_MAX;
 use history::{History, Seen};
 use leads::leads;
 

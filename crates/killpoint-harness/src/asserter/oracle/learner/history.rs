@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A lock or a process id is no longer than this.
-const LOCK_BYTES_MAX: u64 = 256;
+pub(in crate::asserter) const LOCK_BYTES_MAX: u64 = 256;
 
 /// A version as it is kept.
 pub(super) struct Seen {
