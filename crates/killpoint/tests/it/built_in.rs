@@ -137,6 +137,33 @@ fn documents_that_are_written_in_turn_are_not_lost_whoever_is_killed() {
     }
 }
 
+/// Writes the data that is not in use over, and then names it.
+const BLUE_GREEN: &str = r#"
+import os
+for n in range(3):
+    old = open("CURRENT").read().strip()
+    new = "green" if old == "blue" else "blue"
+    with open(f"data.{TARGET}.json", "w") as file: file.write('{"n":%d}' % n)
+    NAME
+"#;
+
+#[test]
+fn what_is_named_by_a_part_of_its_name_is_in_use_and_the_other_is_not() {
+    let replace = r#"open("new", "w").write(new); os.rename("new", "CURRENT")"#;
+    let over = r#"file = os.open("CURRENT", os.O_RDWR); os.pwrite(file, new.encode().ljust(5), 0); os.fsync(file)"#;
+    let files =
+        [("data.blue.json", "{}"), ("data.green.json", r#"{"n":-1}"#), ("CURRENT", "blue ")];
+    for (target, name, outcome) in [
+        ("new", replace, Outcome::Unknown),
+        ("new", over, Outcome::Unknown),
+        ("old", replace, Outcome::Violated),
+        ("old", over, Outcome::Violated),
+    ] {
+        let program = BLUE_GREEN.replace("TARGET", target).replace("NAME", name);
+        explore_python(&world(&files), &[], &program).expect(outcome);
+    }
+}
+
 #[test]
 fn what_is_not_looked_at_without_a_checker_stands_beside_the_verdict() {
     let is_told = |explored: &Explored| {
@@ -195,6 +222,33 @@ fn what_is_acknowledged_before_it_is_written_does_not_pass() {
     }
 }
 
+#[test]
+fn what_changes_no_contents_and_no_names_and_what_happens_to_locks_is_no_writing() {
+    for step in [
+        "sync a.json",
+        "chmod $((600 + n)) a.json",
+        "touch -d @$n a.json",
+        "echo $n >lock",
+        "echo $n >a.lock; rm a.lock",
+        ": >empty",
+    ] {
+        let script = format!(
+            r#"
+for n in 1 2; do
+    echo "I n $n" >>"$KILLPOINT_JOURNAL"; {step}; echo "A n" >>"$KILLPOINT_JOURNAL"
+done
+echo '{{"n":2}}' >new; mv new a.json
+"#
+        );
+        let files = [("a.json", r#"{"n":0}"#), ("lock", "0"), ("empty", "")];
+        let explored = explore(&world(&files), &[], &script);
+        explored.expect(Outcome::Unknown);
+        let mut details = explored.report.unknown.iter().map(|unknown| &unknown.detail);
+        let is_told = details.any(|it| it.contains("n was acknowledged, and nothing"));
+        assert!(is_told, "{step}: {}", explored.summary());
+    }
+}
+
 /// Explores a program in Python that begins in the state directory, with a kill of one process or of all.
 fn explore_python(world: &World, flags: &[&str], program: &str) -> Explored {
     fs::write(world.state().join("../program.py"), program).expect("written");
@@ -245,33 +299,6 @@ fn a_file_of_no_known_format_is_not_known_half_written_whoever_is_killed() {
 import os
 file = os.open("d.dat", os.O_RDWR)
 for at in (0, 4): os.pwrite(file, b"BBBB", at)
-#[test]
-fn what_changes_no_contents_and_no_names_and_what_happens_to_locks_is_no_writing() {
-    for step in [
-        "sync a.json",
-        "chmod $((600 + n)) a.json",
-        "touch -d @$n a.json",
-        "echo $n >lock",
-        "echo $n >a.lock; rm a.lock",
-        ": >empty",
-    ] {
-        let script = format!(
-            r#"
-for n in 1 2; do
-    echo "I n $n" >>"$KILLPOINT_JOURNAL"; {step}; echo "A n" >>"$KILLPOINT_JOURNAL"
-done
-echo '{{"n":2}}' >new; mv new a.json
-"#
-        );
-        let files = [("a.json", r#"{"n":0}"#), ("lock", "0"), ("empty", "")];
-        let explored = explore(&world(&files), &[], &script);
-        explored.expect(Outcome::Unknown);
-        let mut details = explored.report.unknown.iter().map(|unknown| &unknown.detail);
-        let is_told = details.any(|it| it.contains("n was acknowledged, and nothing"));
-        assert!(is_told, "{step}: {}", explored.summary());
-    }
-}
-
 "#;
     for scope in ["all", "process"] {
         let world = world(&[("d.dat", "AAAAAAAA")]);

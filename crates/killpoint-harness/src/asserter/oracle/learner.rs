@@ -8,7 +8,7 @@ mod stretches;
 use super::cache::Cache;
 use super::documents::{self, DOCUMENT_BYTES_MAX, Format};
 use super::follower::Completion;
-use super::pointers::{POINTER_BYTES_MAX, pointers};
+use super::pointers::{Candidate, POINTER_BYTES_MAX, pointers};
 use super::sqlite::{self, Reading};
 use super::state::{CrashState, Digest};
 use super::subject::{Entry, Kind, Subject, What};
@@ -298,11 +298,14 @@ impl Learner {
         let paths = || self.histories.keys();
         let links = self.histories.iter().filter_map(|(link, history)| {
             let targets = history.targets_in_turn()?;
-            let switch = Switch { link: link.clone(), targets, is_file: false };
+            let switch = Switch::of_link(link.clone(), targets);
             paths().any(|path| switch.led_to(path)).then_some(switch)
         });
         let files = self.histories.iter();
-        let texts = files.filter_map(|(path, it)| Some((path.as_path(), it.texts_in_turn(path)?)));
+        let texts = files.filter_map(|(path, history)| {
+            let texts = history.texts_in_turn(path)?;
+            Some(Candidate { path, texts, is_placed: history.is_placed() })
+        });
         links.chain(pointers(texts.collect(), paths())).collect()
     }
 
@@ -320,11 +323,8 @@ impl Learner {
         // Even undisturbed the database ended like this: not ours to judge.
         self.not_understood.append(&mut self.broken);
         let databases = self.databases();
-        let places = |history: &History| {
-            history.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0)
-        };
         // Who renames new files into place elsewhere may mean what it writes over here.
-        let is_careful = self.histories.values().any(places);
+        let is_careful = self.histories.values().any(History::is_placed);
         let switches = self.switches();
         let leads = leads(&self.histories, &switches, guide);
         let belongs = |path: &Path| sqlite::owner(path).is_some_and(|it| databases.contains(&it));
@@ -354,7 +354,7 @@ impl Learner {
             };
             for switch in switches.iter().filter(|switch| switch.led_to(&subject.path)) {
                 if !subject.switches.iter().any(|leading| leading.path == switch.link) {
-                    subject.switches.push(switch.leading());
+                    subject.switches.push(switch.leading(&subject.path));
                 }
             }
             subjects.push(subject);

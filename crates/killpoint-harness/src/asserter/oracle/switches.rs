@@ -1,7 +1,7 @@
 //! Switches: symbolic links that a program moves from one directory to the next, each made whole before. What
 //! such a link leads to is in use; what it led to before, or will lead to later, is not.
 
-use super::pointers::{is_called_pointer, names};
+use super::pointers::{has_word, names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +14,10 @@ pub(super) struct Switch {
     pub(super) targets: BTreeSet<Vec<u8>>,
     /// Whether it is a file whose text leads there.
     pub(super) is_file: bool,
+    /// Whether it is known to be about what is in use.
+    pub(super) is_certain: bool,
+    /// Files that its text means by one part of their names, and that part.
+    pub(super) meant: BTreeMap<PathBuf, String>,
 }
 
 /// Where a link, or a file, stands that led to a file at some time.
@@ -22,6 +26,8 @@ pub(super) struct Leading {
     pub(super) path: PathBuf,
     /// Whether it is known to be about what is in use.
     pub(super) is_certain: bool,
+    /// By which word its text means this file, if by one that is only a part of the name.
+    pub(super) word: Option<String>,
 }
 
 /// What a link, or a file, led to in the course of the recording, and when any of that stood.
@@ -61,9 +67,15 @@ impl Led {
 }
 
 impl Switch {
-    pub(super) fn leading(&self) -> Leading {
-        let is_certain = !self.is_file || is_called_pointer(&self.link);
-        Leading { path: self.link.clone(), is_certain }
+    /// A symbolic link that led to these targets.
+    pub(super) fn of_link(link: PathBuf, targets: BTreeSet<Vec<u8>>) -> Switch {
+        Switch { link, targets, is_file: false, is_certain: true, meant: BTreeMap::new() }
+    }
+
+    /// As it stands before a file to which it led.
+    pub(super) fn leading(&self, path: &Path) -> Leading {
+        let word = self.meant.get(path).cloned();
+        Leading { path: self.link.clone(), is_certain: self.is_certain, word }
     }
 
     /// Whether at some time it led to this path, or to a directory above it.
@@ -74,7 +86,8 @@ impl Switch {
     /// Whether with this target it leads there.
     pub(super) fn leads_by(&self, target: &[u8], path: &Path) -> bool {
         let leads = if self.is_file { names } else { leads_to };
-        leads(&self.link, target, path)
+        let is_meant = || self.meant.get(path).is_some_and(|word| has_word(target, word));
+        leads(&self.link, target, path) || is_meant()
     }
 }
 

@@ -1,11 +1,11 @@
 //! Files in directories between which the program switches with a symbolic link, or with a small file that names one.
 
 use super::Case;
-use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, names};
+use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, has_word, names};
 use crate::asserter::oracle::shown;
 use crate::asserter::oracle::state::Present;
 use crate::asserter::oracle::subject::{Entry, Kind};
-use crate::asserter::oracle::switches::{Led, leads_to};
+use crate::asserter::oracle::switches::{Leading, Led, leads_to};
 use killpoint_model::{Judgement, Reason, Verdict};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -94,11 +94,12 @@ impl Case<'_> {
     /// Whether links led here at some time, and none does now.
     fn is_out_of_use(&self) -> bool {
         let switches = &self.subject.switches;
-        !switches.is_empty() && !switches.iter().any(|switch| self.is_led_to_by(&switch.path))
+        !switches.is_empty() && !switches.iter().any(|switch| self.is_led_to_by(switch))
     }
 
-    fn is_led_to_by(&self, switch: &Path) -> bool {
-        let path = &self.subject.path;
+    fn is_led_to_by(&self, switch: &Leading) -> bool {
+        let (path, word) = (&self.subject.path, switch.word.as_deref());
+        let switch = &switch.path;
         if let Some(target) = self.state.links().get(switch) {
             return leads_to(switch, target, path);
         }
@@ -107,6 +108,8 @@ impl Case<'_> {
             return false;
         }
         // What cannot be read may lead anywhere.
-        self.state.read(switch).map_or(true, |text| names(switch, &text, path))
+        self.state.read(switch).map_or(true, |text| {
+            names(switch, &text, path) || word.is_some_and(|word| has_word(&text, word))
+        })
     }
 }

@@ -73,7 +73,7 @@ impl History {
     /// What a symbolic link led to, if nothing else stood here and it was moved to its place, or led to one
     /// target after another.
     pub(super) fn targets_in_turn(&self) -> Option<BTreeSet<Vec<u8>>> {
-        let is_moved = self.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0);
+        let is_moved = self.is_placed();
         let targets: BTreeSet<Vec<u8>> = self
             .versions()
             .filter_map(|seen| seen.contents.as_deref().filter(|_| seen.is_link))
@@ -83,12 +83,17 @@ impl History {
         (is_all && !targets.is_empty() && (is_moved || targets.len() > 1)).then_some(targets)
     }
 
+    /// Whether a file was renamed to its place in the course of the recording.
+    pub(super) fn is_placed(&self) -> bool {
+        self.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0)
+    }
+
     /// What stood in a small file with text, if it was replaced as a whole: by more than one text, or as a file that is
-    /// called after what it does.
+    /// called after what it does. Such a one may be written over in its place, too, by more than one text.
     pub(super) fn texts_in_turn(&self, path: &Path) -> Option<BTreeSet<Vec<u8>>> {
-        let is_placed = self.versions().any(|seen| seen.moment == Moment::Placed && seen.at > 0);
+        let (is_placed, is_called_pointer) = (self.is_placed(), is_called_pointer(path));
         let is_small = |seen: &Seen| !seen.is_link && seen.length <= POINTER_BYTES_MAX;
-        if !is_placed || self.is_database || !self.versions().all(is_small) {
+        if !(is_placed || is_called_pointer) || self.is_database || !self.versions().all(is_small) {
             return None;
         }
         let texts: BTreeSet<Vec<u8>> = self
@@ -97,7 +102,7 @@ impl History {
             .filter(|text| !text.is_empty())
             .map(<[u8]>::to_vec)
             .collect();
-        (texts.len() > usize::from(!is_called_pointer(path))).then_some(texts)
+        (texts.len() > usize::from(!(is_placed && is_called_pointer))).then_some(texts)
     }
 
     /// Forgets symbolic links that are not judged. Whether anything else stood here.

@@ -14,7 +14,7 @@ pub(super) fn leads(
     switches: &[Switch],
     guide: Option<&Guide<'_>>,
 ) -> BTreeMap<PathBuf, Led> {
-    let certain = switches.iter().filter(|switch| switch.leading().is_certain);
+    let certain = switches.iter().filter(|switch| switch.is_certain);
     let of = |switch: &Switch| (switch.link.clone(), by_target(histories, switch));
     let mut own: BTreeMap<_, _> = certain.map(of).collect();
     let Some(guide) = guide else {

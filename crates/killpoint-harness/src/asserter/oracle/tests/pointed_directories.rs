@@ -83,11 +83,38 @@ fn what_a_pointer_names_is_judged() {
         switch(&mut world, "version", new);
         assert!(world.kills().starts_with("..TT."), "{old}: {}", world.kills());
     }
-    // One that is written over in its place.
+}
+
+#[test]
+fn a_pointer_that_is_written_over_in_its_place_is_not_known_to_be_one() {
     let mut world = pointed("CURRENT", "1", "g1/a.json");
     make(&mut world, "g2/a.json");
-    world.write("CURRENT", 0, b"2");
-    assert!(world.kills().starts_with("..TT."), "{}", world.kills());
+    world.write("CURRENT", 0, b"2").sync("CURRENT");
+    assert_eq!(world.kills(), "..??....");
+    // With any other name it is about something else.
+    let mut world = pointed("version", "1", "g1/a.json");
+    make(&mut world, "g2/a.json");
+    world.write("version", 0, b"2").sync("version");
+    assert_eq!(world.kills(), "..TT....");
+}
+
+#[test]
+fn a_pointer_names_by_a_part_of_a_name() {
+    for (first, second) in [
+        (("blue", "data.blue.json"), ("green", "data.green.json")),
+        (("A", "state-A.json"), ("B", "state-B.json")),
+        (("a", "data_a.json"), ("b", "data_b.json")),
+        (("a", "slot-a/x.json"), ("b", "slot-b/x.json")),
+    ] {
+        let mut world = pointed("CURRENT", first.0, first.1);
+        make(&mut world, second.1);
+        let mut world = world.begins_here();
+        world.overwrite(second.1, "{\"site\":", "3}").sync(second.1);
+        switch(&mut world, "CURRENT", second.0);
+        assert_eq!(world.kills(), ".??.....", "{}", second.1);
+        world.overwrite(second.1, "{\"site\":", "4}");
+        assert!(world.kills().ends_with(".LT."), "in use: {}", world.kills());
+    }
 }
 
 #[test]
