@@ -137,6 +137,29 @@ fn documents_that_are_written_in_turn_are_not_lost_whoever_is_killed() {
     }
 }
 
+/// Writes each save over the older of two files of no known format.
+const SLOTS: &str = r#"
+import zlib
+def read(name):
+    head, body = open(name).read().split("\n", 1)
+    return int(head.split()[1]), body
+for n in range(3):
+    slots = {name: read(name) for name in ("slot.0", "slot.1")}
+    number, body = max(slots.values())
+    oldest = min(slots, key=slots.get)
+    body = body + "line %d\n" % n
+    with open(TARGET, "w") as file: file.write("%d %d\n%s" % (zlib.crc32(body.encode()), number + 1, body))
+"#;
+
+#[test]
+fn files_of_no_known_format_that_are_written_in_turn_are_not_lost() {
+    let files = [("slot.0", "1 4\nfirst\nsecond\n"), ("slot.1", "1 3\nfirst\n")];
+    for (target, outcome) in [("oldest", Outcome::Unknown), ("'slot.0'", Outcome::Violated)] {
+        let program = SLOTS.replace("TARGET", target);
+        explore_python(&world(&files), &[], &program).expect(outcome);
+    }
+}
+
 /// Writes the data that is not in use over, and then names it.
 const BLUE_GREEN: &str = r#"
 import os

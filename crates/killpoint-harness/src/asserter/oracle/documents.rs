@@ -158,6 +158,11 @@ pub(super) fn is_row_of_values(contents: &[u8]) -> bool {
         && structured::json_values(without_mark(contents)).is_some_and(|count| count > 1)
 }
 
+/// The numbers at the head of a file of an unknown format.
+pub(super) fn numbers_of_unknown(contents: &[u8]) -> Numbers {
+    numbers::read_unknown(contents)
+}
+
 /// The numbers and times of a whole document, by where they stand in it.
 pub(super) fn numbers(format: Format, contents: &[u8]) -> Numbers {
     numbers::read(format, without_mark(contents))

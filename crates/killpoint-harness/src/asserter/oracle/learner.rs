@@ -135,8 +135,14 @@ impl Learner {
             Some(_) => None,
             None => self.read_document(&path, digest, &contents),
         };
+        // Of what only grows nothing is written in turn.
+        let grew = appended && is_continued && self.knows(&path);
+        let is_unknown = document.is_none() && !is_database && oversized.is_none();
         if let Some((format, Some(_))) = document {
             let numbers = || Arc::new(documents::numbers(format, &contents));
+            self.numbers.entry(digest).or_insert_with(numbers);
+        } else if is_unknown && moment != Moment::Left && !grew {
+            let numbers = || Arc::new(documents::numbers_of_unknown(&contents));
             self.numbers.entry(digest).or_insert_with(numbers);
         }
         let may_be_row =

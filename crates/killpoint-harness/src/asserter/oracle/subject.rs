@@ -127,6 +127,8 @@ pub(super) struct Subject {
     pub(super) wholes: Vec<Arc<[u8]>>,
     /// Of a log that can be read as JSON Lines, and was not only appended to: where it was.
     pub(super) stretches: Vec<Stretch>,
+    /// Of a file of unknown format, what it held when the program began to write it anew: no versions, but perhaps saves.
+    pub(super) begun_anew: Vec<(u64, Digest, u64)>,
     /// Whether its bytes were only ever appended to.
     pub(super) appended: bool,
     /// Whether the program keeps less than half of each version in the next, and renames new versions

@@ -1,9 +1,10 @@
 //! Documents that are written in turn: each save is written over the oldest of them, and carries a number that is
-//! greater than that of all others. While one is being written the newest stands whole in another.
+//! greater than that of all others. While one is being written the newest stands whole in another. So may files of
+//! unknown formats be.
 
 use super::documents::Numbers;
 use super::state::Digest;
-use super::subject::{Entry, Kind, Subject, What};
+use super::subject::{Kind, Subject, What};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// The number of a version; none if it is no whole document.
+    /// The number of a version; none if it is not known to be whole.
     pub(super) fn number(&self, digest: &Digest) -> Option<f64> {
         self.numbers.get(digest).copied()
     }
@@ -42,11 +43,14 @@ fn numbers_at<'a>(
     numbers.iter().filter_map(move |(digest, numbers)| Some((*digest, *numbers.by_place.get(key)?)))
 }
 
+/// More files than these are no versions of one.
+const FILES_MAX: usize = 64;
+
 /// The documents that were written in turn in a recording.
 pub(super) fn turns(subjects: &[Subject], numbers: &NumbersByDigest) -> Vec<Turn> {
-    let is_document = |subject: &&Subject| matches!(subject.kind, Kind::Document(_));
-    let is_written = |subject: &Subject| subject.entries.iter().any(|it| it.at > 0 && is_whole(it));
-    let documents = || subjects.iter().filter(is_document);
+    let may_be = |subject: &&Subject| matches!(subject.kind, Kind::Document(_) | Kind::Opaque);
+    let is_written = |subject: &Subject| wholes(subject).any(|(at, _)| at > 0);
+    let documents = || subjects.iter().filter(may_be);
     let written = documents().filter(|subject| is_written(subject));
     let mut groups: BTreeMap<String, Vec<&Subject>> = written
         .flat_map(|subject| patterns(&subject.path))
@@ -60,9 +64,10 @@ pub(super) fn turns(subjects: &[Subject], numbers: &NumbersByDigest) -> Vec<Turn
             groups.entry(pattern).and_modify(|group| group.push(document));
         }
     }
-    let turns = groups.values().filter(|group| group.len() > 1).filter_map(|group| {
+    let are_some = |group: &&Vec<_>| (2..=FILES_MAX).contains(&group.len());
+    let turns = groups.values().filter(are_some).filter_map(|group| {
         let written = group.iter().find(|subject| is_written(subject))?;
-        let last = written.entries.iter().rev().find_map(digest_of_whole)?;
+        let (_, last) = wholes(written).last()?;
         let mut keys = numbers.get(&last)?.by_place.keys();
         let key = keys.find(|key| are_written_in_turn(group, key, numbers))?.clone();
         let paths = group.iter().map(|subject| subject.path.clone()).collect();
@@ -89,15 +94,20 @@ fn patterns(path: &Path) -> Vec<String> {
     words.iter().map(without).collect()
 }
 
-fn is_whole(entry: &Entry) -> bool {
-    digest_of_whole(entry).is_some()
-}
-
-fn digest_of_whole(entry: &Entry) -> Option<Digest> {
-    match entry.what {
-        What::File { digest, value: Some(_), length: 1.., .. } => Some(digest),
+/// The versions that were whole, as far as can be known: after which operation each stood.
+fn wholes(subject: &Subject) -> impl Iterator<Item = (u64, Digest)> {
+    let is_document = matches!(subject.kind, Kind::Document(_));
+    let versions = subject.entries.iter().filter_map(|entry| match entry.what {
+        What::File { digest, value, length: 1.., .. } if value.is_some() || !is_document => {
+            Some((entry.at, digest))
+        }
         _ => None,
-    }
+    });
+    let begun_anew = subject.begun_anew.iter().filter(|(.., length)| *length > 0);
+    let mut wholes: Vec<_> =
+        versions.chain(begun_anew.map(|(at, digest, _)| (*at, *digest))).collect();
+    wholes.sort_by_key(|(at, _)| *at);
+    wholes.into_iter()
 }
 
 /// A version by its number, and what it says.
@@ -111,14 +121,13 @@ fn numbered<'a>(
     numbers: &'a NumbersByDigest,
 ) -> Option<(Option<Numbered<'a>>, Vec<Numbered<'a>>)> {
     let (mut begin, mut later) = (None, Vec::<Numbered<'a>>::new());
-    for entry in &subject.entries {
-        let Some(digest) = digest_of_whole(entry) else { continue };
+    for (at, digest) in wholes(subject) {
         let numbers = numbers.get(&digest)?;
         let number = *numbers.by_place.get(key)?;
         match later.last().or(begin.as_ref()) {
             Some((last, _)) if *last == number => {}
             Some((last, _)) if *last > number => return None,
-            _ if entry.at == 0 => begin = Some((number, &**numbers)),
+            _ if at == 0 => begin = Some((number, &**numbers)),
             _ => later.push((number, numbers)),
         }
     }
@@ -127,7 +136,8 @@ fn numbered<'a>(
 
 /// Whether each version that was written over another one took the place of the oldest, and goes on from the newest: it
 /// has a greater number than all, and not less in common with the newest than with the one in its place. One such save may
-/// be chance, but for a number that goes on by one from that of the newest; so may be two, one over each.
+/// be chance, and so may be two, one over each; but not a number that goes on by one from that of the newest, nor contents
+/// that do. Of a file of an unknown format each save has to go on so: what is taken for its number may be none.
 fn are_written_in_turn(group: &[&Subject], key: &str, numbers: &NumbersByDigest) -> bool {
     let mut current: Vec<Option<Numbered<'_>>> = Vec::new();
     let mut writes: Vec<(Numbered<'_>, usize)> = Vec::new();
@@ -138,7 +148,7 @@ fn are_written_in_turn(group: &[&Subject], key: &str, numbers: &NumbersByDigest)
     }
     writes.sort_by(|((one, _), _), ((other, _), _)| one.total_cmp(other));
     let mut overwritten = vec![0; group.len()];
-    let mut goes_on = false;
+    let (mut counts, mut all_go_on) = (false, true);
     for ((number, says), index) in writes {
         let others = current.iter().enumerate().filter(|(it, _)| *it != index);
         let newest = others.clone().filter_map(|(_, other)| *other);
@@ -153,9 +163,13 @@ fn are_written_in_turn(group: &[&Subject], key: &str, numbers: &NumbersByDigest)
                 return false;
             }
             overwritten[index] += 1;
-            goes_on |= number.fract() == 0.0 && number == newest + 1.0;
+            let is_next = number.fract() == 0.0 && number == newest + 1.0;
+            counts |= is_next;
+            all_go_on &= is_next || says.come_after(newest_says, said);
         }
         current[index] = Some((number, says));
     }
-    goes_on || overwritten.iter().any(|times| *times > 1)
+    let is_known = group.iter().all(|subject| matches!(subject.kind, Kind::Document(_)));
+    let any = |least| overwritten.iter().any(|times| *times >= least);
+    (any(1) && all_go_on) || (is_known && (counts || any(2)))
 }

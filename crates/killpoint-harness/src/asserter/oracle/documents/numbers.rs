@@ -1,8 +1,11 @@
 //! The numbers and times that stand in a document: by some a program knows which of several is the newest.
 
+mod unknown;
+
 use super::Format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+pub(super) use unknown::read_unknown;
 
 /// In larger documents no numbers are looked for.
 const NUMBERED_BYTES_MAX: usize = 1 << 20;
@@ -29,6 +32,13 @@ impl Numbers {
     /// How many values it has in common with another document, at the same places.
     pub fn in_common(&self, other: &Numbers) -> usize {
         self.statements.intersection(&other.statements).count()
+    }
+
+    /// Whether this is what comes after the newest, written over one that is older: it has more in common with the newest,
+    /// and keeps nothing of what it is written over that the newest had not.
+    pub fn come_after(&self, newest: &Numbers, over: &Numbers) -> bool {
+        let kept: Vec<&u64> = self.statements.intersection(&over.statements).collect();
+        self.in_common(newest) > kept.len() && kept.iter().all(|it| newest.statements.contains(it))
     }
 
     fn note(&mut self, place: &str, number: Option<f64>) {
@@ -143,6 +153,21 @@ mod tests {
         ] {
             let (one, other) = (read(format, one.as_bytes()), read(format, other.as_bytes()));
             assert_eq!(one.in_common(&other), expect);
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_newest_keeps_nothing_else_of_what_it_is_written_over() {
+        let read = |contents: &str| read(Format::Json, contents.as_bytes());
+        let (older, newest) =
+            (read("{\"a\":1,\"b\":1,\"c\":1}"), read("{\"a\":1,\"b\":2,\"c\":1}"));
+        for (contents, expect) in [
+            ("{\"a\":1,\"b\":2,\"c\":2}", true),
+            ("{\"a\":1,\"b\":3,\"c\":1}", false),
+            ("{\"a\":1,\"b\":1,\"c\":1}", false),
+            ("{\"d\":1}", false),
+        ] {
+            assert_eq!(read(contents).come_after(&newest, &older), expect, "{contents}");
         }
     }
 

@@ -171,6 +171,13 @@ impl History {
             }
             _ => Vec::new(),
         };
+        let begun_anew = match kind {
+            Kind::Opaque => {
+                let begun = self.versions().filter(|seen| seen.moment == Moment::Superseded);
+                begun.map(|seen| (seen.at, seen.digest, seen.length)).collect()
+            }
+            _ => Vec::new(),
+        };
         let stretches = match kind {
             Kind::Document(Format::JsonLines) => self.stretches(kind),
             _ => Vec::new(),
@@ -210,6 +217,7 @@ impl History {
             entries,
             wholes,
             stretches,
+            begun_anew,
             appended,
             placed,
             is_given_up,
