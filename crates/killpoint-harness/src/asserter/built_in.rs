@@ -2,6 +2,7 @@
 
 mod births;
 mod changes;
+mod forms;
 mod killed;
 pub mod promises;
 mod values;

@@ -5,7 +5,7 @@
 
 mod line;
 mod one_shot;
-mod percent;
+pub(super) mod percent;
 mod value;
 
 pub use line::{Entry, Fault, Name};

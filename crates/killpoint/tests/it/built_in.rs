@@ -431,6 +431,42 @@ for n in range(2):
 }
 
 #[test]
+fn values_of_any_characters_are_looked_for_as_they_are_and_as_json_has_them() {
+    const SAVE: &str = r#"
+import json, urllib.parse
+value = VALUE
+say("I k " + urllib.parse.quote(value)); print(TRACE, file=log)
+EARLY
+with open("tmp", "w") as file: file.write(json.dumps({"k": value}))
+os.rename("tmp", "k.json")
+LATE
+"#;
+    let acknowledge = r#"say("A k")"#;
+    for value in [
+        "https://example.org/a",
+        "joe@example.org",
+        "2024-05-01",
+        "Buy milk, bread!",
+        "a \\\"quoted\\\" word",
+        "h\u{e9}llo",
+    ] {
+        for (trace, early, late, outcome) in [
+            ("'saving'", "", acknowledge, Outcome::Pass),
+            ("'saving'", acknowledge, "", Outcome::Unknown),
+            // Where it was written in another form, nothing is known of when.
+            ("urllib.parse.quote(value, safe='')", acknowledge, "", Outcome::Pass),
+            ("ascii(value)", acknowledge, "", Outcome::Pass),
+        ] {
+            let program = SAVE.replace("VALUE", &format!("\"{value}\"")).replace("TRACE", trace);
+            let program = program.replace("EARLY", early).replace("LATE", late);
+            let files = [("k.json", "{}"), ("debug.log", "begun\n")];
+            let explored = explore_python(&world(&files), &[], &format!("{SAYS}{program}"));
+            explored.expect(outcome);
+        }
+    }
+}
+
+#[test]
 fn what_is_thrown_away_right_before_it_is_written_elsewhere_does_not_pass_whoever_is_killed() {
     let text = r#"{"to do":"something that takes long, and that nobody else will do"}"#;
     let remove = r#"os.unlink("todo/x.json")"#;

@@ -1,7 +1,8 @@
 //! When everything that was written so far was promised: the built-in oracle does not know in which file a key is
 //! kept, so what it holds a state against are the moments at which no operation was open.
 
-use super::values::{Written, is_plain};
+use super::forms::is_looked_for;
+use super::values::Written;
 use crate::asserter::journal::{Change, Journal, Operation, Value};
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +21,7 @@ struct Span {
     intent: u64,
     kill: Option<u64>,
     power_loss: Option<u64>,
-    /// Those of its values that a file would hold as they are.
+    /// Those of its values that are looked for in what is written.
     values: Vec<String>,
 }
 
@@ -51,7 +52,7 @@ impl Promises {
         unwritten.min()
     }
 
-    /// The values that a file would hold as they are, of all that was acknowledged.
+    /// The values that are looked for in what is written, of all that was acknowledged.
     pub fn values(&self) -> BTreeSet<&str> {
         let acknowledged = self.spans.iter().filter(|span| span.kill.is_some());
         acknowledged.flat_map(|span| &span.values).map(String::as_str).collect()
@@ -82,18 +83,18 @@ fn spans(journal: &Journal, durable: impl Fn(&Operation) -> Option<u64>, start: 
         let first = operation.intents.iter().min_by_key(|intent| intent.end)?;
         let (key, intent) = (first.key.clone(), first.end);
         let (kill, power_loss) = (operation.acknowledged, durable(operation));
-        let values = operation.intents.iter().filter_map(|intent| plain_value(&intent.change));
+        let values = operation.intents.iter().filter_map(|intent| sought(&intent.change));
         let values = values.collect();
         (intent > start).then_some(Span { key, intent, kill, power_loss, values })
     });
     spans.collect()
 }
 
-/// The value that a change gives a key, if a file would hold it as it is.
-fn plain_value(change: &Change) -> Option<String> {
+/// The value that a change gives a key, if it is looked for.
+fn sought(change: &Change) -> Option<String> {
     match change {
         Change::Set(Value::Text(text)) | Change::Append(Value::Text(text)) => {
-            is_plain(text).then(|| text.clone())
+            is_looked_for(text).then(|| text.clone())
         }
         _ => None,
     }

@@ -1,23 +1,17 @@
 //! Where the values of an ack journal come to stand in the state for the first time: one that does so only after it
 //! was acknowledged was acknowledged too early.
 //!
-//! Only values are looked for that every format writes as they are: a program may escape others, or write a number as
-//! bytes. What it compresses or encrypts is found nowhere, and nothing is said of it, nor where any such bytes were written
-//! that may hold the value.
+//! Values are looked for as they are, and in the forms in which JSON and addresses have them. What a program compresses or
+//! encrypts is found nowhere, and nothing is said of it, nor where any such bytes were written that may hold the value.
 
+use super::forms::{forms, is_plain};
 use super::veils::Veil;
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::effects_with_data;
 use killpoint_engine::states::is_point;
 use killpoint_model::operation::{FileId, FileKind};
 use killpoint_model::{Effect, Operation};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-
-/// Longer values are not looked for: they are seldom written in one piece.
-const VALUE_BYTES_MAX: usize = 256;
-
-/// Shorter values stand anywhere by chance.
-const VALUE_BYTES_MIN: usize = 3;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Nothing is looked for where there was more than this at the beginning.
 const INITIAL_BYTES_MAX: u64 = 64 << 20;
@@ -25,27 +19,22 @@ const INITIAL_BYTES_MAX: u64 = 64 << 20;
 /// So much is looked at in one piece.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// Whether a value stands in a file as it is, whatever the format, and is not there by chance.
-pub(super) fn is_plain(value: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-. ".contains(&byte);
-    (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len())
-        && value.bytes().all(is_plain)
-        && value.bytes().any(|byte| byte.is_ascii_alphabetic())
-}
-
 /// Larger files that get another name may hold anything, as far as is looked at.
 const MOVED_BYTES_MAX: u64 = 64 << 10;
 
 /// Values that were not found yet, and when the others were written for the first time.
 pub(super) struct Values {
     image: Image,
-    missing: HashSet<Vec<u8>>,
+    /// By each of their forms.
+    missing: HashMap<Vec<u8>, Vec<u8>>,
     /// How long those are that begin with these two bytes.
     lengths: HashMap<[u8; 2], BTreeSet<usize>>,
     longest: usize,
     written: Written,
     /// Files that hold no new values: journals of SQLite, which have what was there before.
     journals: BTreeSet<FileId>,
+    /// Whether every format writes all values as they are: text at the end of a file holds none in another form then.
+    are_plain: bool,
     /// Files that were made or emptied, and how long the journal was then.
     begun: HashMap<FileId, u64>,
 }
@@ -66,8 +55,9 @@ impl Written {
     pub fn may_be_veiled(&self, values: &[String], intent: u64, acknowledged: u64) -> bool {
         let first = self.veiled.partition_point(|veil| veil.at < intent);
         let between = self.veiled[first..].iter().take_while(|veil| veil.at < acknowledged);
-        let mut between = between.filter(|veil| veil.since >= intent);
-        self.is_unsure || between.any(|veil| values.iter().any(|value| veil.may_hold(value)))
+        let mut held = between.flat_map(|veil| values.iter().map(move |value| (veil, value)));
+        let counts = |veil: &Veil, value: &str| veil.since >= intent || !is_plain(value);
+        self.is_unsure || held.any(|(veil, value)| counts(veil, value) && veil.may_hold(value))
     }
 }
 
@@ -79,14 +69,21 @@ impl Values {
             return None;
         }
         let mut lengths: HashMap<[u8; 2], BTreeSet<usize>> = HashMap::new();
-        for value in values.iter().map(|value| value.as_bytes()) {
-            lengths.entry([value[0], value[1]]).or_default().insert(value.len());
+        let are_plain = values.iter().all(|value| is_plain(value));
+        let missing: HashMap<Vec<u8>, Vec<u8>> = values
+            .iter()
+            .flat_map(|value| {
+                forms(value).into_iter().map(|form| (form, value.as_bytes().to_vec()))
+            })
+            .collect();
+        for form in missing.keys() {
+            lengths.entry([form[0], form[1]]).or_default().insert(form.len());
         }
-        let longest = values.iter().map(|value| value.len()).max().unwrap_or(0);
-        let missing = values.iter().map(|value| value.as_bytes().to_vec()).collect();
-        let image = initial.clone();
-        let (written, journals, begun) = (Written::default(), BTreeSet::new(), HashMap::new());
-        let mut values = Values { image, missing, lengths, longest, written, journals, begun };
+        let longest = missing.keys().map(Vec::len).max().unwrap_or(0);
+        let (image, written) = (initial.clone(), Written::default());
+        let (journals, begun) = (BTreeSet::new(), HashMap::new());
+        let mut values =
+            Values { image, missing, lengths, longest, written, journals, are_plain, begun };
         for (_, inode) in initial.inodes() {
             let entries = inode.entries.iter().filter(|(name, _)| is_journal(name));
             values.journals.extend(entries.map(|(_, entry)| entry.file));
@@ -162,8 +159,8 @@ impl Values {
                 if !is_text || size != Some(*offset) {
                     return Some(Veil::opaque(at));
                 }
-                let since = self.begun.get(file)?;
-                Some(Veil::of_text(at, *since, bytes))
+                let since = self.begun.get(file).copied().or((!self.are_plain).then_some(0))?;
+                Some(Veil::of_text(at, since, bytes))
             }
             Effect::Resize { file, size: 0 } => {
                 self.begun.insert(*file, at);
@@ -221,11 +218,11 @@ impl Values {
                 // Within a word it may stand by chance: when it was written is not known then.
                 let is_word = at.checked_sub(1).is_none_or(|before| is_boundary(bytes[before]))
                     && bytes.get(end).is_none_or(|after| is_boundary(*after));
-                if self.missing.remove(candidate)
-                    && is_word
-                    && let Some(when) = when
-                {
-                    self.written.first.insert(candidate.to_vec(), when);
+                let Some(value) = self.missing.remove(candidate) else { continue };
+                let text = String::from_utf8_lossy(&value);
+                forms(&text).iter().for_each(|form| drop(self.missing.remove(form)));
+                if let Some(when) = when.filter(|_| is_word) {
+                    self.written.first.insert(value, when);
                 }
             }
         }
@@ -281,25 +278,6 @@ mod tests {
             journal_length,
             at_ns: 0,
             effects: vec![Effect::Write { file: FILE, offset, length, durable }],
-        }
-    }
-
-    #[test]
-    fn only_what_every_format_writes_as_it_is_is_looked_for() {
-        for (value, expect) in [
-            ("val", true),
-            ("v1", false),
-            ("two words", true),
-            ("a_b-c.d", true),
-            ("v", false),
-            ("", false),
-            ("42", false),
-            ("a\"b", false),
-            ("a/b", false),
-            ("é.txt", false),
-            (&"x".repeat(VALUE_BYTES_MAX + 1), false),
-        ] {
-            assert_eq!(is_plain(value), expect, "{value}");
         }
     }
 

@@ -45,31 +45,53 @@ pub struct Text {
     text: String,
     /// How long the longest of its parts is that may be something encoded.
     longest_encoded: usize,
+    /// Whether there is a number in it that may be a time or a date.
+    has_long_number: bool,
 }
 
 impl Text {
     fn of(bytes: &[u8]) -> Option<Text> {
         let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= TEXT_BYTES_MAX)?;
         let is_control = |c: char| c.is_control() && !c.is_whitespace();
-        if text.contains(is_control) || ["\\u", "\\x", "&#"].iter().any(|it| text.contains(it)) {
+        if text.contains(is_control) || has_escapes(text) {
             return None;
         }
         let is_encoding = |c: char| c.is_alphanumeric() || "+/=_-".contains(c);
         let parts = text.split(|c| !is_encoding(c)).filter(|part| !is_readable(part));
         let longest = parts.map(str::len).max().unwrap_or(0);
         let longest_encoded = longest.max(longest_list_of_bytes(text).div_ceil(4) * 5);
-        Some(Text { text: text.to_lowercase(), longest_encoded })
+        let numbers = text.split(|c: char| !c.is_ascii_digit());
+        let has_long_number = numbers.into_iter().any(|digits| digits.len() > COUNT_DIGITS_MAX);
+        Some(Text { text: text.to_lowercase(), longest_encoded, has_long_number })
     }
 
     /// A part of a value that stands here may be the value split up; otherwise it takes an encoded part that is long
-    /// enough, by five characters for four bytes.
+    /// enough, by five characters for four bytes. A date may be a number, and a value of single letters anything.
     fn may_hold(&self, value: &str) -> bool {
         let value = value.to_lowercase();
-        let mut words = value.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 1);
+        let is_date = !value.contains(char::is_alphabetic);
+        let words = value.split(|c: char| !c.is_alphanumeric());
+        let ascii = value.split(|c: char| !c.is_ascii_alphanumeric());
+        let mut words = words.chain(ascii).filter(|word| word.len() > 1).peekable();
         self.longest_encoded >= PACKED_CHARACTERS
             || value.len() * 5 <= self.longest_encoded * 4
+            || (is_date && self.has_long_number)
+            || words.peek().is_none()
             || words.any(|word| self.text.contains(word))
     }
+}
+
+/// Whether a text has characters that are written as numbers: `\u00e9`, `&#233;`, `\303\251`, or two in a row as in
+/// `%C3%A9` and `=C3=A9`.
+fn has_escapes(text: &str) -> bool {
+    let is_byte =
+        |triple: &[u8]| b"%=".contains(&triple[0]) && triple[1..].iter().all(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    let is_two = |six: &[u8]| six[0] == six[3] && is_byte(&six[..3]) && is_byte(&six[3..]);
+    let is_octal = |two: &[u8]| two[0] == b'\\' && two[1].is_ascii_digit();
+    ["\\u", "\\x", "&#"].iter().any(|it| text.contains(it))
+        || bytes.windows(6).any(is_two)
+        || bytes.windows(2).any(is_octal)
 }
 
 /// Whether a part of a text consists of words and numbers, as nothing encoded does.
@@ -129,6 +151,18 @@ mod tests {
             ("{\"k\":\"eJzLSM3JydctS8wpTQUAGsoEPg==\"}", &"hello".repeat(40), true),
             ("[104, 101,108,108,111,45,118,97,108,117,101]", "hello-value", true),
             ("{\"k\":\"\\u0068ello\"}", "other", true),
+            ("h%C3%A9llo", "h\u{e9}", true),
+            ("\u{65e5}", "\u{65e5}\u{672c}\u{8a9e}", false),
+            ("%E6%97%A5", "\u{65e5}\u{672c}\u{8a9e}", true),
+            ("=E6=97=A5", "\u{65e5}\u{672c}\u{8a9e}", true),
+            ("\\346\\227", "\u{65e5}\u{672c}\u{8a9e}", true),
+            ("due=1777593600", "2026-05-01", true),
+            ("due=soon", "2026-05-01", false),
+            ("saving", "joe@example.org", false),
+            ("user: joe", "joe@example.org", true),
+            ("saving", "a@b.c", true),
+            ("50% of k=10", "Buy milk, bread!", false),
+            ("Buy%20milk%2C", "Buy milk, bread!", true),
             // In parts, or in capital letters.
             ("{\"first\":\"hello\"}", "hello-value", true),
             ("{\"k\":\"HELLO VALUE\"}", "hello-value", true),
