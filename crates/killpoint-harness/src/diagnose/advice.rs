@@ -88,6 +88,16 @@ pub(super) fn record_of(history: &History, path: &str) -> String {
     }
 }
 
+/// For a record that is written by several calls.
+pub(super) fn whole_record(history: &History, path: &str) -> String {
+    match Store::of(history, path) {
+        Store::Plain => {
+            format!("write each record in {path} with one write call; or {}", record(path))
+        }
+        _ => record_of(history, path),
+    }
+}
+
 fn record(path: &str) -> String {
     format!(
         "give each record in {path} its length and a checksum, and drop an incomplete last one \

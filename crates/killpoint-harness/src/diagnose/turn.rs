@@ -89,9 +89,10 @@ pub(super) fn between(scene: &Scene<'_>) -> Option<Diagnosis> {
         None => format!("The state is whole before {broken}, and no longer after it."),
     };
     let in_place = !history.is_passing(file, broke.saturating_add(1));
-    let fix = match path.filter(|path| in_place && Role::of(path) == Role::Data) {
-        Some(path) => advice::one_step(history, path),
-        None => advice::ANY_ORDER.to_owned(),
+    let fix = match path.filter(|_| in_place).map(|path| (path, Role::of(path))) {
+        Some((path, Role::Data)) => advice::one_step(history, path),
+        Some((path, Role::Journal)) => advice::whole_record(history, path),
+        _ => advice::ANY_ORDER.to_owned(),
     };
     Some(scene.diagnosis(Cause::BetweenOperations, path.map(str::to_owned), sentence, fix))
 }

@@ -213,3 +213,16 @@ fn where_no_cause_is_known_the_operations_that_turn_the_state_are_named() {
     let sentence = "The state is whole before write(x.tmp)#1, and again only after write(a)#1.";
     assert_eq!(found.sentence, sentence);
 }
+
+#[test]
+fn a_record_that_is_written_by_two_calls_is_to_be_written_by_one() {
+    let log = Log::new().intend().write("l.log", 0, 5).write("l.log", 5, 6).acknowledge();
+    check(
+        &between(log, Class::Torn, [1, 2, 2, 3], 2),
+        Cause::BetweenOperations,
+        "l.log",
+        "The state is whole before write(l.log)#1, and again only after write(l.log)#2.",
+        "write each record in l.log with one write call; or give each record in l.log its length and \
+         a checksum, and drop an incomplete last one when opening",
+    );
+}
