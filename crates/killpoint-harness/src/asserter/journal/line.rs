@@ -200,7 +200,7 @@ fn parse_intent(fields: &[&str]) -> Result<Entry, Fault> {
             [key, value] => {
                 Ok(Entry::Intend { id: None, key: name(key, "key")?, change: set(value)? })
             }
-            _ => Err(Fault::Fields { expected: "I key value" }),
+            _ => Err(Fault::Fields { expected: "I key value`, or to delete the key `I key -" }),
         };
     }
     let (field, key, operator, value) = match fields[..] {

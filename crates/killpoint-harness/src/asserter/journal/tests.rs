@@ -70,7 +70,7 @@ fn garbage_is_refused_with_line_offset_text_and_what_is_expected() {
     check_fault("I a b\nhello\n", "line 2 (byte 6), `hello`: expected a line that begins with");
     check_fault("\n", "begins with");
     check_fault("i a b\n", "begins with");
-    check_fault("I key\n", "expected `I key value`");
+    check_fault("I key\n", "expected `I key value`, or to delete the key `I key -`: fields");
     check_fault("I key two words\n", "%20");
     check_fault("I  value\n", "the key is empty");
     check_fault("I # k = v\n", "the id is empty");
