@@ -5,7 +5,7 @@
 //! encrypts is found nowhere, and nothing is said of it, nor where any such bytes were written that may hold the value.
 
 use super::forms::{forms, is_plain};
-use super::veils::Veil;
+use super::veils::{Text, Veil};
 use killpoint_engine::image::{Content, Image};
 use killpoint_engine::recording::effects_with_data;
 use killpoint_engine::states::is_point;
@@ -22,6 +22,9 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// Larger files that get another name may hold anything, as far as is looked at.
 const MOVED_BYTES_MAX: u64 = 64 << 10;
 
+/// Beyond so much text, what was written may hold anything.
+const TEXT_BYTES_KEPT_MAX: usize = 64 << 20;
+
 /// Values that were not found yet, and when the others were written for the first time.
 pub(super) struct Values {
     image: Image,
@@ -35,6 +38,8 @@ pub(super) struct Values {
     journals: BTreeSet<FileId>,
     /// Whether every format writes all values as they are: text at the end of a file holds none in another form then.
     are_plain: bool,
+    /// How much text is kept.
+    text_bytes: usize,
     /// Files that were made or emptied, and how long the journal was then.
     begun: HashMap<FileId, u64>,
 }
@@ -82,8 +87,17 @@ impl Values {
         let longest = missing.keys().map(Vec::len).max().unwrap_or(0);
         let (image, written) = (initial.clone(), Written::default());
         let (journals, begun) = (BTreeSet::new(), HashMap::new());
-        let mut values =
-            Values { image, missing, lengths, longest, written, journals, are_plain, begun };
+        let mut values = Values {
+            image,
+            missing,
+            lengths,
+            longest,
+            written,
+            journals,
+            are_plain,
+            text_bytes: 0,
+            begun,
+        };
         for (_, inode) in initial.inodes() {
             let entries = inode.entries.iter().filter(|(name, _)| is_journal(name));
             values.journals.extend(entries.map(|(_, entry)| entry.file));
@@ -97,7 +111,11 @@ impl Values {
     pub(super) fn operation(&mut self, operation: &Operation, data: &[u8]) {
         let when = is_point(operation).then_some(operation.journal_length);
         for (effect, bytes) in effects_with_data(&operation.effects, data) {
-            if let Some(veil) = self.veil(effect, bytes, operation.journal_length) {
+            if let Some(mut veil) = self.veil(effect, bytes, operation.journal_length) {
+                self.text_bytes += veil.text.as_ref().map_or(0, Text::length);
+                if self.text_bytes > TEXT_BYTES_KEPT_MAX {
+                    veil.text = None;
+                }
                 match when {
                     Some(_) => self.written.veiled.push(veil),
                     None => self.written.is_unsure = true,

@@ -65,6 +65,11 @@ impl Text {
         Some(Text { text: text.to_lowercase(), longest_encoded, has_long_number })
     }
 
+    /// In bytes.
+    pub(super) fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// A part of a value that stands here may be the value split up; otherwise it takes an encoded part that is long
     /// enough, by five characters for four bytes. A date may be a number, and a value of single letters anything.
     fn may_hold(&self, value: &str) -> bool {
