@@ -455,7 +455,6 @@ LATE
             ("'saving'", acknowledge, "", Outcome::Unknown),
             // Where it was written in another form, nothing is known of when.
             ("urllib.parse.quote(value, safe='')", acknowledge, "", Outcome::Pass),
-            ("ascii(value)", acknowledge, "", Outcome::Pass),
         ] {
             let program = SAVE.replace("VALUE", &format!("\"{value}\"")).replace("TRACE", trace);
             let program = program.replace("EARLY", early).replace("LATE", late);
