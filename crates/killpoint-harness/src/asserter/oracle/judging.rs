@@ -3,6 +3,7 @@
 mod append_only;
 mod copies;
 mod database;
+mod gaps;
 mod moved;
 mod switched;
 mod turned;
@@ -66,7 +67,7 @@ impl Case<'_> {
             return Ok(self.cut(present.length));
         }
         if let Some(judgement) = self.version(same_bytes) {
-            return Ok(judgement);
+            return self.unless_begun_anew(judgement, present);
         }
         match self.subject.kind {
             Kind::Document(format) => self.document(format, present),
@@ -104,26 +105,6 @@ impl Case<'_> {
             bytes(had)
         );
         Judgement { bytes_lost: had - length, ..Judgement::violated(self.loss(), detail) }
-    }
-
-    fn missing(&self) -> Judgement {
-        let had = self.acknowledged_bytes();
-        if had > 0 {
-            let detail = format!(
-                "{} is missing; it had {} when something was acknowledged.",
-                self.name(),
-                bytes(had)
-            );
-            return Judgement { bytes_lost: had, ..Judgement::violated(self.loss(), detail) };
-        }
-        let is_absent = |what: &What| *what == What::Absent;
-        let is_data = matches!(self.subject.kind, Kind::Document(_) | Kind::Database | Kind::Link);
-        match self.subject.compare(self.floor, &self.oracle.acknowledged, is_absent) {
-            Match::Legal => self.on_its_way().unwrap_or_else(Judgement::held),
-            Match::Gap { at } if is_data => self.gap("is missing", at),
-            Match::Gap { .. } => Judgement::held(),
-            Match::Stale { .. } | Match::Never => self.lost("is missing"),
-        }
     }
 
     fn document(&self, format: Format, present: Present) -> io::Result<Judgement> {
@@ -238,6 +219,9 @@ impl Case<'_> {
     /// one version to the next or takes no care of any file, and nothing in the state is a copy of one. Files that are not data
     /// by their names are left out.
     fn opaque(&self, present: Present) -> Judgement {
+        if present.length == 0 && self.is_new_log() {
+            return Judgement::held();
+        }
         let never_empty = self.subject.entries.iter().all(|entry| match &entry.what {
             What::File { length, .. } => *length > 0,
             What::Absent | What::Database(_) => true,
@@ -258,9 +242,6 @@ impl Case<'_> {
             }
             return self.lost("is empty");
         }
-        if present.length == 0 && self.is_new_log() {
-            return Judgement::held();
-        }
         let detail = format!(
             "{} ({}) is none of its recorded versions, and nothing here understands it: give a \
              checker.",
@@ -270,36 +251,23 @@ impl Case<'_> {
         Judgement::unknown(Reason::NoOracle, detail)
     }
 
-    /// Whether it was made in this run, and then appended to again and again, each time complete: empty it has lost
-    /// nothing.
+    /// Whether it was made in this run, or removed and begun anew, and then appended to again and again, each time
+    /// complete: empty it has lost nothing.
     fn is_new_log(&self) -> bool {
         let lengths = self.subject.entries.iter().filter_map(|entry| match entry.what {
             What::File { length: length @ 1.., .. } => Some(length),
             _ => None,
         });
         let lengths: std::collections::BTreeSet<u64> = lengths.collect();
-        let floor = &self.subject.entries[self.floor].what;
-        *floor == What::Absent && self.subject.appended && lengths.len() > 1
+        let mut since = self.subject.entries[self.floor..].iter();
+        let is_made = since.any(|entry| entry.what == What::Absent);
+        is_made && self.subject.appended && !self.subject.is_taken_up && lengths.len() > 1
     }
 
     fn strange_link(&self) -> Judgement {
         let detail = format!(
             "{} leads to where it never led in the recording: whether that is right only a checker \
              can say.",
-            self.name()
-        );
-        Judgement::unknown(Reason::NoOracle, detail)
-    }
-
-    /// A gap in which the program itself had left the file, perhaps meaning it.
-    fn gap(&self, how: &str, at: u64) -> Judgement {
-        let copy = match self.whole_copy() {
-            Some(copy) => format!(" {} holds a version of it.", shown(copy)),
-            None => String::new(),
-        };
-        let detail = format!(
-            "{} {how}, as the program left it after operation {at} and filled it again later: \
-             whether that was meant only a checker can say.{copy}",
             self.name()
         );
         Judgement::unknown(Reason::NoOracle, detail)

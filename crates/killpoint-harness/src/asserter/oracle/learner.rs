@@ -158,7 +158,7 @@ impl Learner {
             history.has_rows = documents::is_row_of_values(&contents);
         }
         if document.is_none() && !is_database && length > 0 {
-            history.carry(&contents, appended);
+            history.carry(&contents, appended, is_continued);
         }
         let last = history.seen.last().and_then(|(_, seen)| seen.as_ref());
         let contents = match last.filter(|last| last.digest == digest) {

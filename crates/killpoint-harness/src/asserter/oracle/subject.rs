@@ -134,7 +134,10 @@ pub(super) struct Subject {
     /// Whether the program keeps less than half of each version in the next, and renames new versions
     /// of other files into place: what it empties it was about to throw away, perhaps knowingly.
     pub(super) is_given_up: bool,
-    /// Contents that were put in place whole: of a document those that cannot be read, of a database
+    /// Whether the program removed it, or changed it otherwise than at its end, and at least half of what stood in it
+    /// came back then.
+    pub(super) is_taken_up: bool,
+    /// Contents that were put in place whole: of a document those that cannot be read, of anything else
     /// all.
     pub(super) placed: Vec<Digest>,
     /// How long it was at acknowledgements, after which operations, while it only ever grew; 0 where it
@@ -187,6 +190,24 @@ impl Subject {
         kept.map(|(_, length)| *length).max().unwrap_or(0)
     }
 
+    /// What an append-only file that was begun anew came to hold before something was acknowledged again: of the one that
+    /// is at this index of `wholes`.
+    pub(super) fn until_acknowledged(&self, whole: usize) -> &[u8] {
+        let is_it =
+            |entry: &Entry| matches!(entry.what, What::File { whole: it, .. } if it == whole);
+        let (Some(contents), Some(first)) =
+            (self.wholes.get(whole), self.entries.iter().position(is_it))
+        else {
+            return &[];
+        };
+        let before = first.checked_sub(1).map(|before| &self.entries[before]);
+        let begun =
+            before.filter(|entry| entry.what == What::Absent).unwrap_or(&self.entries[first]);
+        let mut grown = self.grown.iter().filter(|(at, length)| *at >= begun.at && *length > 0);
+        let length = grown.next().and_then(|(_, length)| usize::try_from(*length).ok());
+        length.and_then(|length| contents.get(..length)).unwrap_or(contents)
+    }
+
     /// Compares by `is`. `acknowledged` lists the operations at whose entry there were more
     /// acknowledgements than before.
     pub(super) fn compare(
@@ -214,8 +235,10 @@ impl Subject {
         let entry = &self.entries[index];
         let before = self.entries[..index].iter().find(has_data);
         let Some(after) = self.entries[index..].iter().find(has_data) else { return false };
-        let settled =
-            acknowledged.iter().any(|ordinal| entry.at < *ordinal && *ordinal <= after.at);
+        // What only grows is there again when something is acknowledged, and no version yet.
+        let grown = self.grown.iter().find(|(at, length)| *at > entry.at && *length > 0);
+        let back = grown.map_or(after.at, |(at, _)| after.at.min(*at));
+        let settled = acknowledged.iter().any(|ordinal| entry.at < *ordinal && *ordinal <= back);
         entry.what.is_blank() && before.is_some() && !settled
     }
 }

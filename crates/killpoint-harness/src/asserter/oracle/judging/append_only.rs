@@ -2,9 +2,10 @@
 
 use super::{Case, bytes};
 use crate::asserter::oracle::append_only::{Tail, compare};
+use crate::asserter::oracle::pieces::comes_back;
 use crate::asserter::oracle::state::{HELD_BYTES_MAX, Present};
-use crate::asserter::oracle::subject::What;
-use killpoint_model::{Class, Judgement, Reason};
+use crate::asserter::oracle::subject::{Kind, What};
+use killpoint_model::{Class, Judgement, Reason, Verdict};
 use std::io;
 
 impl Case<'_> {
@@ -13,26 +14,25 @@ impl Case<'_> {
             return Ok(self.opaque(present));
         }
         let contents = self.state.read(&self.subject.path)?;
-        let (kept, first) = match &self.subject.entries[self.floor].what {
-            What::File { length, whole, .. } => {
-                (usize::try_from(*length).unwrap_or(usize::MAX), *whole)
-            }
-            _ => (0, 0),
-        };
-        let had = usize::try_from(self.acknowledged_bytes()).unwrap_or(usize::MAX);
-        let (kept, first) = if had > kept { (had, self.next_whole()) } else { (kept, first) };
+        let (kept, first) = self.kept_of();
         let wholes = self.subject.wholes.get(first..).unwrap_or_default();
-        let mut worst = None;
+        let (mut worst, mut is_half_back) = (None, false);
         for (index, whole) in wholes.iter().enumerate() {
-            // A file that was begun anew after the version that had to stay owes nothing.
+            // A file that was begun anew after the version that had to stay owes nothing but what it takes up of that.
             let kept = if index == 0 { kept } else { 0 };
             match compare(&contents, whole, kept, self.crash.power_loss) {
+                Tail::Holds if index > 0 && self.is_half_back(&contents, first + index) => {
+                    is_half_back = true;
+                }
                 Tail::Holds => return Ok(Judgement::held()),
                 Tail::Strange { .. } if !self.crash.recorded_beyond => {
                     return Ok(Judgement::held());
                 }
                 tail => worst = worst.or(Some(tail)),
             }
+        }
+        if is_half_back {
+            return Ok(self.half_back(present));
         }
         let name = self.name();
         let kept_bytes = bytes(kept as u64);
@@ -62,6 +62,68 @@ impl Case<'_> {
                 format!("{name} holds from byte {index} what was never appended to it."),
             ),
         })
+    }
+
+    /// The judgement of a file that is as it was once, and older than what had to stay: a log that was begun anew may
+    /// hold the same as it did before.
+    pub(super) fn unless_begun_anew(
+        &self,
+        judgement: Judgement,
+        present: Present,
+    ) -> io::Result<Judgement> {
+        let anew = match self.subject.kind {
+            _ if judgement.verdict == Verdict::Held => None,
+            Kind::AppendOnly => Some(self.append_only(present)?),
+            Kind::Document(_) if present.length > 0 => {
+                self.growing(|| self.state.read(&self.subject.path))?
+            }
+            _ => None,
+        };
+        let anew = anew.filter(|anew| !matches!(anew.verdict, Verdict::Violated(_)));
+        Ok(anew.unwrap_or(judgement))
+    }
+
+    /// How many of the first bytes had to stay, and of which of the subject's `wholes`.
+    fn kept_of(&self) -> (usize, usize) {
+        let (kept, first) = match &self.subject.entries[self.floor].what {
+            What::File { length, whole, .. } => {
+                (usize::try_from(*length).unwrap_or(usize::MAX), *whole)
+            }
+            _ => (0, 0),
+        };
+        let had = usize::try_from(self.acknowledged_bytes()).unwrap_or(usize::MAX);
+        if had > kept { (had, self.next_whole()) } else { (kept, first) }
+    }
+
+    /// How many of its first bytes hold what an append-only file that was begun anew takes up of the one that had to stay,
+    /// before something is acknowledged again; none if that is too little. It is the one at this index of the subject's `wholes`.
+    pub(super) fn taken_up(&self, whole: usize) -> Option<usize> {
+        let (kept, first) = self.kept_of();
+        let before = self.subject.wholes.get(first).filter(|_| kept > 0)?;
+        let anew = self.subject.until_acknowledged(whole);
+        let had_to_stay = before.get(..kept).unwrap_or(before);
+        // One line with others behind it may be a heading that every new file begins with.
+        let lines = had_to_stay.split_inclusive(|byte| *byte == b'\n').count();
+        let had_to_stay = Some(had_to_stay).filter(|_| lines > 1);
+        comes_back(before, anew).or_else(|| comes_back(had_to_stay?, anew))
+    }
+
+    /// Whether a file that was begun anew does not hold all yet that it takes up: one that begins as the one at this index
+    /// of the subject's `wholes`.
+    fn is_half_back(&self, contents: &[u8], whole: usize) -> bool {
+        let anew = self.subject.wholes.get(whole).map(|anew| &anew[..]).unwrap_or_default();
+        self.taken_up(whole)
+            .is_some_and(|back| compare(contents, anew, back, self.crash.power_loss) != Tail::Holds)
+    }
+
+    fn half_back(&self, present: Present) -> Judgement {
+        let detail = format!(
+            "{} was begun anew and holds {}; what stood in it before comes back later: whether that is missed only a \
+             checker can say.",
+            self.name(),
+            bytes(present.length)
+        );
+        Judgement::unknown(Reason::NoOracle, detail)
     }
 
     /// The judgement of a log that was not only appended to, if it is as it was while something was appended, torn or

@@ -122,7 +122,8 @@ impl Case<'_> {
             Kind::Database | Kind::AppendOnly | Kind::Link => return None,
         };
         let versions = self.subject.entries[self.floor..].iter();
-        let holding = versions.flat_map(|entry| self.holders(entry).map(move |it| (it, entry)));
+        let holding =
+            versions.flat_map(|entry| self.holders(&entry.what).map(move |it| (it, entry)));
         let copies = holding.filter(|(other, entry)| {
             *other != path
                 && (is_called_after(other, path) || (made_counts && self.is_made(other, entry)))
@@ -200,8 +201,8 @@ impl Case<'_> {
     }
 
     /// The files of the state that hold a version, unless that is empty.
-    fn holders(&self, version: &Entry) -> impl Iterator<Item = &Path> {
-        let paths = match &version.what {
+    pub(super) fn holders(&self, version: &What) -> impl Iterator<Item = &Path> {
+        let paths = match version {
             What::File { digest, length: 1.., .. } => {
                 self.holders.by_digest(self.state).get(digest)
             }
@@ -214,13 +215,9 @@ impl Case<'_> {
     /// is made out of one only if the version was there before; what comes to hold the same bytes as
     /// this file later does is no copy of it.
     fn is_made(&self, other: &Path, version: &Entry) -> bool {
-        let subjects = &self.oracle.subjects;
-        match subjects.binary_search_by(|subject| subject.path.as_path().cmp(other)) {
-            Ok(index) => {
-                version.at < self.crash.at && !subjects[index].entries[0].what.equals(&version.what)
-            }
-            Err(_) => true,
-        }
+        self.oracle.subject(other).is_none_or(|other| {
+            version.at < self.crash.at && !other.entries[0].what.equals(&version.what)
+        })
     }
 }
 

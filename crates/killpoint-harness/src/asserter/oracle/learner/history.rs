@@ -3,7 +3,7 @@
 use super::Moment;
 use crate::asserter::oracle::documents::Format;
 use crate::asserter::oracle::judging::{is_lock, is_scratch};
-use crate::asserter::oracle::pieces::{COMPARED_BYTES_MAX, keeps_half};
+use crate::asserter::oracle::pieces::{COMPARED_BYTES_MAX, comes_back, keeps_half};
 use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, is_called_pointer};
 use crate::asserter::oracle::state::Digest;
 use crate::asserter::oracle::subject::{Entry, Kind, Subject, What};
@@ -42,6 +42,8 @@ pub(super) struct History {
     /// Whether each version after the first has kept less than half of the one before; none while
     /// there was only one.
     pub(super) is_given_up: Option<bool>,
+    /// Whether it was changed otherwise than at its end, or removed, and at least half of what stood here came back.
+    pub(super) is_taken_up: bool,
     /// How long it was at acknowledgements, while it only ever grew; 0 where it was changed otherwise,
     /// removed or replaced.
     pub(super) grown: Vec<(u64, u64)>,
@@ -60,9 +62,14 @@ impl History {
         }
     }
 
-    /// Notes how much of the last version is in the next.
-    pub(super) fn carry(&mut self, contents: &[u8], appended: bool) {
+    /// Notes how much of the last version is in the next, which was only `appended` to since it was made, and
+    /// `is_continued` if so since the last version.
+    pub(super) fn carry(&mut self, contents: &[u8], appended: bool, is_continued: bool) {
         let contents = &contents[..contents.len().min(COMPARED_BYTES_MAX)];
+        let is_removed = self.seen.last().is_some_and(|(_, seen)| seen.is_none());
+        if is_removed || !is_continued {
+            self.is_taken_up |= comes_back(&self.last, contents).is_some();
+        }
         if !self.last.is_empty() && contents != self.last {
             let is_given_up = !appended && !keeps_half(&self.last, contents);
             self.is_given_up = Some(is_given_up && self.is_given_up.unwrap_or(true));
@@ -165,11 +172,10 @@ impl History {
                 let unread = self.versions().filter(|seen| seen.is_placed_unread(format));
                 unread.map(|seen| seen.digest).collect()
             }
-            Kind::Database => {
+            _ => {
                 let placed = self.versions().filter(|seen| seen.moment == Moment::Placed);
                 placed.map(|seen| seen.digest).collect()
             }
-            _ => Vec::new(),
         };
         let begun_anew = match kind {
             Kind::Opaque => {
@@ -207,7 +213,7 @@ impl History {
         }
         entries.extend(self.dumps);
         entries.sort_by_key(|entry| entry.at);
-        let grown = self.grown;
+        let (grown, is_taken_up) = (self.grown, self.is_taken_up);
         let switches = Vec::new();
         let is_promised = !is_scratch(&path) || matches!(kind, Kind::Document(_) | Kind::Database);
         Subject {
@@ -221,6 +227,7 @@ impl History {
             appended,
             placed,
             is_given_up,
+            is_taken_up,
             grown,
             switches,
             is_left: false,
