@@ -5,6 +5,7 @@ mod copies;
 mod database;
 mod gaps;
 mod moved;
+mod passing;
 mod switched;
 mod turned;
 
@@ -53,6 +54,7 @@ impl Case<'_> {
         let judgement = self.spared_by_switch(self.spared_by_turn(self.spared_by_copy(judgement)));
         match judgement.verdict {
             Verdict::Held => self.leads_to_nothing().unwrap_or(judgement),
+            _ if self.subject.is_passing => self.missed_in_passing(judgement),
             _ => judgement,
         }
     }

@@ -353,10 +353,14 @@ impl Learner {
             }
             let mut subject = match by_guide {
                 Some(by_guide) => history.into_known(path, &by_guide),
-                None if !history.is_lasting() || history.is_left() || history.is_lock(&path) => {
-                    continue;
+                None if history.is_left() || history.is_lock(&path) => continue,
+                None => {
+                    let is_passing = history.is_passing(&path);
+                    if !is_passing && !history.is_lasting() {
+                        continue;
+                    }
+                    Subject { is_passing, ..history.into_subject(path, is_careful) }
                 }
-                None => history.into_subject(path, is_careful),
             };
             for switch in switches.iter().filter(|switch| switch.led_to(&subject.path)) {
                 if !subject.switches.iter().any(|leading| leading.path == switch.link) {

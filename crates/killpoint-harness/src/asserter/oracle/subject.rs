@@ -146,6 +146,8 @@ pub(super) struct Subject {
     /// The links that led to it or to a directory above it at some time, while the program moved them from one target to the
     /// next.
     pub(super) switches: Vec<Leading>,
+    /// Whether it is made and removed in the run, and stood when something was acknowledged.
+    pub(super) is_passing: bool,
     /// Whether the recording ends in the middle of a change of it: that of a run that was killed.
     pub(super) is_left: bool,
 }

@@ -8,6 +8,7 @@ mod documents_in_turn;
 mod gaps;
 mod killed_runs;
 mod moved_files;
+mod passing_files;
 mod pointed_directories;
 mod properties;
 mod staging_files;

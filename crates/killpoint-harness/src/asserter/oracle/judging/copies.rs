@@ -215,7 +215,8 @@ impl Case<'_> {
     /// is made out of one only if the version was there before; what comes to hold the same bytes as
     /// this file later does is no copy of it.
     fn is_made(&self, other: &Path, version: &Entry) -> bool {
-        self.oracle.subject(other).is_none_or(|other| {
+        let kept = self.oracle.subject(other).filter(|other| !other.is_passing);
+        kept.is_none_or(|other| {
             version.at < self.crash.at && !other.entries[0].what.equals(&version.what)
         })
     }

@@ -153,6 +153,15 @@ impl History {
         !self.is_temporary() && !self.is_spare() && !self.is_staging()
     }
 
+    /// Whether it was made and removed in this run, and stood here when something was acknowledged: that may be what was
+    /// promised.
+    pub(super) fn is_passing(&self, path: &Path) -> bool {
+        let is_promised = |seen: &Seen| seen.moment == Moment::Acknowledged && seen.length > 0;
+        let stood = self.versions().any(is_promised) || self.grown.iter().any(|it| it.1 > 0);
+        let is_file = !self.is_database && !self.versions().any(|seen| seen.is_link);
+        stood && is_file && self.is_temporary() && !is_scratch(path)
+    }
+
     /// Whether this is a lock or the id of a process, which nobody misses after a crash.
     pub(super) fn is_lock(&self, path: &Path) -> bool {
         let is_small = |seen: &Seen| !seen.is_link && seen.length <= LOCK_BYTES_MAX;
@@ -230,6 +239,7 @@ impl History {
             is_taken_up,
             grown,
             switches,
+            is_passing: false,
             is_left: false,
         }
     }
@@ -252,7 +262,7 @@ impl History {
     }
 
     /// A document is whole at the beginning and at the end, or where it was put in place if it was
-    /// at neither. One that only its contents tell is none if it ever held several values: a log may hold a single
+    /// at neither, or else when something was acknowledged. One that only its contents tell is none if it ever held several values: a log may hold a single
     /// record at both.
     fn document_format(&self) -> Option<Format> {
         let is_at = |moments: &'static [Moment]| {
@@ -262,6 +272,9 @@ impl History {
             self.versions().filter(is_at(&[Moment::Begin, Moment::End])).collect();
         if deciding.is_empty() {
             deciding = self.versions().filter(is_at(&[Moment::Placed])).collect();
+        }
+        if deciding.is_empty() {
+            deciding = self.versions().filter(is_at(&[Moment::Acknowledged])).collect();
         }
         let (format, _) = deciding.first()?.document?;
         if format == Format::Json && self.has_rows {

@@ -66,6 +66,7 @@ impl History {
         let is_left = self.is_left();
         let mut subject = self.into_subject_of(path, kind, known.subject.is_given_up);
         subject.is_left = is_left;
+        subject.is_passing = known.subject.is_passing;
         subject.is_taken_up |= known.subject.is_taken_up;
         subject.placed.extend(&known.subject.placed);
         subject.switches.clone_from(&known.subject.switches);
