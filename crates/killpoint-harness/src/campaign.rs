@@ -46,6 +46,7 @@ mod snapshots;
 mod stage;
 mod state;
 mod steady;
+mod strangers;
 mod strike;
 mod striking;
 mod supervisor;

@@ -4,9 +4,12 @@
 //! pinned (its directory in `/proc` is held open, which can never mean another process), asked once
 //! more, and told apart by its number and start. Finding nobody is an answer, not an error.
 
+mod listening;
 mod process;
 mod sockets;
 mod tree;
+
+pub use listening::{Listening, who_listens};
 
 use killpoint_engine::identity::{self, Identity};
 use killpoint_model::seed::{Generator, Seed};

@@ -6,7 +6,9 @@ use super::state::State;
 use super::tell;
 use super::trial::Trial;
 use super::waiting::Wait;
+use super::world::World;
 use crate::asserter::invariants::is_answered;
+use killpoint_model::Scenario;
 use killpoint_model::event::Event;
 use killpoint_model::fault::Fault;
 use killpoint_model::report::NotCovered;
@@ -23,15 +25,17 @@ use std::time::{Duration, Instant};
 const AGAIN_INTERVAL: Duration = Duration::from_millis(20);
 /// Time between two questions of the control, which has to show that it answers at all times.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two looks whether it is still somebody else who answers.
+const STRANGER_INTERVAL: Duration = Duration::from_millis(200);
 /// Who was silent in the control for this part of the time of a recovery need not answer in a trial.
 const SILENCE_PART: u32 = 2;
 
 /// What one process is asked.
 #[derive(Clone, Debug)]
-struct Question {
-    process: String,
-    probe: Probe,
-    directory: PathBuf,
+pub(super) struct Question {
+    pub(super) process: String,
+    pub(super) probe: Probe,
+    pub(super) directory: PathBuf,
 }
 
 /// What is known of its answers.
@@ -121,29 +125,32 @@ pub(super) enum Heard {
     Silent(String),
 }
 
-impl Trial<'_, '_> {
-    /// What the supervised processes can be asked again.
-    fn questions(&self) -> Vec<Question> {
-        let scenario = &self.stage.plan.scenario;
-        // A scenario's own activities may end a target and leave it so.
-        if scenario.faults.iter().any(|rule| matches!(rule.r#do, Fault::Activities(_))) {
-            return Vec::new();
-        }
-        let own_paths = &self.world.own_paths;
-        let processes = self.world.supervision(scenario).processes.into_iter();
-        let question = |(process, it): (String, killpoint_model::supervision::Process)| {
-            let directory = PathBuf::from(it.directory.unwrap_or_default());
-            let probe = match it.ready?.by {
-                Probe::Socket(path) if path.contains('/') => {
-                    let real = |path: &str| own_paths.real(&directory.join(path));
-                    Probe::Socket(path.map(|path| real(path).display().to_string()))
-                }
-                probe @ (Probe::Socket(_) | Probe::Http(_)) => probe,
-                Probe::File(_) | Probe::Notify | Probe::LogLine(_) => return None,
-            };
-            Some(Question { process, probe, directory })
+/// What the supervised processes can be asked again.
+pub(super) fn questions(scenario: &Scenario, world: &World) -> Vec<Question> {
+    // A scenario's own activities may end a target and leave it so.
+    if scenario.faults.iter().any(|rule| matches!(rule.r#do, Fault::Activities(_))) {
+        return Vec::new();
+    }
+    let own_paths = &world.own_paths;
+    let processes = world.supervision(scenario).processes.into_iter();
+    let question = |(process, it): (String, killpoint_model::supervision::Process)| {
+        let directory = PathBuf::from(it.directory.unwrap_or_default());
+        let probe = match it.ready?.by {
+            Probe::Socket(path) if path.contains('/') => {
+                let real = |path: &str| own_paths.real(&directory.join(path));
+                Probe::Socket(path.map(|path| real(path).display().to_string()))
+            }
+            probe @ (Probe::Socket(_) | Probe::Http(_)) => probe,
+            Probe::File(_) | Probe::Notify | Probe::LogLine(_) => return None,
         };
-        processes.filter_map(question).collect()
+        Some(Question { process, probe, directory })
+    };
+    processes.filter_map(question).collect()
+}
+
+impl Trial<'_, '_> {
+    fn questions(&self) -> Vec<Question> {
+        questions(&self.stage.plan.scenario, &self.world)
     }
 
     /// In the control, while the workload goes on: who answers all the time. Not while calls are recorded, which
@@ -197,15 +204,40 @@ impl Trial<'_, '_> {
             return Ok(Heard::Answers);
         }
         let asker = Asker::start(questions, AGAIN_INTERVAL);
-        let is_heard = |trial: &Self| asker.silent(asker.began, &trial.state).is_empty();
-        let waited =
-            self.wait(limit, |trial| is_back(trial) && (trial.is_lost || is_heard(trial)))?;
-        if waited != Wait::Late {
-            return Ok(asker.was_silent().map_or(Heard::Answers, Heard::AnswersAgain));
+        let until = Instant::now() + limit;
+        let (mut since, mut stranger): (Instant, Option<(Instant, String)>) = (asker.began, None);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let is_heard = |trial: &Self| asker.silent(since, &trial.state).is_empty();
+            let waited =
+                self.wait(left, |trial| is_back(trial) && (trial.is_lost || is_heard(trial)))?;
+            let is_here = match waited {
+                Wait::Late => return Ok(Heard::Silent(self.silence(&asker, since, stranger))),
+                Wait::Over => true,
+                Wait::Done => self.is_lost,
+            };
+            let now = self.stranger(&asker.questions).filter(|_| !is_here);
+            let Some(who) = now else {
+                let silent = asker.was_silent().max(stranger.map(|(seen, _)| seen));
+                return Ok(silent.map_or(Heard::Answers, Heard::AnswersAgain));
+            };
+            stranger = Some((Instant::now(), who));
+            let left = until.saturating_duration_since(Instant::now());
+            self.wait(left.min(STRANGER_INTERVAL), |trial| trial.is_lost)?;
+            since = Instant::now();
         }
-        let silent = asker.silent(asker.began, &self.state);
+    }
+
+    /// Where the target does not answer: where nobody does, or somebody else.
+    fn silence(
+        &self,
+        asker: &Asker,
+        since: Instant,
+        stranger: Option<(Instant, String)>,
+    ) -> String {
+        let silent = asker.silent(since, &self.state);
         let silent: Vec<String> = silent.iter().map(|it| at(&it.probe)).collect();
-        Ok(Heard::Silent(silent.join(", ")))
+        stranger.map_or_else(|| silent.join(", "), |(_, who)| who)
     }
 
     /// Before a trial is stopped: what counts as ready still answers.
@@ -220,7 +252,7 @@ impl Trial<'_, '_> {
                     "The target went down at the end of the trial, and was not ready again {limit} later"
                 ),
                 at => {
-                    format!("At the end of the trial the target did not answer at {at} for {limit}")
+                    format!("For {limit} at the end of the trial the target did not answer at {at}")
                 }
             };
             self.judge_late(&why);
@@ -248,7 +280,7 @@ impl Trial<'_, '_> {
 }
 
 /// Where it is asked, in words.
-fn at(probe: &Probe) -> String {
+pub(super) fn at(probe: &Probe) -> String {
     match probe {
         Probe::Socket(address) => format!("the socket {address}"),
         Probe::Http(address) => address.to_string(),

@@ -16,6 +16,7 @@ use super::position::JournalSeen;
 use super::problem::CampaignError;
 use super::stage::{Ended, Stage};
 use super::state::State;
+use super::strangers::answers_already;
 use super::supervisor::Supervisor;
 use super::tell;
 use super::waiting::Wait;
@@ -78,6 +79,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     let supervision = world.supervision(scenario);
     let is_display_silent = stage.is_not_covered(pictures::SILENT);
     let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
+    let stranger = answers_already(scenario, &world);
     let began_at = SystemTime::now();
     stage.injector.run_commands_in(world.surroundings());
     let (interception, supervisor) = stage.start(once.planned, &world, &supervision)?;
@@ -97,6 +99,8 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         state: State::of(&supervision),
         workload: None,
         asker: None,
+        stranger,
+        serving: BTreeSet::new(),
         begun,
         workload_began: begun,
         fired: 0,
@@ -172,6 +176,10 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) workload: Option<Running>,
     /// Of the control: who asks it meanwhile.
     pub(super) asker: Option<Asker>,
+    /// Why what answers where the target is asked is not the target.
+    pub(super) stranger: Option<String>,
+    /// Who listens himself where he is asked.
+    pub(super) serving: BTreeSet<String>,
     pub(super) begun: Instant,
     pub(super) workload_began: Instant,
     pub(super) fired: u64,
@@ -242,10 +250,13 @@ impl Trial<'_, '_> {
     fn live(&mut self, once: &Try<'_>) -> Result<(), CampaignError> {
         let timeouts = self.stage.plan.scenario.timeouts;
         let ready = self.wait(timeouts.start.duration(), |trial| trial.state.are_ready())?;
-        if ready != Wait::Done && !self.state.are_over() {
+        if let Some(why) = self.stranger.take() {
+            self.worsen(Judgement::unknown(Reason::NeverSteady, why));
+        } else if ready != Wait::Done && !self.state.are_over() {
             let why = format!("The target was not ready within {}.", timeouts.start);
             self.worsen(Judgement::unknown(Reason::NeverSteady, why));
         } else {
+            self.learn_who_serves()?;
             self.start_workload()?;
             self.judge(JudgeAt::Before, None)?;
             for (index, strike) in once.planned.iter().flat_map(|it| &it.strikes).enumerate() {

@@ -2,6 +2,8 @@
 
 use super::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The state of a listening socket, as `/proc/net/tcp` writes it.
 const LISTENING: &str = "0A";
@@ -20,8 +22,7 @@ impl Listeners {
         let Some(sockets) = ports.get(&port) else { return Some(false) };
         let holds = process.numbers("fd").into_iter().any(|descriptor| {
             let target = process.link(&format!("fd/{descriptor}")).unwrap_or_default();
-            let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
-            inode.and_then(|text| text.parse().ok()).is_some_and(|inode| sockets.contains(&inode))
+            inode(&target).is_some_and(|inode| sockets.contains(&inode))
         });
         Some(holds)
     }
@@ -32,21 +33,60 @@ fn table(process: &Process<'_>) -> BTreeMap<u16, BTreeSet<u64>> {
     let mut ports: BTreeMap<u16, BTreeSet<u64>> = BTreeMap::new();
     for name in TABLES {
         let bytes = process.bytes(name).unwrap_or_default();
-        for (port, inode) in String::from_utf8_lossy(&bytes).lines().filter_map(listening) {
-            ports.entry(port).or_default().insert(inode);
+        for (address, inode) in String::from_utf8_lossy(&bytes).lines().filter_map(listening) {
+            ports.entry(address.port()).or_default().insert(inode);
         }
     }
     ports
 }
 
-/// Port and inode of a line that tells of a listening socket.
-fn listening(line: &str) -> Option<(u16, u64)> {
+/// The number of a socket that a link in `/proc/PID/fd` leads to.
+pub(super) fn inode(target: &str) -> Option<u64> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The sockets of this network namespace that a connection to one of these addresses may have met.
+pub(super) fn listening_at(asked: &[SocketAddr]) -> BTreeSet<u64> {
+    let text = |table| fs::read_to_string(format!("/proc/self/{table}")).unwrap_or_default();
+    let tables = TABLES.map(text);
+    let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(listening);
+    let is_met = |at: SocketAddr| asked.iter().any(|asked| meets(*asked, at));
+    sockets.filter(|(at, _)| is_met(*at)).map(|(_, inode)| inode).collect()
+}
+
+/// Whether a connection to an address may be taken by who listens at another one.
+fn meets(asked: SocketAddr, at: SocketAddr) -> bool {
+    let (to, by) = (asked.ip().to_canonical(), at.ip().to_canonical());
+    // A socket of IPv6 may take connections of IPv4, too.
+    let is_for_all = by.is_unspecified() && (by.is_ipv6() || to.is_ipv4());
+    asked.port() == at.port() && (by == to || is_for_all || to.is_unspecified())
+}
+
+/// Address and inode of a line that tells of a listening socket.
+fn listening(line: &str) -> Option<(SocketAddr, u64)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     if *fields.get(3)? != LISTENING {
         return None;
     }
-    let port = fields.get(1)?.rsplit_once(':')?.1;
-    Some((u16::from_str_radix(port, 16).ok()?, fields.get(9)?.parse().ok()?))
+    let (host, port) = fields.get(1)?.rsplit_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some((SocketAddr::new(host_of(host)?, port), fields.get(9)?.parse().ok()?))
+}
+
+/// An address as the kernel writes it there: in words of 32 bits, each as this machine reads it.
+fn host_of(text: &str) -> Option<IpAddr> {
+    let word = |index: usize| {
+        let digits = text.get(8 * index..8 * (index + 1))?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    match text.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+            Some(Ipv6Addr::from(<[u8; 16]>::try_from(words.concat()).ok()?).into())
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -57,8 +97,26 @@ mod tests {
     fn only_lines_of_listening_sockets_count() {
         let line = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 \
                     1000        0 34567 1 0000000000000000 100 0 0 10 0";
-        assert_eq!(listening(line), Some((8080, 34_567)));
+        let localhost = |host: &str| format!("{host}:8080").parse().expect("an address");
+        assert_eq!(listening(line), Some((localhost("127.0.0.1"), 34_567)));
+        let six = line.replace("0100007F", "00000000000000000000000001000000");
+        assert_eq!(listening(&six), Some((localhost("[::1]"), 34_567)));
         assert_eq!(listening(&line.replace(" 0A ", " 01 ")), None);
         assert_eq!(listening("  sl  local_address rem_address   st tx_queue"), None);
+    }
+
+    #[test]
+    fn who_listens_at_all_addresses_meets_whoever_connects_to_one() {
+        let met = |asked: &str, at: &str| {
+            let address = |text: &str| text.parse().expect("an address");
+            meets(address(asked), address(at))
+        };
+        for at in ["127.0.0.1:80", "0.0.0.0:80", "[::]:80", "[::ffff:127.0.0.1]:80"] {
+            assert!(met("127.0.0.1:80", at), "{at}");
+        }
+        for at in ["127.0.0.1:81", "127.0.0.2:80", "[::1]:80", "192.0.2.1:80"] {
+            assert!(!met("127.0.0.1:80", at), "{at}");
+        }
+        assert!(met("[::1]:80", "[::]:80") && !met("[::1]:80", "0.0.0.0:80"));
     }
 }

@@ -4,8 +4,9 @@
 use crate::scenarios::{run, write};
 use crate::support::World;
 use killpoint_model::report::Report;
-use killpoint_model::{Class, Outcome, Verdict};
-use std::net::TcpListener;
+use killpoint_model::{Class, Outcome, Reason, Verdict};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 
 /// A port that nobody listens at.
 fn free_port() -> u16 {
@@ -152,4 +153,87 @@ fn a_workload_that_failed_after_a_strike_is_said_not_to_have_driven_the_target()
     assert!(report.not_covered.iter().any(|it| it.reason.contains(gap)), "{report:#?}");
     let report = failing("exit 0");
     assert!(!report.not_covered.iter().any(|it| it.reason.contains("the workload")), "{report:#?}");
+}
+
+/// It serves by itself, and tries again and again where somebody else has its port.
+const SERVES: &str = "signal.signal(signal.SIGTERM, signal.SIG_DFL)
+while True:
+    try: HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Answer).serve_forever()
+    except OSError: time.sleep(0.05)
+";
+
+/// Somebody who has nothing to do with the target has its port before: nothing is known of the target.
+#[test]
+fn who_answers_before_the_target_is_started_is_not_the_target() {
+    for ready in [SOCKET, HTTP] {
+        let text = scenario(SERVES, ready, "").replace(", who: { role: worker }", "");
+        let port = text.split("PORT: '").nth(1).and_then(|rest| rest.split('\'').next());
+        let port: u16 = port.expect("its port").parse().expect("a number");
+        let script = format!("{PARENT}{SERVES}");
+        let mut stale = Command::new("python3");
+        stale.args(["-B", "-c", &script]).env("PORT", port.to_string());
+        let mut stale = stale.spawn().expect("it starts");
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(stale.try_wait().expect("our own child").is_none(), "it serves");
+            std::thread::yield_now();
+        }
+        let report = of(&text);
+        stale.kill().expect("our own child");
+        stale.wait().expect("our own child");
+        let control = &report.campaign.as_ref().expect("trials").trials[0].judgement;
+        assert_eq!(control.verdict, Verdict::Unknown(Reason::NeverSteady), "{control:?}");
+        let who = format!("process {} (python3) listens there", stale.id());
+        assert!(control.detail.contains(&who), "{control:?}");
+        assert_ne!(report.result, Outcome::Pass);
+    }
+}
+
+/// What somebody else answers in the target's place is no answer of the target's.
+#[test]
+fn who_takes_the_port_of_a_target_that_is_down_is_not_the_target() {
+    let thief = format!("{PARENT}{SERVES}");
+    // It looks for the port as soon as the target is down, which the target itself does later.
+    let workload = format!(
+        "import os, sys, time
+if '/trials/0' in os.environ['KILLPOINT_JOURNAL']: sys.exit(0)
+os.environ['PORT'] = 'PORT'
+exec({thief:?})"
+    );
+    let more = format!("workload: {{ command: [python3, -B, -c, {workload:?}], timeout: 6s }}");
+    let text = scenario(SERVES, HTTP, &more)
+        .replace(", who: { role: worker }", "")
+        .replace("  roles:", "  supervisor: { restart: always, backoff: 1s }\n  roles:");
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, Verdict::Violated(Class::Hung), "{detail}");
+    assert!(detail.contains("(python3) listens, which is not of the target"), "{detail}");
+}
+
+/// A daemon that the target left to itself is of the target.
+#[test]
+fn who_was_forked_twice_by_the_target_answers_for_it() {
+    let daemon = "
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        serve()
+    os._exit(0)
+os.wait(); signal.signal(signal.SIGTERM, stop); worker = 0
+while True: time.sleep(1)
+";
+    let text = scenario(daemon, HTTP, "").replace(", who: { role: worker }", "");
+    let (got, detail) = verdict(&text);
+    assert_eq!(got, Verdict::Held, "{detail}");
+}
+
+/// An invariant may ask somebody else, and the report says that it does.
+#[test]
+fn an_invariant_that_asks_somebody_else_is_said_to_show_nothing_of_the_target() {
+    let other = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+    let at = other.local_addr().expect("it is bound");
+    let more = format!("invariants: [ {{ probe: {{ by: {{ socket: '{at}' }} }} }} ]");
+    let report = of(&scenario(LOOKS_AFTER, HTTP, &more));
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let gap = format!("at the socket {at} process {} (", std::process::id());
+    let gaps: Vec<_> = report.not_covered.iter().filter(|it| it.reason.contains(&gap)).collect();
+    assert_eq!(gaps.len(), 1, "{report:#?}");
 }
