@@ -31,6 +31,7 @@ pub mod record;
 pub mod recording;
 pub mod regular_file;
 pub mod rollback;
+pub mod sparse;
 pub mod spawn;
 pub mod states;
 pub mod suspend;

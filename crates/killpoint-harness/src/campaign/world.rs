@@ -10,6 +10,7 @@ use crate::own_paths::{self, OwnPaths};
 use crate::recover::RUN_MARK;
 use crate::store::RunFolder;
 use killpoint_engine::own_mounts::Bind;
+use killpoint_engine::sparse;
 use killpoint_model::Scenario;
 use killpoint_model::supervision::Supervision;
 use rustix::process::{WaitId, WaitIdOptions};
@@ -275,7 +276,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
                 std::os::unix::fs::symlink(fs::read_link(entry.path())?, &to)?;
                 keep_owner(&entry.metadata()?, &to)?;
             } else if kind.is_file() {
-                fs::copy(entry.path(), &to)?;
+                sparse::copy(&entry.path(), &to)?;
                 keep_owner(&entry.metadata()?, &to)?;
                 fs::set_permissions(&to, entry.metadata()?.permissions())?;
             }
