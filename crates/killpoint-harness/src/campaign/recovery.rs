@@ -3,13 +3,17 @@
 use super::CampaignError;
 use super::asking::Heard;
 use super::blow::FOLLOWS;
+use super::state::Process;
 use super::strike::Struck;
 use super::tell;
 use super::trial::Trial;
 use super::waiting::Wait;
+use killpoint_model::event::Event;
 use killpoint_model::invariant::JudgeAt;
+use killpoint_model::report::NotCovered;
 use killpoint_model::screenshot::Moment;
 use killpoint_model::span::Span;
+use killpoint_model::supervision::RestartPolicy;
 use killpoint_model::trial::TrialEvent;
 use killpoint_model::verdict::{Class, Judgement};
 use std::collections::BTreeMap;
@@ -116,6 +120,7 @@ impl Trial<'_, '_> {
             }
         }
         self.collecting.snapshots.after(number, &self.world.states);
+        self.tell_who_stays_down()?;
         if is_over {
             return Ok(false);
         }
@@ -165,6 +170,30 @@ impl Trial<'_, '_> {
         };
         self.is_going_down = false;
         Ok(back)
+    }
+
+    /// Whom his policy leaves down after a strike: what comes then is not judged.
+    fn tell_who_stays_down(&mut self) -> Result<(), CampaignError> {
+        let down = self.state.processes.iter().filter(|(_, it)| it.is_over && it.was_struck());
+        let reason = |(name, it): (&String, &Process)| {
+            let policy = match it.policy {
+                RestartPolicy::Never => "`restart: never`",
+                RestartPolicy::OnFailure => "`restart: on-failure`, and the end counts as clean",
+                RestartPolicy::Always => return None,
+            };
+            Some(format!(
+                "{name} is not started again after it was struck ({policy}): only what a strike left was judged, \
+                 not whether the target recovers from it"
+            ))
+        };
+        let reasons: Vec<String> = down.filter_map(reason).collect();
+        for reason in reasons {
+            if !self.stage.is_not_covered(&reason) {
+                let gap = NotCovered { file: "*".to_owned(), reason, needed: false };
+                self.stage.journalist.tell(Event::NotCovered(gap))?;
+            }
+        }
+        Ok(())
     }
 
     fn is_over(&self, name: &str) -> bool {

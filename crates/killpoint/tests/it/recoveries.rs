@@ -492,6 +492,25 @@ fn who_is_asked_to_end_while_it_recovers_has_not_refused_to_come_back() {
 }
 
 #[test]
+fn a_target_that_its_policy_leaves_down_is_said_to_be_judged_by_what_was_left_alone() {
+    let gap = "main is not started again after it was struck";
+    for (policy, fault, is_said) in [
+        ("never", "do: kill", true),
+        ("never", TERMINATE, true),
+        ("on-failure", TERMINATE, true),
+        ("on-failure", "do: kill", false),
+        ("never", "do: restart", false),
+    ] {
+        let text = scenario("READY; IDLE", fault, "")
+            .replace("restart: always", &format!("restart: {policy}"));
+        let report = of(&text);
+        assert_eq!(report.result, Outcome::Pass, "{policy}, {fault}: {report:#?}");
+        let said = report.not_covered.iter().filter(|it| it.reason.contains(gap)).count();
+        assert_eq!(said, usize::from(is_said), "{policy}, {fault}: {report:#?}");
+    }
+}
+
+#[test]
 fn a_job_that_finds_everything_done_after_a_kill_is_over() {
     let script = "test -e $KILLPOINT_STATE/done && exit 0; READY; touch $KILLPOINT_STATE/done; sleep 0.3; exit 0";
     let text = scenario(script, "do: kill", "").replace("restart: always", "restart: on-failure");
