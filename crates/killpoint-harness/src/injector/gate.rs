@@ -51,6 +51,19 @@ pub enum Refusal {
     /// The allowlist does not name it.
     #[error("process {0} was not launched by this run and is not on its allowlist")]
     NotAllowed(i32),
+    /// The same process executes another file than it did when it was found.
+    #[error(
+        "process {pid} executes {now} now, and executed {found} when it was named: it is another program; attach to it \
+         anew if it may be struck"
+    )]
+    OtherProgram {
+        /// Its number.
+        pid: i32,
+        /// What it executed when it was found.
+        found: PathBuf,
+        /// What it executes now.
+        now: PathBuf,
+    },
     /// All is well, but nobody is struck.
     #[error("process {0} would be struck: leashed (--unleash strikes it)")]
     Leashed(i32),
@@ -72,14 +85,29 @@ impl Allow {
             Allow::Below(root) => processes::is_below(*root, process),
             Allow::Process(allowed) => *allowed == process,
             Allow::Attached { process: found, executable, listed } => {
-                let now = fs::read_link(format!("/proc/{}/exe", process.pid));
                 *found == process
-                    && now.is_ok_and(|now| now == *executable)
+                    && executed(process).is_ok_and(|now| now == *executable)
                     && (listed.is_empty() || listed.iter().any(|allow| allow.allows(process)))
             }
             Allow::Cgroup(path) => processes::is_in_cgroup(process, path),
         }
     }
+
+    /// Why a process that this one names may not be struck for all that: it executes another file by now.
+    fn other_program(&self, process: Identity) -> Option<Refusal> {
+        let Allow::Attached { process: found, executable, .. } = self else { return None };
+        let now = executed(process).ok()?;
+        (*found == process && now != *executable).then(|| Refusal::OtherProgram {
+            pid: process.pid,
+            found: executable.clone(),
+            now,
+        })
+    }
+}
+
+/// The file that a process executes.
+fn executed(process: Identity) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/{}/exe", process.pid))
 }
 
 impl Gate {
@@ -103,7 +131,10 @@ impl Gate {
         match is_allowed {
             // What was read by its number was read of this process, if it is still the same.
             _ if !process.is_alive() => Err(Refusal::Ended(pid)),
-            false => Err(Refusal::NotAllowed(pid)),
+            false => {
+                let other = self.allow.iter().find_map(|allow| allow.other_program(process));
+                Err(other.unwrap_or(Refusal::NotAllowed(pid)))
+            }
             true if self.leashed => Err(Refusal::Leashed(pid)),
             true => Ok(Permit(handle)),
         }

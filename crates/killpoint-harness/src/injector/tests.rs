@@ -402,7 +402,8 @@ fn an_attached_process_that_executes_another_file_is_not_struck() {
         thread::sleep(Duration::from_millis(1));
     }
     let other = attached(Vec::new()).permit(process);
-    assert!(matches!(other, Err(Refusal::NotAllowed(_))), "{other:?}");
+    let Err(Refusal::OtherProgram { found, .. }) = other else { panic!("{other:?}") };
+    assert_eq!(found, executable);
 }
 
 #[test]
