@@ -2,12 +2,13 @@
 //! they are on the allowlist, and only unleashed. Leashed, everything is done but the strike.
 //!
 //! The rooms: `machine` (its mark), `allowlist`, `group` (names of control groups), `targets` (whom, looked for anew at each strike), `course`
-//! (the strikes and what came of them).
+//! (the strikes and what came of them), `returned` (who came back, and whether he stays).
 
 mod allowlist;
 mod course;
 mod group;
 mod machine;
+mod returned;
 mod targets;
 
 pub use allowlist::AllowlistError;
@@ -140,6 +141,7 @@ pub fn run(options: &Options, watch: Watch<'_>) -> Result<Ended, AttachError> {
         folder: &folder,
         journalist: &mut journalist,
         injector,
+        returned: Vec::new(),
     };
     let result = course.carry_out(watch);
     let _ = course.injector.rollback();

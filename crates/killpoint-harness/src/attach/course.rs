@@ -1,6 +1,7 @@
 //! The course of an attached run: the control, each strike through the gate, and whether what was struck
 //! comes back.
 
+use super::returned::Returned;
 use super::targets::{Attached, Targets};
 use super::{AttachError, Options};
 use crate::asserter::invariants::{Evidence, Reader, Told, judge};
@@ -26,6 +27,8 @@ use std::time::{Duration, Instant};
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// How often the whole machine is looked at for the successor of a process.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
+/// How long whoever came back is looked at after the last strike, unless a recovery is shorter.
+const WATCHED: Duration = Duration::from_secs(2);
 
 /// An attached run at work.
 pub(super) struct Course<'a> {
@@ -35,13 +38,19 @@ pub(super) struct Course<'a> {
     pub(super) folder: &'a RunFolder,
     pub(super) journalist: &'a mut Journalist,
     pub(super) injector: Injector,
+    /// Who came after those that were struck and ended.
+    pub(super) returned: Vec<Returned>,
 }
 
 /// What one strike was, and did.
 #[derive(Debug, Default)]
 struct Struck {
     chosen: Vec<Attached>,
+    /// How long each of them had lived.
+    ages: Vec<Duration>,
     strikes: Vec<Strike>,
+    /// Why others of them were not struck.
+    refused: String,
     /// Who was running before.
     before: BTreeSet<Identity>,
 }
@@ -137,9 +146,10 @@ impl Course<'_> {
             if struck.strikes.iter().any(Strike::fired) {
                 fired += 1;
             } else {
-                let why = match self.options.unleash {
-                    true => format!("Strike {number} ({}) met nobody.", strike.fault),
-                    false => "Leashed: nobody was struck.".to_owned(),
+                let why = match (self.options.unleash, struck.refused.as_str()) {
+                    (false, _) => "Leashed: nobody was struck.".to_owned(),
+                    (true, "") => format!("Strike {number} ({}) met nobody.", strike.fault),
+                    (true, why) => format!("Strike {number} ({}) met nobody: {why}.", strike.fault),
                 };
                 worsen(&mut worst, Judgement::unknown(Reason::NotFired, why));
                 last = Instant::now();
@@ -155,8 +165,32 @@ impl Course<'_> {
             last = Instant::now();
         }
         let _ = self.injector.rollback();
+        worsen(&mut worst, self.see_them_stay()?);
         worsen(&mut worst, self.judge(1, None)?);
         Ok((fired, worst))
+    }
+
+    /// After the last strike: whoever came back stays, or ends again and again.
+    fn see_them_stay(&mut self) -> Result<Judgement, AttachError> {
+        let limit = self.options.recovery;
+        let (since, least) = (Instant::now(), WATCHED.min(limit.duration()));
+        while since.elapsed() < least || !self.returned.iter().all(Returned::is_at_rest) {
+            if self.returned.is_empty() {
+                break;
+            }
+            let is_late = since.elapsed() >= limit.duration();
+            for returned in &mut self.returned {
+                if returned.look() && is_late || returned.is_gone_for(limit.duration()) {
+                    return Ok(returned.judge(limit));
+                }
+            }
+            self.wait_until(Instant::now() + SEARCH_INTERVAL)?;
+        }
+        for falls in self.returned.iter().filter_map(Returned::falls) {
+            let text = format!("{falls}; then it stayed.");
+            self.journalist.tell(Event::Note { text })?;
+        }
+        Ok(Judgement::held())
     }
 
     /// Chooses whom a strike is for, writes it down, and strikes through the gate.
@@ -181,6 +215,7 @@ impl Course<'_> {
             processes: Vec::new(),
         })?;
         self.journalist.sync()?;
+        let ages = chosen.iter().map(Attached::age).collect();
         let before = identity::all().into_iter().map(|status| status.identity).collect();
         let mut refused = Vec::new();
         let mut permits = Vec::new();
@@ -208,7 +243,7 @@ impl Course<'_> {
             reason: (!fired).then_some(Reason::NotFired),
             detail: refused.join("; "),
         })?;
-        Ok(Struck { chosen, strikes, before })
+        Ok(Struck { chosen, ages, strikes, refused: refused.join("; "), before })
     }
 
     /// Whether what was struck is there again, or goes on.
@@ -218,11 +253,13 @@ impl Course<'_> {
         struck: &Struck,
         struck_at: Instant,
     ) -> Result<Judgement, AttachError> {
-        let is_struck = |it: &&Attached| {
+        let is_struck = |(it, _): &(&Attached, &Duration)| {
             let mut strikes = struck.strikes.iter();
             strikes.any(|strike| strike.fired() && strike.pid == it.identity.pid)
         };
-        let mut open: Vec<&Attached> = struck.chosen.iter().filter(is_struck).collect();
+        let mut open: Vec<_> = struck.chosen.iter().zip(&struck.ages).filter(is_struck).collect();
+        let meant: Vec<Identity> = open.iter().map(|(it, _)| it.identity).collect();
+        self.returned.retain(|returned| !returned.is_one_of(&meant));
         let lasts = match self.options.rule.r#do {
             Fault::Suspend(span) => span.duration(),
             _ => Duration::ZERO,
@@ -234,7 +271,15 @@ impl Course<'_> {
             if self.injector.lasting() > 0 {
                 continue;
             }
-            open.retain(|it| !it.identity.is_alive() && !it.has_successor(&struck.before));
+            open.retain(|(it, lived)| {
+                if it.identity.is_alive() {
+                    return false;
+                }
+                let Some(next) = it.successor(&struck.before) else { return true };
+                let (was, others) = ((*it).clone(), struck.before.clone());
+                self.returned.push(Returned::new(was, number, **lived, others, next));
+                false
+            });
             if open.is_empty() {
                 let micros = |at: Instant| {
                     let since = at.saturating_duration_since(struck_at).as_micros();
@@ -251,7 +296,7 @@ impl Course<'_> {
             last_bad = Instant::now();
             self.wait_until(last_bad + SEARCH_INTERVAL)?;
         }
-        let names: Vec<String> = open.iter().map(|it| it.name()).collect();
+        let names: Vec<String> = open.iter().map(|(it, _)| it.name()).collect();
         let why = format!(
             "{} after strike {number} {} had not come back.",
             self.options.recovery,

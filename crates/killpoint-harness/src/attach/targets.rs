@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Who is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,16 +95,25 @@ impl Attached {
         format!("process {} ({program})", self.identity.pid)
     }
 
-    /// Whether a process that was not there before executes the same with the same arguments: it came
-    /// back.
-    pub(super) fn has_successor(&self, before: &BTreeSet<Identity>) -> bool {
+    /// How long it has lived.
+    pub(super) fn age(&self) -> Duration {
+        let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let seconds = uptime.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or_default();
+        let now = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let per_second = procfs::ticks_per_second().max(1);
+        let started = Duration::from_millis(self.identity.start.saturating_mul(1_000) / per_second);
+        now.saturating_sub(started)
+    }
+
+    /// A process that is none of these and executes the same with the same arguments: it came back.
+    pub(super) fn successor(&self, before: &BTreeSet<Identity>) -> Option<Identity> {
         let is_new = |it: &identity::Status| !before.contains(&it.identity) && !it.ended;
         let does_the_same = |it: Identity| {
             Attached::of(it)
                 .is_ok_and(|it| it.executable == self.executable && it.command == self.command)
         };
-        let mut running = identity::all().into_iter().filter(is_new);
-        running.any(|status| does_the_same(status.identity))
+        let running = identity::all().into_iter().filter(is_new);
+        running.map(|status| status.identity).find(|it| does_the_same(*it))
     }
 }
 

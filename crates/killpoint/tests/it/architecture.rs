@@ -19,6 +19,7 @@ const HARNESS: &[(&str, &[&str])] = &[
             "interrupt",
             "job",
             "journalist",
+            "numbers",
             "own_paths",
             "processes",
             "recover",

@@ -160,6 +160,77 @@ fn what_somebody_starts_again_has_come_back_and_its_number_alone_is_not_enough()
     let _ = Command::new("kill").arg(last.trim()).status();
 }
 
+/// What the first life is, what each later one is, and a world for it: a supervisor of its own that starts them
+/// again, and the number of the first.
+fn started_again(first: &str, later: &str) -> Option<(World, Running, String)> {
+    let world = staging()?;
+    // The same program with the same arguments does something else in its later lives.
+    fs::write(world.join("life.sh"), format!("test -e later && {{ {later}; }}; {first}"))
+        .expect("written");
+    let script = "while :; do sh life.sh & echo $! > pid; wait; touch later; sleep 0.05; done";
+    let directory = world.path().display().to_string();
+    let shell = Running::start(&["sh", "-c", &format!("cd {directory} && {script}")]);
+    let since = Instant::now();
+    let pid = loop {
+        match fs::read_to_string(world.join("pid")) {
+            Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
+            _ => assert!(since.elapsed() < PATIENCE, "it starts"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    Some((world, shell, pid))
+}
+
+/// A shell that waits without a child of its own, which would be left to itself.
+const WAITS: &str = "mkfifo p$$; read line < p$$";
+
+#[test]
+fn who_comes_back_and_ends_again_and_again_has_not_come_back() {
+    let first = WAITS;
+    let Some((world, shell, pid)) = started_again(first, "sleep 0.2; exit 1") else { return };
+    // It has to have lived longer than its successors will.
+    thread::sleep(Duration::from_secs(1));
+    let report = report(&world, &["--pid", &pid, "--unleash", "--recovery", "1s"]);
+    drop(shell);
+    assert_eq!(report.result, Outcome::Violated, "{report:#?}");
+    let judgement = &report.campaign.expect("a trial").trials[1].judgement;
+    assert_eq!(judgement.verdict, Verdict::Violated(Class::Hung), "{judgement:?}");
+    assert!(judgement.detail.contains("ended by itself"), "{judgement:?}");
+}
+
+#[test]
+fn who_comes_back_at_the_second_try_has_come_back_and_a_note_says_so() {
+    let later = format!("test -e last || {{ touch last; sleep 0.2; exit 1; }}; {WAITS}");
+    let Some((world, mut shell, pid)) = started_again(WAITS, &later) else { return };
+    let report = report(&world, &["--pid", &pid, "--unleash", "--recovery", "20s"]);
+    assert!(shell.is_alive());
+    drop(shell);
+    let last = fs::read_to_string(world.join("pid")).expect("written");
+    let _ = Command::new("kill").args(["-KILL", last.trim()]).status();
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
+    let note = "ended by itself 1 time; then it stayed";
+    assert!(report.notes.iter().any(|it| it.contains(note)), "{:?}", report.notes);
+}
+
+#[test]
+fn a_process_that_executes_another_file_by_now_is_said_to() {
+    let Some(world) = staging() else { return };
+    // It executes the other one once the run has begun, before the first strike.
+    let out = world.out().display().to_string();
+    let script = format!("until test -e {out}; do sleep 0.01; done; exec sleep 1010");
+    let target = Running::start(&["sh", "-c", &script]);
+    fs::write(world.join("allowed"), format!("pid:{}\n", target.pid())).expect("written");
+    let mut later = world.killpoint();
+    later.args(["roulette", "--every", "2s..3s", "--duration", "3s", "--unleash", "--out", &out]);
+    later.args(["--environment-file", "staging", "--allowlist", "allowed", "--pid"]);
+    let output = later.arg(target.pid()).output().expect("it starts");
+    let said = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    let reason = format!("process {} executes ", target.pid());
+    assert!(said.contains(&reason) && said.contains("it is another program"), "{said}");
+    let log = fs::read_to_string(world.only_run().join("events.jsonl")).expect("a log");
+    assert!(log.contains(&reason) && !log.contains("not on its allowlist"), "{log}");
+}
+
 /// A control group of the test's own, removed with it; none where none can be made.
 struct Group(std::path::PathBuf);
 
