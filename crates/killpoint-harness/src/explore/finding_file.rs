@@ -133,7 +133,12 @@ impl FindingFile {
         let (index, name) = &defect.example;
         let addresses: Vec<Address> =
             plan.operations.iter().map(|operation| operation.address.clone()).collect();
-        Self::of_state(finding, name, plan.states[*index].journal_length, &addresses)
+        let journal_length = plan.states[*index].journal_length;
+        let file = Self::of_state(finding, name, journal_length, &addresses);
+        match finding.confirmed_live {
+            true => file,
+            false => FindingFile { state: defect.rebuilt(plan).clone(), ..file },
+        }
     }
 
     pub(super) fn of_state(

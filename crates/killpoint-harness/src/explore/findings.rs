@@ -14,8 +14,9 @@ use crate::diagnose::{
 use crate::environment::local::Local;
 use killpoint_engine::states::StateName;
 use killpoint_model::address::{role_suffix, shape};
+use killpoint_model::operation::FileId;
 use killpoint_model::report::{Finding, Look, Report};
-use killpoint_model::verdict::{Class, Verdict};
+use killpoint_model::verdict::{Class, Judgement, Verdict};
 use killpoint_model::{Address, CrashModel};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,28 +42,23 @@ pub struct Defect {
 /// Gathers the violated states of a run into defects, in order of model and point.
 pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, ExploreError> {
     let Sight { local, recorded, plan, .. } = sight;
-    let history = history(local, recorded, plan)?;
-    let (kills, lost_alone) = (KillVerdicts::of(plan, judged), LostAlone::of(plan, judged));
+    let causes = Causes {
+        sight,
+        history: history(local, recorded, plan)?,
+        kills: KillVerdicts::of(plan, judged),
+        lost_alone: LostAlone::of(plan, judged),
+    };
     let mut defects: BTreeMap<(Look, Class, Cause, String), Defect> = BTreeMap::new();
     for (index, (state, one)) in plan.states.iter().zip(judged).enumerate() {
         let Verdict::Violated(class) = one.judgement.verdict else { continue };
+        let mut after_power_loss = BTreeMap::new();
         for name in &state.at {
-            let StateName { point, model, ref variant } = *name;
-            // What a kill at the same point breaks as well, no torn write and no power cut is needed for.
-            let said = &one.judgement;
-            let killed = kills.explain(name, &said.verdict, &said.detail, one.look);
-            let model = if killed { CrashModel::Kill } else { model };
-            // Where a kill fails so, the loss of a file is not what breaks the promise.
-            let only = || lost_alone.only(point, class).filter(|_| !kills.fails(point, class));
-            let around = match model {
-                CrashModel::Kill => kills.around(point),
-                _ => Around { lost_alone: only(), ..Around::default() },
-            };
-            let failure = Failure { point, model, variant, class, around };
-            let diagnosis = match one.look {
-                Look::First => diagnose(&history, &failure),
-                Look::Second => diagnose_second(&history, &failure),
-                Look::RunAgain => diagnose_rerun(&history, &failure),
+            let diagnosis = match causes.needs_power_loss(name, one) {
+                true => {
+                    let once = || causes.of_power_loss(state, name.model, class, one);
+                    after_power_loss.entry(name.model).or_insert_with(once).clone()
+                }
+                false => causes.of_kill(name, class, one),
             };
             let key = (one.look, class, diagnosis.cause, diagnosis.group.clone());
             let defect = defects.entry(key).or_insert_with(|| Defect {
@@ -80,6 +76,70 @@ pub fn group(sight: Sight<'_>, judged: &[Judged]) -> Result<Vec<Defect>, Explore
     let mut defects: Vec<Defect> = defects.into_values().collect();
     defects.sort_by_key(|defect| (defect.model, defect.example.1.point));
     Ok(defects)
+}
+
+/// What the causes of violated states are read off.
+struct Causes<'a> {
+    sight: Sight<'a>,
+    history: History,
+    kills: KillVerdicts<'a>,
+    lost_alone: LostAlone,
+}
+
+impl Causes<'_> {
+    /// Whether a state is bad for a loss of power: what a kill at the same point breaks as well, no torn write and
+    /// no power cut is needed for.
+    fn needs_power_loss(&self, name: &StateName, one: &Judged) -> bool {
+        let Judgement { verdict, detail, .. } = &one.judgement;
+        name.model.is_power_loss() && !self.kills.explain(name, verdict, detail, one.look)
+    }
+
+    /// The cause of what a kill leaves at a point.
+    fn of_kill(&self, name: &StateName, class: Class, one: &Judged) -> Diagnosis {
+        let Judgement { verdict, detail, .. } = &one.judgement;
+        let model = match self.kills.explain(name, verdict, detail, one.look) {
+            true => CrashModel::Kill,
+            false => name.model,
+        };
+        let around = match model {
+            CrashModel::Kill => self.kills.around(name.point),
+            _ => Around { lost_alone: self.lost_alone_at(name.point, class), ..Around::default() },
+        };
+        self.explain(&StateName { model, ..name.clone() }, class, around, one)
+    }
+
+    /// The cause of what a model of a power cut leaves, where it first does so, at an address that every recording has
+    /// if there is one: what it leaves again later, with nothing more promised, is the same loss.
+    fn of_power_loss(
+        &self,
+        state: &State,
+        model: CrashModel,
+        class: Class,
+        one: &Judged,
+    ) -> Diagnosis {
+        let Sight { recorded, plan, .. } = self.sight;
+        let names = || state.at.iter().filter(|name| name.model == model);
+        let is_stable =
+            |name: &&StateName| !recorded.unstable.contains(&address_at(plan, name.point));
+        let name = names().find(is_stable).or_else(|| names().next()).unwrap_or(&state.name);
+        let lost_alone = names().find_map(|name| self.lost_alone_at(name.point, class));
+        self.explain(name, class, Around { lost_alone, ..Around::default() }, one)
+    }
+
+    /// The only file whose loss alone breaks the promise. Where a kill fails so, it is not what breaks it.
+    fn lost_alone_at(&self, point: u64, class: Class) -> Option<FileId> {
+        self.lost_alone.only(point, class).filter(|_| !self.kills.fails(point, class))
+    }
+
+    fn explain(&self, name: &StateName, class: Class, around: Around, one: &Judged) -> Diagnosis {
+        let StateName { point, model, ref variant } = *name;
+        let failure = Failure { point, model, variant, class, around };
+        match one.look {
+            Look::First => diagnose(&self.history, &failure),
+            Look::Second => diagnose_second(&self.history, &failure),
+            Look::RunAgain => diagnose_rerun(&self.history, &failure),
+        }
+    }
 }
 
 /// The operations as whoever explains needs them.
@@ -100,6 +160,12 @@ pub fn history(local: &Local, recorded: &Recorded, plan: &Plan) -> Result<Histor
 }
 
 impl Defect {
+    /// How the state that is shown is rebuilt: as the first of all that are equal, which is the one that was
+    /// judged. A live kill strikes at the example itself.
+    pub fn rebuilt<'a>(&self, plan: &'a Plan) -> &'a StateName {
+        &plan.states[self.example.0].name
+    }
+
     fn add(
         &mut self,
         index: usize,

@@ -360,9 +360,9 @@ impl Stage<'_, '_> {
     /// meanwhile.
     fn judge_again(&mut self, defect: &Defect) -> Result<bool, ExploreError> {
         let Sight { options, recorded, plan, .. } = self.sight;
-        let (index, name) = &defect.example;
-        let first = &self.judged[*index];
-        let journal_length = plan.states[*index].journal_length;
+        let (index, name) = (defect.example.0, defect.rebuilt(plan));
+        let first = &self.judged[index];
+        let journal_length = plan.states[index].journal_length;
         let question = Question::once(name, journal_length).looked_at(first.look);
         let place = self.judges.ask_any(&question, first.by)?;
         let (since, patience) = (Instant::now(), self.judges.patience());

@@ -1,7 +1,7 @@
 //! What the built-in oracle says of small programs, with nothing to go by but their files.
 
 use crate::support::{ALL_MODELS, Explored, World, explored, succeed};
-use killpoint_model::{Class, CrashModel, Outcome};
+use killpoint_model::{Class, CrashModel, Outcome, Reason};
 use std::fs;
 
 /// A world whose state holds these files.
@@ -365,6 +365,38 @@ journal = open(os.environ["KILLPOINT_JOURNAL"], "a")
 def say(line): print(line, file=journal, flush=True)
 log = open("debug.log", "a", buffering=1)
 "#;
+
+/// Its index was written, and not synced, when something was acknowledged; then it is removed and written anew.
+const DUMB: &str = r#"
+import dbm.dumb
+store = dbm.dumb.open("db", "c")
+def put(key, value):
+    say(f"I {key} {value}"); store[key] = value; store.sync(); say(f"A {key}")
+put("alpha", "second-alpha-longer"); put("beta", "two-beta")
+say("I alpha -"); del store["alpha"]; store.sync(); say("A alpha")
+put("gamma", "three-gamma"); store.close()
+"#;
+
+#[test]
+fn what_a_power_cut_leaves_is_judged_again_as_it_was_judged_first() {
+    let index = "'base', (0, 10)\n'alpha', (512, 11)\n";
+    let data = format!("{:\0<512}first-alpha", "hello base");
+    let world = world(&[("db.dir", index), ("db.bak", index), ("db.dat", &data)]);
+    let flags = ["--model", "dir-lost", "--acks", "power-loss"];
+    let explored = explore_python(&world, &flags, &format!("{SAYS}{DUMB}"));
+    explored.expect(Outcome::Violated);
+    let report = &explored.report;
+    let diverged = report.unknown.iter().any(|unknown| unknown.reason == Reason::Diverged);
+    assert!(!diverged, "{}", explored.summary());
+    for finding in &report.findings {
+        assert_eq!(finding.confirmed.hits, finding.confirmed.tries, "{}", explored.summary());
+    }
+    for number in 1..=report.findings.len() {
+        let run = format!("{}/{number}", world.only_run().display());
+        let replayed = succeed(world.killpoint().args(["replay", &run]));
+        assert!(replayed.contains("1 of 1"), "{replayed}");
+    }
+}
 
 #[test]
 fn what_is_acknowledged_before_its_value_is_written_does_not_pass() {
