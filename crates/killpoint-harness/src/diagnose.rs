@@ -43,6 +43,8 @@ pub struct Failure<'a> {
     pub class: Class,
     /// What is known of the points around it.
     pub around: Around,
+    /// What was said of it by a judge who names files, at the beginning of each sentence; empty where nobody did.
+    pub said: &'a str,
 }
 
 /// What the verdicts at the points around a failure tell, under the same model.

@@ -14,6 +14,11 @@ pub(super) fn files_apart(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
     let history = scene.history;
     let known = known_pair(scene);
     let ((done, first), (open, second)) = known.or_else(|| pair_in_round(scene, point))?;
+    // What is missed is one of the two.
+    let missed = || [done, open].iter().any(|position| scene.is_about_missed(*position));
+    if !scene.missed().is_empty() && !missed() {
+        return None;
+    }
     let sentence = format!(
         "{} changes {first} before {} changes {second}, and no single step makes both valid.",
         history.text(done),

@@ -7,7 +7,7 @@
 
 mod questions;
 
-use super::paths::{self, PathId, Role};
+use super::paths::{self, PathId};
 use super::span::{Change, Changed, FileTrack};
 use killpoint_engine::image::Image;
 use killpoint_model::address::{Address, escape};
@@ -384,9 +384,8 @@ impl History {
             round_of(*gone) == Some(round)
                 || (made_for_it && born < removed && arrival.1 == Arrival::Placed)
         });
-        let role = Role::of(&self.path(id).text);
         let path = self.path_mut(id);
-        if let (Some(removed), Role::Data) = (in_round, role) {
+        if let Some(removed) = in_round {
             let absence = Absence { removed, placed: arrival.0, successor: file };
             path.absences.push(absence);
         }

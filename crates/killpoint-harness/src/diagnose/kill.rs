@@ -90,12 +90,16 @@ fn absent(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
     let history = scene.history;
     // Of the path that the file has, is about to get, or has just been moved away from.
     let around = [point, point.saturating_add(1), u64::MAX];
-    let id = around
+    // What is missed is missed whatever its name tells.
+    let absence = |id: PathId| match scene.is_missed(file) {
+        true => history.any_absence(id, point),
+        false => history.absence(id, point),
+    };
+    let (id, absence) = around
         .into_iter()
         .filter_map(|when| history.path_id_at(file, when))
         .chain(history.file(file)?.paths.first().map(|(_, id)| *id))
-        .find(|id| history.absence(*id, point).is_some())?;
-    let absence = history.absence(id, point)?;
+        .find_map(|id| Some((id, absence(id)?)))?;
     Some((0, absence.removed, old_removed(scene, id, absence, point)))
 }
 
@@ -192,7 +196,7 @@ fn in_span(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
         }
         // Bad before it was made, the state is bad for something else.
         Way::Created if scene.broke().is_some_and(|broke| broke < span.start) => return None,
-        Way::Created if !history.is_passing(file, point) && Role::of(path) == Role::Data => {
+        Way::Created if is_to_be_whole(scene, file, path) => {
             let sentence = format!(
                 "{start} makes {path} under its final name, empty; its contents are complete only \
                  after {end}"
@@ -204,6 +208,14 @@ fn in_span(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
     let fix = advice::one_step(history, path);
     let found = scene.diagnosis(cause, Some(path.to_owned()), sentence + ".", fix);
     Some((rank, span.start, found))
+}
+
+/// Whether a file that was made under this path has to be whole: it is data, and not only for the time being.
+fn is_to_be_whole(scene: &Scene<'_>, file: FileId, path: &str) -> bool {
+    let (history, point) = (scene.history, scene.failure.point);
+    let outlasts = || history.stay_under(path, point).is_some_and(|stay| scene.is_harmless(stay));
+    let lasts = || !history.is_passing(file, point) || outlasts();
+    scene.is_missed(file) || (Role::of(path) == Role::Data && lasts())
 }
 
 /// Old bytes overwritten by some of several writes.
@@ -284,16 +296,21 @@ fn torn_record(scene: &Scene<'_>) -> Option<Diagnosis> {
 }
 
 /// Stays of files that only pass through and are there at the point, the likeliest first.
-fn passing(scene: &Scene<'_>, point: u64, wanted: impl Fn(Role) -> bool) -> Option<(PathId, Stay)> {
+fn passing(
+    scene: &Scene<'_>,
+    point: u64,
+    wanted: impl Fn(Role, &Stay) -> bool,
+) -> Option<(PathId, Stay)> {
     let history = scene.history;
+    let role = |id: PathId| Role::of(history.path_text(id));
     let mut stays: Vec<(PathId, Stay)> =
-        history.passing(point).filter(|(id, _)| wanted(Role::of(history.path_text(*id)))).collect();
+        history.passing(point).filter(|(id, stay)| wanted(role(*id), stay)).collect();
     stays.sort_by_key(|(_, stay)| !scene.differs(stay.file));
     stays.first().copied()
 }
 
 fn lock_left(scene: &Scene<'_>) -> Option<Diagnosis> {
-    let (id, stay) = passing(scene, scene.failure.point, |role| role == Role::Lock)?;
+    let (id, stay) = passing(scene, scene.failure.point, |role, _| role == Role::Lock)?;
     if !broke_by(scene, stay.file) {
         return None;
     }
@@ -327,7 +344,10 @@ pub(super) fn temporary_left(
     point: u64,
     shown_as_data: bool,
 ) -> Option<Diagnosis> {
-    let (id, stay) = passing(scene, point, |role| matches!(role, Role::Temporary | Role::Data))?;
+    let (id, stay) = passing(scene, point, |role, stay| {
+        let at_fault = !shown_as_data || !scene.is_harmless(stay);
+        matches!(role, Role::Temporary | Role::Data) && at_fault
+    })?;
     // It was there, too, when all was well.
     let at_fault = shown_as_data || (scene.differs(stay.file) && broke_by(scene, stay.file));
     if !at_fault {

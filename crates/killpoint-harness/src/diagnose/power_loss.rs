@@ -47,7 +47,9 @@ pub(super) fn diagnose(scene: &Scene<'_>) -> Option<Diagnosis> {
         (_, Variant::File(file)) => {
             unsynced(scene, FileId(*file), point).or_else(|| as_killed(scene, FileId(*file)))
         }
-        (_, Variant::From(position)) => undone_from(scene, *position),
+        (_, Variant::From(position)) => {
+            missed(scene, *position).or_else(|| undone_from(scene, *position))
+        }
         (_, Variant::Without(position)) => name_lost(scene, *position),
         _ => contents_lost(scene),
     }
@@ -87,6 +89,9 @@ fn prefix(scene: &Scene<'_>) -> Option<Diagnosis> {
         return Some(found);
     }
     if let Some(found) = kill::removed(scene, barrier + 1) {
+        return Some(found);
+    }
+    if let Some(found) = missed(scene, barrier + 1) {
         return Some(found);
     }
     // Where no contents are missing, a journal that is still there decides what they are worth.
@@ -141,8 +146,8 @@ fn name_of_change_lost(scene: &Scene<'_>, position: u64) -> Option<Diagnosis> {
 /// `data` and `size`: unsynced contents are lost, names are kept.
 fn contents_lost(scene: &Scene<'_>) -> Option<Diagnosis> {
     let point = scene.failure.point;
-    let alone = scene.failure.around.lost_alone;
-    if let Some(found) = alone.and_then(|file| unsynced(scene, file, point)) {
+    let mut alone = scene.missed().iter().copied().chain(scene.failure.around.lost_alone);
+    if let Some(found) = alone.find_map(|file| unsynced(scene, file, point)) {
         return Some(found);
     }
     let near = lost_between(scene, point.saturating_sub(LOOKED_AT_MAX).max(1), point);
@@ -188,8 +193,34 @@ fn unsynced_log(scene: &Scene<'_>, file: FileId) -> bool {
     !known && history.is_log_of_save(file, point) && last_not_on_disk(scene, file, point).is_some()
 }
 
+/// What the judge misses, of which names or contents changed from a position on and were not made durable.
+fn missed(scene: &Scene<'_>, from: u64) -> Option<Diagnosis> {
+    let changes = || {
+        let until = scene.failure.point;
+        lost_between(scene, from, until).filter(|position| scene.is_about_missed(*position))
+    };
+    let names = || {
+        let mut names = changes().filter(|position| is_name_change(scene.history, *position));
+        names.find_map(|position| name_lost(scene, position))
+    };
+    let contents = || {
+        let file = |position: u64| scene.history.entry(position)?.file;
+        let is_changed = |missed: FileId| changes().any(|position| file(position) == Some(missed));
+        let mut changed = scene.missed().iter().filter(|missed| is_changed(**missed));
+        changed.find_map(|missed| unsynced(scene, *missed, scene.failure.point))
+    };
+    match scene.failure.model {
+        // Contents are kept, but for what a file has grown.
+        CrashModel::DirLost => names().or_else(contents),
+        _ => contents().or_else(names),
+    }
+}
+
 /// Whether a file is of no worth by itself: a lock, or one that only passes through.
 fn serves_only(scene: &Scene<'_>, file: FileId) -> bool {
+    if scene.is_missed(file) {
+        return false;
+    }
     match scene.role(file) {
         Role::Lock | Role::Temporary | Role::Rebuilt => true,
         Role::Journal => false,

@@ -1,8 +1,9 @@
 //! A failure beside the history: which files could be its cause.
 
-use super::history::History;
+use super::history::{History, Stay};
 use super::paths::{self, Role};
-use super::{Cause, Diagnosis, Failure};
+use super::stores::Store;
+use super::{Around, Cause, Diagnosis, Failure};
 use killpoint_model::Class;
 use killpoint_model::operation::FileId;
 
@@ -19,6 +20,8 @@ pub(super) struct Scene<'a> {
     files: Vec<FileId>,
     /// How many of them differ.
     different: usize,
+    /// Those that the judge misses, data first. What SQLite does with its files is known, so they are left out.
+    missed: Vec<FileId>,
 }
 
 impl<'a> Scene<'a> {
@@ -31,17 +34,46 @@ impl<'a> Scene<'a> {
         };
         let changed = |position: u64| history.change(position)?.file;
         let point = failure.point.min(history.operations() + 1);
+        let missed = missed(history, failure);
+        missed.iter().for_each(|file| add(&mut files, Some(*file)));
         let held = failure.around.held.filter(|held| point.saturating_sub(*held) <= SINCE_MAX);
         for position in held.unwrap_or(point)..point {
             add(&mut files, changed(position));
         }
-        let different = files.len();
+        let different = if missed.is_empty() { files.len() } else { missed.len() };
         for distance in 0..NEIGHBOURS_MAX {
             for position in [point.checked_add(distance), point.checked_sub(distance + 1)] {
                 add(&mut files, position.and_then(changed));
             }
         }
-        Scene { history, failure, files, different }
+        Scene { history, failure, files, different, missed }
+    }
+
+    /// The files that the judge misses, if it told.
+    pub(super) fn missed(&self) -> &[FileId] {
+        &self.missed
+    }
+
+    /// Whether the judge misses this file.
+    pub(super) fn is_missed(&self, file: FileId) -> bool {
+        self.missed.contains(&file)
+    }
+
+    /// Whether an operation is about a file that the judge misses, or about the path of one.
+    pub(super) fn is_about_missed(&self, position: u64) -> bool {
+        let Some(file) = self.history.entry(position).and_then(|entry| entry.file) else {
+            return false;
+        };
+        let paths: Vec<&str> = self.missed.iter().filter_map(|file| self.path(*file)).collect();
+        let is_path = |when| self.history.path_at(file, when).is_some_and(|it| paths.contains(&it));
+        self.is_missed(file) || is_path(position) || is_path(position.saturating_add(1))
+    }
+
+    /// Whether a file stood under its path at a point around that holds: then it does no harm by being there.
+    pub(super) fn is_harmless(&self, stay: &Stay) -> bool {
+        let Around { held, mended, .. } = self.failure.around;
+        let mended = mended.map(|(_, holds)| holds).filter(|at| *at <= self.history.operations());
+        held.into_iter().chain(mended).any(|holds| stay.covers(holds))
     }
 
     /// The files in question, the likeliest first.
@@ -120,6 +152,22 @@ impl<'a> Scene<'a> {
         };
         Diagnosis { cause, file, group, sentence, fix }
     }
+}
+
+/// The files that what was said of a failure is about.
+fn missed(history: &History, failure: &Failure<'_>) -> Vec<FileId> {
+    const WORDS_MAX: usize = 16;
+    let later = failure.said.match_indices(". ").map(|(end, _)| end + 2);
+    let sentences = std::iter::once(0).chain(later).map(|start| &failure.said[start..]);
+    // A name may hold spaces itself.
+    let named = |sentence: &'_ str| {
+        let ends = sentence.match_indices(' ').take(WORDS_MAX).map(|(end, _)| end);
+        ends.filter(|end| history.knows(&sentence[..*end])).last()
+    };
+    let paths = sentences.filter_map(|sentence| Some(&sentence[..named(sentence)?]));
+    let mut paths: Vec<&str> = paths.filter(|path| !Store::of(history, path).is_sqlite()).collect();
+    paths.sort_by_key(|path| Role::of(path) != Role::Data);
+    paths.into_iter().filter_map(|path| history.file_under(path, failure.point)).collect()
 }
 
 /// The only operation from a point on and before another that changes what anybody reads.

@@ -2,6 +2,7 @@
 
 mod journals;
 mod kill;
+mod missed;
 mod power_loss;
 mod random;
 mod turn;
@@ -161,7 +162,10 @@ impl Log {
         class: Class,
     ) -> Diagnosis {
         let history = self.told();
-        diagnose(&history, &Failure { point, model, variant, class, around: Around::default() })
+        diagnose(
+            &history,
+            &Failure { point, model, variant, class, around: Around::default(), said: "" },
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use super::problem::ExploreError;
 use super::recordings::Recorded;
 use super::sight::Sight;
 use super::verdicts::{KillVerdicts, LostAlone};
+use crate::asserter::checker::Expectation;
 use crate::baseline::{self, BaselineError};
 use crate::diagnose::{
     Around, Cause, Diagnosis, Failure, History, diagnose, diagnose_rerun, diagnose_second,
@@ -133,7 +134,11 @@ impl Causes<'_> {
 
     fn explain(&self, name: &StateName, class: Class, around: Around, one: &Judged) -> Diagnosis {
         let StateName { point, model, ref variant } = *name;
-        let failure = Failure { point, model, variant, class, around };
+        let said = match self.sight.recorded.expectation {
+            Expectation::BuiltIn => one.judgement.detail.as_str(),
+            _ => "",
+        };
+        let failure = Failure { point, model, variant, class, around, said };
         match one.look {
             Look::First => diagnose(&self.history, &failure),
             Look::Second => diagnose_second(&self.history, &failure),

@@ -151,7 +151,7 @@ fn tell_findings(
     let explain = |point: u64, class: Class| {
         let (model, variant) = (CrashModel::Kill, &Variant::Only);
         let around = Around::default();
-        let failure = Failure { point, model, variant, class, around };
+        let failure = Failure { point, model, variant, class, around, said: "" };
         match why {
             Why::Survivors => diagnose_survivors(&history, &failure),
             Why::UnseenChanges => diagnose(&history, &failure),

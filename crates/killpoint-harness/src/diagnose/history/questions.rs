@@ -163,8 +163,13 @@ impl History {
         stays.get(after.checked_sub(1)?).filter(|stay| stay.covers(point))
     }
 
-    /// The absence of a path that a point lies in; also while the successor is being filled.
+    /// The absence of the path of data that a point lies in; also while the successor is being filled.
     pub(in crate::diagnose) fn absence(&self, id: PathId, point: u64) -> Option<Absence> {
+        self.any_absence(id, point).filter(|_| Role::of(self.path_text(id)) == Role::Data)
+    }
+
+    /// The same of any path.
+    pub(in crate::diagnose) fn any_absence(&self, id: PathId, point: u64) -> Option<Absence> {
         let absences = &self.path(id).absences;
         let after = absences.partition_point(|absence| absence.removed < point);
         let absence = absences.get(after.checked_sub(1)?)?;

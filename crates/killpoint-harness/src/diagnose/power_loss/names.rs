@@ -1,8 +1,8 @@
 //! Names that were not on disk yet: made, moved or removed.
 
-use super::contents::{is_synced_in_time, last_not_on_disk};
+use super::contents::{is_synced_in_time, last_not_on_disk, unsynced};
 use super::order::relied_on_early;
-use super::{LOOKED_AT_MAX, lost_between, promised_since};
+use super::{LOOKED_AT_MAX, lost_between, promised_since, serves_only};
 use crate::diagnose::apart::files_apart;
 use crate::diagnose::history::History;
 use crate::diagnose::journal::ends_journal;
@@ -27,7 +27,17 @@ pub(super) fn undone_from(scene: &Scene<'_>, position: u64) -> Option<Diagnosis>
         let file = history.entry(*position).and_then(|entry| entry.file);
         file.is_some_and(|file| !history.is_passing(file, position.saturating_add(1)))
     });
-    name_lost(scene, journal.or(lasting).unwrap_or(position))
+    // Without its new size a file is what it was before, whatever was written.
+    let resized = || {
+        let mut files = lost_between(scene, position, point)
+            .filter_map(|position| history.change(position)?.file)
+            .filter(|file| !serves_only(scene, *file));
+        files.find_map(|file| unsynced(scene, file, point))
+    };
+    match journal.or(lasting) {
+        Some(lost) => name_lost(scene, lost),
+        None => name_lost(scene, position).or_else(resized),
+    }
 }
 
 /// A name operation that is not durable, or the end of a journal.

@@ -352,7 +352,7 @@ fn files_changed_since_a_point_that_held_go_before_those_next_to_the_point() {
     let failing = |held: Option<u64>| {
         let (model, variant) = (CrashModel::Kill, &Variant::Only);
         let around = Around { held, ..Around::default() };
-        let failure = Failure { point: 3, model, variant, class: Class::Lost, around };
+        let failure = Failure { point: 3, model, variant, class: Class::Lost, around, said: "" };
         diagnose(&history(), &failure).file
     };
     assert_eq!(failing(Some(1)).as_deref(), Some("a.json"));
@@ -373,7 +373,7 @@ fn a_temporary_file_that_was_there_when_all_was_well_is_not_at_fault() {
         (9, CrashModel::DirLost, &undone, None),
     ] {
         let around = Around { held, ..Around::default() };
-        let failure = Failure { point, model, variant, class: Class::Unopenable, around };
+        let failure = Failure { point, model, variant, class: Class::Unopenable, around, said: "" };
         let found = diagnose(&history(), &failure);
         let sentence = "rename(a.tmp, a)#1 changes a before rename(b.tmp, b)#1 changes b, and no \
                         single step makes both valid.";

@@ -319,7 +319,7 @@ fn the_file_whose_loss_alone_breaks_the_promise_is_the_one_at_fault() {
         let around = Around { lost_alone: Some(FileId(3)), ..Around::default() };
         let (point, variant, class) = (8, &Variant::Only, Class::Unopenable);
         check(
-            &diagnose(&log().told(), &Failure { point, model, variant, class, around }),
+            &diagnose(&log().told(), &Failure { point, model, variant, class, around, said: "" }),
             Cause::RenamedBeforeFsync,
             "data.json",
             "rename(data.json.tmp, data.json)#1 puts the file under the name data.json although no \
@@ -381,7 +381,8 @@ fn a_generation_is_to_be_synced_before_it_is_led_to() {
         [(CrashModel::Size, Variant::Only), (CrashModel::FileLost, Variant::File(lost.0))]
     {
         let around = Around { lost_alone: Some(lost), ..Around::default() };
-        let failure = Failure { point: 22, model, variant: &variant, class: Class::Torn, around };
+        let failure =
+            Failure { point: 22, model, variant: &variant, class: Class::Torn, around, said: "" };
         check(
             &diagnose(&log().told(), &failure),
             Cause::DataBeforeJournal,

@@ -101,7 +101,7 @@ proptest! {
         }
         let variant = &variant;
         let around = Around { held, broke, mended, lost_alone: Some(FileId(2)) };
-        let found = diagnose(&history, &Failure { point, model, variant, class, around });
+        let found = diagnose(&history, &Failure { point, model, variant, class, around, said: "" });
         prop_assert!(!found.sentence.is_empty() && !found.fix.is_empty());
         prop_assert!(found.sentence.ends_with('.'), "{}", found.sentence);
     }

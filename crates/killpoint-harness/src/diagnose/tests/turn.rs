@@ -13,7 +13,7 @@ fn between(log: Log, class: Class, stretch: [u64; 4], point: u64) -> Diagnosis {
         lost_alone: None,
     };
     let (model, variant) = (CrashModel::Kill, &Variant::Only);
-    diagnose(&log.told(), &Failure { point, model, variant, class, around })
+    diagnose(&log.told(), &Failure { point, model, variant, class, around, said: "" })
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn what_the_killed_process_had_not_done_is_acknowledged_by_the_others() {
     let survived = |log: Log, point| {
         let (model, variant, class) = (CrashModel::Kill, &Variant::Only, Class::Lost);
         let around = Around::default();
-        let failure = Failure { point, model, variant, class, around };
+        let failure = Failure { point, model, variant, class, around, said: "" };
         diagnose_survivors(&log.told(), &failure)
     };
     let log = || {
