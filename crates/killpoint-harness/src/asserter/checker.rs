@@ -276,12 +276,30 @@ pub fn judge_under(
     }
 }
 
-/// The line of a program's last words that says most: the last one that is no hint about the others.
-fn complaint(said: &str) -> &str {
-    let is_hint = |line: &&str| line.starts_with("note:") || line.starts_with("stack backtrace");
-    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let panic = lines.clone().skip_while(|line| !line.contains("panicked at")).nth(1);
-    panic.or_else(|| lines.rfind(|line| !is_hint(line))).unwrap_or_default()
+/// The line of a program's last words that says most: the last one that is no hint about the others. Node.js ends
+/// with its version, after the error, what it holds, and where it was thrown.
+pub fn complaint(said: &str) -> &str {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let panic = lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+    let of_node = lines().any(|line| line.starts_with("Node.js v"));
+    let thrown = lines().rfind(|line| of_node && names_an_error(line));
+    let last = || lines().rfind(|line| !is_hint(line)).or_else(|| lines().next_back());
+    panic.or(thrown).or_else(last).unwrap_or_default()
+}
+
+/// Whether a line begins as `SyntaxError: ...` or `Error [ERR_CODE]: ...` do.
+fn names_an_error(line: &str) -> bool {
+    let line = line.strip_prefix("Uncaught ").unwrap_or(line);
+    let Some((name, _)) = line.split_once(':') else { return false };
+    let name = name.split_once(" [").map_or(name, |(name, _)| name);
+    name.ends_with("Error") && name.chars().all(|letter| letter.is_ascii_alphanumeric())
+}
+
+/// Whether a line is about others: a place, a mark below one, a version.
+fn is_hint(line: &str) -> bool {
+    const STARTS: [&str; 4] = ["note:", "stack backtrace", "at ", "Node.js v"];
+    let is_mark = line.chars().all(|mark| matches!(mark, '^' | '~' | '{' | '}'));
+    is_mark || STARTS.iter().any(|start| line.starts_with(start))
 }
 
 /// Judges the second reading of a recovered store against the first.
@@ -298,5 +316,28 @@ pub fn judge_second(first: &Reading, second: &Reading) -> Judgement {
             judge(other, &nothing, 0, Promise::Kill)
         }
         _ => Judgement::held(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_complains_of_is_not_its_version_nor_a_place() {
+        let node = "node:internal/x:1\n    throw new X\n    ^\n\nSyntaxError: Unexpected end\n    at JSON.parse                     (<anonymous>) {\n  code: 'E'\n}\n\nNode.js v20.20.2\n";
+        let python =
+            "Traceback (most recent call last):\n  File \"a\"\n    f(\n    ^^\nValueError: no\n";
+        for (said, expected) in [
+            (node, "SyntaxError: Unexpected end"),
+            ("Error [ERR_X]: gone\n    at a\nNode.js v20.1.0", "Error [ERR_X]: gone"),
+            ("cannot open\n\nNode.js v20.1.0", "cannot open"),
+            (python, "ValueError: no"),
+            ("error: one\ncannot go on", "cannot go on"),
+            ("Node.js v20.1.0", "Node.js v20.1.0"),
+            ("", ""),
+        ] {
+            assert_eq!(complaint(said), expected, "{said}");
+        }
     }
 }

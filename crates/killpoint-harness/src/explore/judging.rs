@@ -5,7 +5,7 @@ use super::plan::{Plan, State};
 use super::problem::ExploreError;
 use super::recordings::Recorded;
 use super::sight::Sight;
-use crate::asserter::checker::{Reading, judge, judge_second};
+use crate::asserter::checker::{Reading, complaint, judge, judge_second};
 use crate::asserter::history::{Promise, Store, parse_store};
 use crate::environment::local::{Answer, Judges, LocalError, Question};
 use crate::journalist::{Journalist, Progress, Watch};
@@ -275,7 +275,7 @@ fn judge_rerun(rerun: &Reading, after: &Store) -> Judgement {
     let store = match rerun {
         Reading::Printed(text) => parse_store(text),
         Reading::Refused { how, said } => {
-            let said = said.lines().last().unwrap_or_default();
+            let said = complaint(said);
             let detail = format!("Run again, the command ended with {how}: {said}");
             return Judgement::violated(Class::Bricked, detail);
         }

@@ -2,6 +2,7 @@
 
 use super::Control;
 use super::barred::Barriers;
+use crate::asserter::checker::complaint;
 use crate::environment::local::{Local, TrialResult};
 use killpoint_engine::recording::Exit;
 use killpoint_model::verdict::Reason;
@@ -32,7 +33,7 @@ fn failure(local: &Local, result: &TrialResult) -> Option<Control> {
         return Some(Control::Unknown(Reason::NeverSteady, why));
     }
     let command = if local.driver.is_some() { "driver" } else { "command" };
-    let said = result.output.trim().lines().last().unwrap_or_default();
+    let said = complaint(&result.output);
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let why = match result.ending.exit {
         Exit::Status(0) => return target_failure(result, &said).map(Control::Failed),
