@@ -217,6 +217,9 @@ pub fn stage(report: &Report, name: &str) -> String {
     match name {
         "recorded" => recorded(report),
         "judged" => judged(report),
+        "confirmed" if report.live.tries == 0 && is_power_loss_alone(report) => {
+            "no live kills: for power loss none are made".to_owned()
+        }
         "confirmed" => format!(
             "{} of {} agreed with the rebuilt states",
             ratio(report.live.hits),
@@ -224,6 +227,11 @@ pub fn stage(report: &Report, name: &str) -> String {
         ),
         _ => String::new(),
     }
+}
+
+/// Whether only models were asked for of which no kill leaves a state.
+fn is_power_loss_alone(report: &Report) -> bool {
+    !report.models.is_empty() && report.models.keys().all(|model| model.is_power_loss())
 }
 
 fn recorded(report: &Report) -> String {
@@ -435,6 +443,16 @@ pub fn address_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use killpoint_model::report::ModelCount;
+
+    #[test]
+    fn where_no_live_kill_is_made_for_power_loss_none_is_missed() {
+        let mut report = Report::empty();
+        report.models.insert(CrashModel::Data, ModelCount::default());
+        assert_eq!(stage(&report, "confirmed"), "no live kills: for power loss none are made");
+        report.models.insert(CrashModel::Kill, ModelCount::default());
+        assert_eq!(stage(&report, "confirmed"), "0 of 0 live kills agreed with the rebuilt states");
+    }
 
     #[test]
     fn recordings_in_another_order_are_not_called_alike() {
