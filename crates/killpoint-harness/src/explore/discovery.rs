@@ -47,23 +47,36 @@ pub fn discover(options: &Options, local: &Local) -> Result<Discovery, ExploreEr
     let state = &discovery.state;
     discovery.left_out.retain(|(path, _)| !state.iter().any(|taken| path.starts_with(taken)));
     if discovery.state.is_empty() {
-        let seen: Vec<String> = discovery
-            .left_out
-            .iter()
-            .take(5)
-            .map(|(path, why)| format!("{} ({why})", path.display()))
-            .collect();
-        let what = match seen.is_empty() {
-            true => "nothing".to_owned(),
-            false => seen.join(", "),
-        };
-        return Err(ExploreError::Vacuous(format!(
-            "the command wrote {what}: there is nothing to strike; name its state directory with \
-             --state DIR if it has one"
-        )));
+        return Err(ExploreError::Vacuous(nothing_found(&discovery.left_out)));
     }
     Ok(discovery)
 }
+
+/// What to say where nothing that the command wrote is taken for its state, in lines of a terminal's width.
+fn nothing_found(left_out: &[(PathBuf, &'static str)]) -> String {
+    const SHOWN_MAX: usize = 5;
+    let mut text = "the command wrote nothing".to_owned();
+    if !left_out.is_empty() {
+        text.push_str(" that is taken for its state:\n");
+    }
+    for (path, why) in left_out.iter().take(SHOWN_MAX) {
+        text.push_str(&format!("  {}\n    ({why})\n", path.display()));
+    }
+    let seen = if left_out.is_empty() { ": " } else { "" };
+    text.push_str(&format!(
+        "{seen}there is nothing to strike;\nname its state directory with --state DIR if it has one"
+    ));
+    if left_out.iter().any(|(_, why)| *why == OUTSIDE) {
+        text.push_str(
+            "\nWhat it wrote outside of HOME and the working directory it wrote for real:\n\
+             there it did not run on a copy. Look whether you want that undone.",
+        );
+    }
+    text
+}
+
+/// Why what was written at a path is no state: nothing stood between it and the command.
+const OUTSIDE: &str = "outside of HOME and the working directory";
 
 /// Directories that hold more than one program's data.
 pub(super) struct Shared {
@@ -126,7 +139,7 @@ impl Shared {
             return Some(why);
         }
         if !local.views.iter().any(|view| path.starts_with(view)) {
-            return Some("outside of HOME and the working directory");
+            return Some(OUTSIDE);
         }
         let parent = path.parent()?;
         if self.is_shared(parent) && !is_small(parent, &self.out) {
@@ -218,6 +231,25 @@ pub fn without_out(mut image: Image, root: &Path, out: &Path) -> Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_where_nothing_is_a_copy_is_called_real() {
+        let nothing = nothing_found(&[]);
+        assert!(
+            nothing.starts_with("the command wrote nothing: there is nothing to strike;"),
+            "{nothing}"
+        );
+        let spool = (PathBuf::from("/var/spool/cron/me"), OUTSIDE);
+        let temporary = (PathBuf::from("/tmp/a"), "a temporary file");
+        for (left_out, is_real) in
+            [(vec![temporary.clone()], false), (vec![temporary, spool], true)]
+        {
+            let text = nothing_found(&left_out);
+            assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+            assert_eq!(text.contains("for real"), is_real, "{text}");
+            assert!(text.contains("there is nothing to strike"), "{text}");
+        }
+    }
 
     #[test]
     fn what_holds_two_directories_is_taken_for_them_unless_it_is_of_many_purposes() {
