@@ -106,7 +106,7 @@ pub fn gaps(report: &Report) -> Markup {
             (not_covered(report))
             // What a trial does not know stands with the trial.
             @if report.campaign.is_none() { (unknown(report)) }
-            div.card {
+            div.card.bounds[report.campaign.is_none()] {
                 h2 { @if report.campaign.is_some() { "Plan" } @else { "Bounds" } }
                 ul {
                     @match &report.campaign {
