@@ -137,7 +137,9 @@ pub(super) fn removed(scene: &Scene<'_>, point: u64) -> Option<Diagnosis> {
         let kind = scene.history.entry(position).and_then(|entry| entry.kind);
         kind == Some(OperationKind::Unlink)
     };
-    let absent = scene.files().filter_map(|file| absent(scene, file, point));
+    let in_question = |file: &FileId| scene.missed().is_empty() || scene.is_missed(*file);
+    let files = scene.files().filter(in_question);
+    let absent = files.filter_map(|file| absent(scene, file, point));
     let removed = absent.filter(|(_, removed, _)| unlinked(*removed));
     removed.min_by_key(|(_, removed, _)| *removed).map(|(.., found)| found)
 }

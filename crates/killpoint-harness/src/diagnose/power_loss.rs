@@ -195,13 +195,12 @@ fn unsynced_log(scene: &Scene<'_>, file: FileId) -> bool {
 
 /// What the judge misses, of which names or contents changed from a position on and were not made durable.
 fn missed(scene: &Scene<'_>, from: u64) -> Option<Diagnosis> {
-    let changes = || {
-        let until = scene.failure.point;
-        lost_between(scene, from, until).filter(|position| scene.is_about_missed(*position))
-    };
+    let changes = || lost_between(scene, from, scene.failure.point);
     let names = || {
-        let mut names = changes().filter(|position| is_name_change(scene.history, *position));
-        names.find_map(|position| name_lost(scene, position))
+        let is_name = |position: &u64| {
+            is_name_change(scene.history, *position) && scene.is_about_missed(*position)
+        };
+        changes().filter(is_name).find_map(|position| name_lost(scene, position))
     };
     let contents = || {
         let file = |position: u64| scene.history.entry(position)?.file;

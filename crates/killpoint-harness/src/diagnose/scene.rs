@@ -59,14 +59,14 @@ impl<'a> Scene<'a> {
         self.missed.contains(&file)
     }
 
-    /// Whether an operation is about a file that the judge misses, or about the path of one.
+    /// Whether an operation is about the path of a file that the judge misses.
     pub(super) fn is_about_missed(&self, position: u64) -> bool {
         let Some(file) = self.history.entry(position).and_then(|entry| entry.file) else {
             return false;
         };
         let paths: Vec<&str> = self.missed.iter().filter_map(|file| self.path(*file)).collect();
         let is_path = |when| self.history.path_at(file, when).is_some_and(|it| paths.contains(&it));
-        self.is_missed(file) || is_path(position) || is_path(position.saturating_add(1))
+        is_path(position) || is_path(position.saturating_add(1))
     }
 
     /// Whether a file stood under its path at a point around that holds: then it does no harm by being there.

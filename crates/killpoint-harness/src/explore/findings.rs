@@ -109,8 +109,8 @@ impl Causes<'_> {
         self.explain(&StateName { model, ..name.clone() }, class, around, one)
     }
 
-    /// The cause of what a model of a power cut leaves, where it first does so, at an address that every recording has
-    /// if there is one: what it leaves again later, with nothing more promised, is the same loss.
+    /// The cause of what a model of a power cut leaves, where it first does so and no kill does, at an address that every
+    /// recording has if there is one: what it leaves again later, with nothing more promised, is the same loss.
     fn of_power_loss(
         &self,
         state: &State,
@@ -119,7 +119,8 @@ impl Causes<'_> {
         one: &Judged,
     ) -> Diagnosis {
         let Sight { recorded, plan, .. } = self.sight;
-        let names = || state.at.iter().filter(|name| name.model == model);
+        let is_one = |name: &&StateName| name.model == model && self.needs_power_loss(name, one);
+        let names = || state.at.iter().filter(is_one);
         let is_stable =
             |name: &&StateName| !recorded.unstable.contains(&address_at(plan, name.point));
         let name = names().find(is_stable).or_else(|| names().next()).unwrap_or(&state.name);

@@ -89,3 +89,28 @@ fn what_does_no_harm_once_it_is_whole_is_not_left_over() {
     let unknown = log().killed(5, Class::Extra);
     assert_eq!(unknown.cause, Cause::TemporaryFileLeft, "{unknown:#?}");
 }
+
+#[test]
+fn the_name_that_is_missed_is_the_one_that_a_file_was_to_get() {
+    let log = Log::new().create("k.tmp").write("k.tmp", 0, 9).fsync("k.tmp").rename("k.tmp", "k");
+    let log = log.acknowledge().intend().create("k.tmp");
+    let said = "k is as it was at the beginning; what it was after operation 4 had to stay.";
+    check(
+        &missing(log, 5, CrashModel::DirLost, &Variant::From(1), said),
+        Cause::DirectoryNotSynced,
+        "k",
+        "rename(k.tmp, k)#1 is followed by no fsync of the state directory until \
+         open(k.tmp, create)#2.",
+        "fsync data/ after this",
+    );
+}
+
+#[test]
+fn a_backup_that_is_removed_explains_no_loss_of_another_file() {
+    let log = Log::new().write("k.dat", 0, 9).write("k.dir", 0, 9).acknowledge().intend();
+    let log = log.write("k.dat", 9, 9).unlink("k").rename("k.dir", "k").create("k.dir");
+    let said = "k.dat is 0 bytes long and had 9 bytes when something was acknowledged.";
+    let found = missing(log, 5, CrashModel::Data, &Variant::Only, said);
+    assert_eq!(found.cause, Cause::AcknowledgedBeforeFsync, "{found:#?}");
+    assert_eq!(found.file.as_deref(), Some("k.dat"));
+}
