@@ -90,16 +90,18 @@ fn absent(scene: &Scene<'_>, file: FileId, point: u64) -> Option<Ranked> {
     let history = scene.history;
     // Of the path that the file has, is about to get, or has just been moved away from.
     let around = [point, point.saturating_add(1), u64::MAX];
-    // What is missed is missed whatever its name tells.
-    let absence = |id: PathId| match scene.is_missed(file) {
-        true => history.any_absence(id, point),
-        false => history.absence(id, point),
+    let (id, absence) = match scene.is_missed(file) {
+        // What is missed is missed under its name, whatever that tells.
+        true => {
+            let id = history.path_id_at(file, point)?;
+            (id, history.any_absence(id, point)?)
+        }
+        false => around
+            .into_iter()
+            .filter_map(|when| history.path_id_at(file, when))
+            .chain(history.file(file)?.paths.first().map(|(_, id)| *id))
+            .find_map(|id| Some((id, history.absence(id, point)?)))?,
     };
-    let (id, absence) = around
-        .into_iter()
-        .filter_map(|when| history.path_id_at(file, when))
-        .chain(history.file(file)?.paths.first().map(|(_, id)| *id))
-        .find_map(|id| Some((id, absence(id)?)))?;
     Some((0, absence.removed, old_removed(scene, id, absence, point)))
 }
 

@@ -108,9 +108,14 @@ fn the_name_that_is_missed_is_the_one_that_a_file_was_to_get() {
 #[test]
 fn a_backup_that_is_removed_explains_no_loss_of_another_file() {
     let log = Log::new().write("k.dat", 0, 9).write("k.dir", 0, 9).acknowledge().intend();
-    let log = log.write("k.dat", 9, 9).unlink("k").rename("k.dir", "k").create("k.dir");
-    let said = "k.dat is 0 bytes long and had 9 bytes when something was acknowledged.";
-    let found = missing(log, 5, CrashModel::Data, &Variant::Only, said);
-    assert_eq!(found.cause, Cause::AcknowledgedBeforeFsync, "{found:#?}");
-    assert_eq!(found.file.as_deref(), Some("k.dat"));
+    let log = log.write("k.dat", 9, 9).unlink("k").rename("k.dir", "k").create("k.dir").told();
+    for file in ["k.dat", "k.dir"] {
+        let said = format!("{file} is 0 bytes long and had 9 bytes when all was acknowledged.");
+        let (point, model, variant, around) =
+            (5, CrashModel::Data, &Variant::Only, Around::default());
+        let class = Class::AckedNotDurable;
+        let found = diagnose(&log, &Failure { point, model, variant, class, around, said: &said });
+        assert_eq!(found.cause, Cause::AcknowledgedBeforeFsync, "{found:#?}");
+        assert_eq!(found.file.as_deref(), Some(file));
+    }
 }
