@@ -42,7 +42,7 @@ const HARNESS: &[(&str, &[&str])] = &[
     ("job", &[]),
     ("upload", &["store"]),
     ("processes", &[]),
-    ("injector", &["processes", "recover"]),
+    ("injector", &["own_paths", "processes", "recover"]),
     ("target", &[]),
     ("report", &["numbers", "store"]),
     ("recover", &["store"]),
