@@ -2,7 +2,7 @@
 //! comes back.
 
 use super::returned::Returned;
-use super::targets::{Attached, Targets};
+use super::targets::{Attached, Targets, age};
 use super::{AttachError, Options};
 use crate::asserter::invariants::{Evidence, Reader, Told, judge};
 use crate::injector::{Act, Injector};
@@ -215,7 +215,7 @@ impl Course<'_> {
             processes: Vec::new(),
         })?;
         self.journalist.sync()?;
-        let ages = chosen.iter().map(Attached::age).collect();
+        let ages = chosen.iter().map(|it| age(it.identity)).collect();
         let before = identity::all().into_iter().map(|status| status.identity).collect();
         let mut refused = Vec::new();
         let mut permits = Vec::new();

@@ -1,6 +1,6 @@
 //! Who came back after a strike, and whether he stays: one who ends again and again has not come back.
 
-use super::targets::Attached;
+use super::targets::{Attached, age};
 use crate::numbers::count;
 use killpoint_engine::identity::Identity;
 use killpoint_model::span::Span;
@@ -22,9 +22,12 @@ pub(super) struct Returned {
     others: BTreeSet<Identity>,
     /// Who came last.
     now: Identity,
-    /// Since when he is known, or has been gone.
-    since: Instant,
-    is_down: bool,
+    /// How old he was when he was seen last.
+    seen: Duration,
+    /// When that was, once he is watched.
+    looked: Option<Instant>,
+    /// Since when he has been gone, if he is.
+    down: Option<Instant>,
     /// How many of those who came have ended by themselves.
     falls: u32,
     /// How long the longest of these lasted.
@@ -39,8 +42,9 @@ impl Returned {
         others: BTreeSet<Identity>,
         now: Identity,
     ) -> Self {
-        let (since, longest) = (Instant::now(), Duration::ZERO);
-        Returned { was, strike, lived, others, now, since, is_down: false, falls: 0, longest }
+        let (seen, longest) = (age(now), Duration::ZERO);
+        let (looked, down, falls) = (None, None, 0);
+        Returned { was, strike, lived, others, now, seen, looked, down, falls, longest }
     }
 
     /// Whether it is one of these.
@@ -50,29 +54,32 @@ impl Returned {
 
     /// Looks whether he is still there, or somebody else has come; whether he has just been seen to have ended.
     pub(super) fn look(&mut self) -> bool {
-        let has_ended = !self.is_down && !self.now.is_alive();
+        let has_ended = self.down.is_none() && !self.now.is_alive();
         if has_ended {
             self.falls += 1;
-            self.longest = self.longest.max(self.since.elapsed());
+            // He lived for so long at most; between two strikes nobody looks.
+            let unseen = self.looked.map_or(Duration::ZERO, |looked| looked.elapsed());
+            self.longest = self.longest.max(self.seen + unseen);
             self.others.insert(self.now);
-            (self.is_down, self.since) = (true, Instant::now());
+            self.down = Some(Instant::now());
         }
-        if self.is_down
+        if self.down.is_some()
             && let Some(next) = self.was.successor(&self.others)
         {
-            (self.now, self.is_down, self.since) = (next, false, Instant::now());
+            (self.now, self.down) = (next, None);
         }
+        (self.seen, self.looked) = (age(self.now), Some(Instant::now()));
         has_ended
     }
 
     /// Whether he is there, and lives longer than those who came before him.
     pub(super) fn is_at_rest(&self) -> bool {
-        !self.is_down && (self.falls == 0 || self.since.elapsed() > OUTLIVED * self.longest)
+        self.down.is_none() && (self.falls == 0 || self.seen > OUTLIVED * self.longest)
     }
 
     /// Whether nobody has come for so long.
     pub(super) fn is_gone_for(&self, limit: Duration) -> bool {
-        self.is_down && self.since.elapsed() >= limit
+        self.down.is_some_and(|down| down.elapsed() >= limit)
     }
 
     /// How often those who came have ended, in words; none if they have not.

@@ -95,16 +95,6 @@ impl Attached {
         format!("process {} ({program})", self.identity.pid)
     }
 
-    /// How long it has lived.
-    pub(super) fn age(&self) -> Duration {
-        let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
-        let seconds = uptime.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or_default();
-        let now = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let per_second = procfs::ticks_per_second().max(1);
-        let started = Duration::from_millis(self.identity.start.saturating_mul(1_000) / per_second);
-        now.saturating_sub(started)
-    }
-
     /// A process that is none of these and executes the same with the same arguments: it came back.
     pub(super) fn successor(&self, before: &BTreeSet<Identity>) -> Option<Identity> {
         let is_new = |it: &identity::Status| !before.contains(&it.identity) && !it.ended;
@@ -115,6 +105,15 @@ impl Attached {
         let running = identity::all().into_iter().filter(is_new);
         running.map(|status| status.identity).find(|it| does_the_same(*it))
     }
+}
+
+/// How long it is since a process began.
+pub(super) fn age(process: Identity) -> Duration {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = uptime.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or_default();
+    let now = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let per_second = procfs::ticks_per_second().max(1);
+    now.saturating_sub(Duration::from_millis(process.start.saturating_mul(1_000) / per_second))
 }
 
 /// Whom a run is attached to.

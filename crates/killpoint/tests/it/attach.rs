@@ -167,9 +167,13 @@ fn started_again(first: &str, later: &str) -> Option<(World, Running, String)> {
     // The same program with the same arguments does something else in its later lives.
     fs::write(world.join("life.sh"), format!("test -e later && {{ {later}; }}; {first}"))
         .expect("written");
-    let script = "while :; do sh life.sh & echo $! > pid; wait; touch later; sleep 0.05; done";
     let directory = world.path().display().to_string();
-    let shell = Running::start(&["sh", "-c", &format!("cd {directory} && {script}")]);
+    // Nobody else on this machine has its arguments.
+    let script = format!(
+        "cd {directory} && while :; do sh {directory}/life.sh & echo $! > pid; wait; touch later; \
+         sleep 0.05; done"
+    );
+    let shell = Running::start(&["sh", "-c", &script]);
     let since = Instant::now();
     let pid = loop {
         match fs::read_to_string(world.join("pid")) {
