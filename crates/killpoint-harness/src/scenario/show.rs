@@ -12,9 +12,12 @@ use narrow::Narrow;
 use serde_saphyr::{Error, Location, MessageFormatter, UserMessageFormatter};
 use std::borrow::Cow;
 use std::ops::Range;
+use textwrap::{WordSeparator, WordSplitter};
 
 /// The number that the reader gives the scenario's own text; included files have greater ones.
 const ROOT_SOURCE: u32 = 1;
+/// Columns of what is said: 80, less what stands before the first line on the console.
+const WIDTH: usize = 69;
 /// Names further apart than this share of their letters are not taken for each other.
 const LIKENESS_MIN: f64 = 0.6;
 
@@ -187,7 +190,17 @@ fn show(message: &str, help: &str, span: Option<Range<usize>>, text: &str, name:
 fn draw(diagnostic: &dyn Diagnostic) -> String {
     let mut text = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(WIDTH)
+        .with_break_words(false)
+        .with_word_separator(WordSeparator::AsciiSpace)
+        .with_word_splitter(WordSplitter::NoHyphenation)
         .render_report(&mut text, &Narrow::of(diagnostic))
         .expect("a string takes everything");
     text.trim_end().to_owned()
+}
+
+/// What is shown, with every sentence on one line.
+#[cfg(test)]
+pub(super) fn unwrapped(shown: &str) -> String {
+    shown.replace("\n  │ ", " ").replace("\n        ", " ")
 }

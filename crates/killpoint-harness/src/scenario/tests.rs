@@ -1,3 +1,4 @@
+use super::show::unwrapped;
 use super::*;
 use killpoint_model::Plan;
 use killpoint_model::fault::Fault;
@@ -41,7 +42,7 @@ fn parsed(text: &str, given: &Given) -> Result<Scenario, String> {
         "# of it\n- file: { path: \"${store}\" }\n",
     )
     .expect("written");
-    read(&path, given).map_err(|error| error.to_string())
+    read(&path, given).map_err(|error| unwrapped(&error.to_string()))
 }
 
 fn refuse(change: (&str, &str), expected: &[&str]) {
@@ -107,6 +108,22 @@ fn an_unknown_word_is_shown_with_its_place_and_the_nearest_right_one() {
     refuse(("timeout: 60s", "tiemout: 60s"), &["notes.yaml:11:", "did you mean `timeout`?"]);
     refuse(("sqlite: { f", "sqllite: { f"), &["notes.yaml:21:", "did you mean `sqlite`?"]);
     refuse(("do: kill", "do: kil"), &["notes.yaml:14:", "did you mean `kill`?"]);
+}
+
+/// No line but those of the file itself is wider than a terminal is at least, behind `killpoint: `.
+#[test]
+fn what_is_said_is_wrapped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notes.yaml");
+    for change in
+        [("workload:", "vorlaufer:"), ("command:", "commands: [x]\n  command:"), ("2s..8s", "2..8")]
+    {
+        std::fs::write(&path, NOTES.replacen(change.0, change.1, 1)).expect("written");
+        let error = read(&path, &Given::default()).expect_err(change.1).to_string();
+        let words = error.lines().filter(|line| !line.contains("notes.yaml:"));
+        let wide = words.filter(|line| line.chars().count() > 69).collect::<Vec<_>>();
+        assert!(wide.is_empty() && error.lines().count() > 6, "{wide:?}:\n{error}");
+    }
 }
 
 #[test]

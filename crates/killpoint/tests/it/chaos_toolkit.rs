@@ -1,6 +1,6 @@
 //! Experiments of the Chaos Toolkit: carried out, refused, undone however the run ends.
 
-use crate::support::{World, explored, stderr, stdout};
+use crate::support::{World, explored, stderr, stdout, unwrapped_stderr};
 use killpoint_model::{Class, Outcome, Reason, Verdict};
 use std::fs;
 use std::process::{Child, Command};
@@ -139,12 +139,12 @@ fn a_misspelt_experiment_touches_nothing() {
     for verb in ["run", "plan", "import"] {
         let output = world.killpoint().args([verb, &path]).output().expect("it starts");
         assert_eq!(output.status.code(), Some(2));
-        assert!(stderr(&output).contains("did you mean `steady-state-hypothesis`?"));
+        assert!(unwrapped_stderr(&output).contains("did you mean `steady-state-hypothesis`?"));
     }
     fs::write(&path, text.replace(r#""path": "sh""#, r#""path": "no-such-program""#)).expect("ok");
     let output = world.killpoint().args(["run", &path]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("there is no program `no-such-program`"));
+    assert!(unwrapped_stderr(&output).contains("there is no program `no-such-program`"));
     assert!(!world.join("done").exists() && !world.join(".killpoint").exists());
 }
 

@@ -1,6 +1,6 @@
 //! What a scenario cannot show does not pass, and what it can is not refused: each row ends as it says.
 
-use crate::support::{World, explored, stderr, stdout};
+use crate::support::{World, explored, stderr, stdout, unwrapped_stderr};
 use killpoint_model::report::Report;
 use killpoint_model::{Class, Outcome, Reason, Verdict};
 use std::fs;
@@ -57,7 +57,11 @@ fn a_user_that_is_not_there_is_refused_before_anything_is_started() {
     let who = "do: kill, who: { select: { user: nobody-of-this-name } }";
     let refused = output(&world, &scenario(SLEEPER, "").replace("do: kill", who));
     assert_eq!(refused.status.code(), Some(Outcome::Usage.exit_code().into()));
-    assert!(stderr(&refused).contains("no user `nobody-of-this-name`"), "{}", stderr(&refused));
+    assert!(
+        unwrapped_stderr(&refused).contains("no user `nobody-of-this-name`"),
+        "{}",
+        stderr(&refused)
+    );
     assert!(!world.join(".killpoint").exists(), "no run was begun");
 }
 
@@ -287,7 +291,7 @@ fn what_cannot_be_started_or_means_nobody_is_refused_and_nothing_is_made() {
         let world = World::new();
         let output = output(&world, &text);
         assert_eq!(output.status.code(), Some(2), "{word}: {}", stderr(&output));
-        assert!(stderr(&output).contains(word), "{word}: {}", stderr(&output));
+        assert!(unwrapped_stderr(&output).contains(word), "{word}: {}", stderr(&output));
         assert!(!world.join(".killpoint").exists(), "{word}");
     }
 }

@@ -180,6 +180,11 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// What was written to standard error, with every sentence about a scenario file on one line.
+pub fn unwrapped_stderr(output: &Output) -> String {
+    stderr(output).replace("\n  │ ", " ").replace("\n        ", " ")
+}
+
 /// What was written to standard output.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scenario::show::unwrapped;
 use killpoint_model::invariant::{AnyStatus, Said, Statuses};
 
 /// In the shape of the Chaos Toolkit's documentation: what is asked, done and undone.
@@ -45,7 +46,8 @@ fn given(set: &[(&str, &str)]) -> Given {
 }
 
 fn read(text: &str) -> Result<Imported, String> {
-    parse(text, Path::new("experiment.json"), &given(&[])).map_err(|error| error.to_string())
+    parse(text, Path::new("experiment.json"), &given(&[]))
+        .map_err(|error| unwrapped(&error.to_string()))
 }
 
 fn refuse(change: (&str, &str), expected: &[&str]) {
@@ -127,7 +129,7 @@ fn values_are_given_by_the_command_line_then_the_environment_then_the_file() {
     assert!(url(&given).contains(":2/"));
     given.set.insert("prot".to_owned(), "1".to_owned());
     let error = parse(WHOLE, Path::new("e.json"), &given).expect_err("unknown").to_string();
-    assert!(error.contains("did you mean `port`?"), "{error}");
+    assert!(unwrapped(&error).contains("did you mean `port`?"), "{error}");
 }
 
 #[test]
