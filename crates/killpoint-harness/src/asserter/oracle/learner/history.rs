@@ -71,7 +71,7 @@ impl History {
             self.is_taken_up |= comes_back(&self.last, contents).is_some();
         }
         if !self.last.is_empty() && contents != self.last {
-            let is_given_up = !appended && !keeps_half(&self.last, contents);
+            let is_given_up = (!appended || is_removed) && !keeps_half(&self.last, contents);
             self.is_given_up = Some(is_given_up && self.is_given_up.unwrap_or(true));
         }
         self.last = contents.to_vec();
@@ -309,7 +309,7 @@ impl History {
                 }
                 grew |= last.length > 0
                     && seen.length > last.length
-                    && matches!(last.moment, Moment::Begin | Moment::Closed);
+                    && matches!(last.moment, Moment::Begin | Moment::Closed | Moment::Placed);
             }
             last = Some(seen);
         }

@@ -87,6 +87,19 @@ fn a_log_that_is_written_anew_and_renamed_into_place_is_a_log() {
 }
 
 #[test]
+fn what_is_put_in_place_and_then_only_grows_is_a_log() {
+    let mut world = World::with(&[("store.db", "a=1\nb=2\na=3\n")]);
+    world.replace("store.db", "b=2\n", "a=3\n");
+    for line in ["c=4\n", "d=5\n", "e=6\n"] {
+        world.append("store.db", line).acknowledge();
+    }
+    assert!(!world.kills().contains(|it| it != '.'), "{}", world.kills());
+    let oracle = world.learn();
+    let state = MemoryState::of(&[("store.db", b"b=2\na=3\nc=4\n".as_slice())]);
+    assert_eq!(letter(&oracle.judge(&state, &Crash::kill(world.end()))), 'L');
+}
+
+#[test]
 fn nobody_is_promised_a_process_id() {
     let mut world = World::with(&[]);
     world.create("app.pid").append("app.pid", "4711\n").acknowledge();

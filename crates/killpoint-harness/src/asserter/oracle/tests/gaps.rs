@@ -164,3 +164,14 @@ fn a_file_that_only_grows_between_removals_is_not_taken_up_whatever_its_name() {
     assert!(!world.kills().contains('L'), "{}", world.kills());
     assert_eq!(&world.kills()[12..13], ".", "while it is missing");
 }
+
+#[test]
+fn a_scratch_file_that_is_made_again_is_as_one_that_is_emptied() {
+    // Another file shows that the program knows how to keep one.
+    let mut emptied = World::with(&[("message", "one"), ("data", "a")]);
+    emptied.resize("message", 0).append("message", "two").replace("data", "b", "");
+    let mut removed = World::with(&[("message", "one"), ("data", "a")]);
+    removed.unlink("message").create("message").append("message", "two");
+    removed.replace("data", "b", "");
+    assert_eq!((emptied.kills(), removed.kills()), (".?......".to_owned(), "..?......".to_owned()));
+}
