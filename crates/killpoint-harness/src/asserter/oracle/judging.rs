@@ -236,8 +236,7 @@ impl Case<'_> {
             if self.subject.is_given_up {
                 let detail = format!(
                     "{} is empty; undisturbed the program, too, keeps little of what stood there, and \
-                     it renames other files into place: whether this one is missed only a checker \
-                     can say.",
+                     it keeps other data another way: whether this is missed only a checker can say.",
                     self.name()
                 );
                 return Judgement::unknown(Reason::NoOracle, detail);

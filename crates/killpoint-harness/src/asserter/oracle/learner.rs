@@ -159,6 +159,9 @@ impl Learner {
         }
         if document.is_none() && !is_database && length > 0 {
             history.carry(&contents, appended, is_continued);
+            if moment == Moment::Acknowledged {
+                history.owes_nothing();
+            }
         }
         let last = history.seen.last().and_then(|(_, seen)| seen.as_ref());
         let contents = match last.filter(|last| last.digest == digest) {
@@ -329,8 +332,8 @@ impl Learner {
         // Even undisturbed the database ended like this: not ours to judge.
         self.not_understood.append(&mut self.broken);
         let databases = self.databases();
-        // Who renames new files into place elsewhere may mean what it writes over here.
-        let is_careful = self.histories.values().any(History::is_placed);
+        // Who renames new files into place elsewhere, or keeps a database, may mean what it writes over here.
+        let is_careful = self.histories.values().any(|it| it.is_placed() || it.is_database);
         let switches = self.switches();
         let leads = leads(&self.histories, &switches, guide);
         let belongs = |path: &Path| sqlite::owner(path).is_some_and(|it| databases.contains(&it));

@@ -27,6 +27,9 @@ pub(super) struct Seen {
     pub(super) contents: Option<Arc<[u8]>>,
 }
 
+/// So much is compared with what stood in a file before it was begun anew.
+const COMPARED_IN_ALL_BYTES_MAX: usize = 16 << 20;
+
 /// What stood at a path in the course of the recording.
 #[derive(Default)]
 pub(super) struct History {
@@ -39,6 +42,10 @@ pub(super) struct History {
     pub(super) has_rows: bool,
     /// The beginning of the last version that had any bytes.
     pub(super) last: Vec<u8>,
+    /// The beginning of what stood here before it was changed otherwise than at its end, or removed, the last time.
+    before: Vec<u8>,
+    /// How many bytes were compared with that so far.
+    compared: usize,
     /// Whether each version after the first has kept less than half of the one before; none while
     /// there was only one.
     pub(super) is_given_up: Option<bool>,
@@ -63,18 +70,28 @@ impl History {
     }
 
     /// Notes how much of the last version is in the next, which was only `appended` to since it was made, and
-    /// `is_continued` if so since the last version.
+    /// `is_continued` if so since the last version. A file that was begun anew may be complete several times before it
+    /// has taken up what stood there.
     pub(super) fn carry(&mut self, contents: &[u8], appended: bool, is_continued: bool) {
         let contents = &contents[..contents.len().min(COMPARED_BYTES_MAX)];
         let is_removed = self.seen.last().is_some_and(|(_, seen)| seen.is_none());
         if is_removed || !is_continued {
-            self.is_taken_up |= comes_back(&self.last, contents).is_some();
+            (self.before, self.compared) = (self.last.clone(), 0);
+        }
+        if !self.is_taken_up && self.compared <= COMPARED_IN_ALL_BYTES_MAX {
+            self.compared += contents.len();
+            self.is_taken_up = comes_back(&self.before, contents).is_some();
         }
         if !self.last.is_empty() && contents != self.last {
             let is_given_up = (!appended || is_removed) && !keeps_half(&self.last, contents);
             self.is_given_up = Some(is_given_up && self.is_given_up.unwrap_or(true));
         }
         self.last = contents.to_vec();
+    }
+
+    /// Something is acknowledged: what stood here before it was begun anew is not owed any more.
+    pub(super) fn owes_nothing(&mut self) {
+        self.before = Vec::new();
     }
 
     /// What a symbolic link led to, if nothing else stood here and it was moved to its place, or led to one

@@ -16,6 +16,15 @@ fn what_is_removed_before_its_next_version_is_moved_into_place_is_not_known_to_b
         written_first.create("t").append("t", new).unlink("todo.txt").rename("t", "todo.txt");
         assert_eq!(written_first.kills(), "...?.", "{new}");
     }
+    // Complete several times before it has taken up what stood there.
+    let mut in_steps = World::with(&[("todo.txt", OLD)]);
+    in_steps
+        .unlink("todo.txt")
+        .create("todo.txt")
+        .append("todo.txt", "# heading\n")
+        .sync("todo.txt");
+    in_steps.append("todo.txt", NEW).sync("todo.txt").acknowledge();
+    assert_eq!(&in_steps.kills()[..2], ".?");
     let mut aside = World::with(&[("todo.txt", OLD)]);
     aside.rename("todo.txt", "zzz").replace("todo.txt", NEW, "").unlink("zzz");
     assert_eq!(aside.kills(), ".?????..");
