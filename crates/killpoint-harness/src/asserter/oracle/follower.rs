@@ -97,6 +97,10 @@ struct Node {
     appended: bool,
     /// Only appended to since its last version.
     is_continued: bool,
+    /// Changed otherwise than by being appended to or emptied.
+    is_changed_within: bool,
+    /// The operation that emptied it, if it was only appended to since.
+    emptied_at: Option<u64>,
     /// Changed since its last version.
     is_changed: bool,
     /// Changed since it came to stand under the names that it has.
@@ -109,6 +113,20 @@ struct Node {
     is_new: bool,
     /// How many of its first bytes were written in this recording.
     fresh: u64,
+}
+
+/// What an operation did to the contents of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Appended,
+    Emptied,
+    Other,
+}
+
+impl Change {
+    fn of_growth(is_growth: bool) -> Change {
+        if is_growth { Change::Appended } else { Change::Other }
+    }
 }
 
 impl Node {
@@ -267,13 +285,16 @@ impl Follower {
                     let is_as_long = node.contents.size() == *size;
                     node.contents.resize(*size);
                     node.fresh = node.fresh.min(*size);
-                    is_as_long
+                    match *size {
+                        0 if !is_as_long => Change::Emptied,
+                        _ => Change::of_growth(is_as_long),
+                    }
                 });
             }
             Effect::Zero { file, offset, length } => {
                 self.change(*file, at, |node| {
                     node.contents.zero(*offset, *length);
-                    false
+                    Change::Other
                 });
             }
             Effect::Replace { file, .. } => {
@@ -284,7 +305,7 @@ impl Follower {
                     node.contents = Content::of_bytes(bytes);
                     node.contents.resize(length);
                     node.fresh = length;
-                    kept
+                    Change::of_growth(kept)
                 });
             }
             Effect::Link { file, name } => {
@@ -329,15 +350,20 @@ impl Follower {
         }
     }
 
-    /// `change` says whether it only appended.
-    fn change(&mut self, file: FileId, at: u64, change: impl FnOnce(&mut Node) -> bool) {
+    /// `change` says what it did.
+    fn change(&mut self, file: FileId, at: u64, change: impl FnOnce(&mut Node) -> Change) {
         let Some(node) = self.nodes.get_mut(&file) else { return };
         node.is_changed = true;
         node.is_changed_here = true;
         (node.changed_at, node.touched_at) = (at, at);
-        let only_appended = change(node);
+        let change = change(node);
+        let only_appended = change == Change::Appended;
         node.appended &= only_appended;
         node.is_continued &= only_appended;
+        node.is_changed_within |= change == Change::Other;
+        if !only_appended {
+            node.emptied_at = (change == Change::Emptied).then_some(at);
+        }
         if !only_appended {
             for path in self.paths(file) {
                 self.learner.grown(path, at, 0);
@@ -349,7 +375,8 @@ impl Follower {
     fn write(&mut self, file: FileId, offset: u64, bytes: &[u8], (at, length): (u64, u64)) {
         self.change(file, at, |node| {
             let is_at_end = offset == node.contents.size();
-            let Some(end) = offset.checked_add(length) else { return is_at_end };
+            let change = Change::of_growth(is_at_end);
+            let Some(end) = offset.checked_add(length) else { return change };
             if node.contents.size() < end {
                 node.contents.resize(end);
             }
@@ -357,7 +384,7 @@ impl Follower {
             if offset <= node.fresh {
                 node.fresh = node.fresh.max(end);
             }
-            is_at_end
+            change
         });
     }
 
@@ -377,6 +404,7 @@ impl Follower {
         }
         let is_link = node.kind == NodeKind::Link;
         let (appended, is_continued) = (node.appended, node.is_continued);
+        let (is_changed_within, emptied_at) = (node.is_changed_within, node.emptied_at);
         node.is_continued |= !paths.is_empty();
         node.is_changed &= paths.is_empty();
         if paths.is_empty() {
@@ -402,6 +430,8 @@ impl Follower {
                 oversized,
                 appended,
                 is_continued,
+                is_changed_within,
+                emptied_at,
             });
         }
     }

@@ -12,7 +12,7 @@ mod turned;
 pub(super) use copies::Holders;
 
 use super::documents::{DOCUMENT_BYTES_MAX, Format};
-use super::state::{CrashState, Present};
+use super::state::{CrashState, HELD_BYTES_MAX, Present};
 use super::subject::{Kind, Match, Subject, What};
 use super::{Crash, Oracle, shown};
 use crate::numbers::count;
@@ -75,7 +75,14 @@ impl Case<'_> {
             Kind::Document(format) => self.document(format, present),
             Kind::AppendOnly => self.append_only(present),
             Kind::Link => Ok(self.strange_link()),
-            Kind::Database | Kind::Opaque => Ok(self.opaque(present)),
+            Kind::Database => Ok(self.opaque(present)),
+            Kind::Opaque if present.length == 0 || present.length > HELD_BYTES_MAX => {
+                Ok(self.opaque(present))
+            }
+            Kind::Opaque => {
+                let growing = self.growing(|| self.state.read(&self.subject.path))?;
+                Ok(growing.unwrap_or_else(|| self.opaque(present)))
+            }
         }
     }
 
@@ -120,9 +127,7 @@ impl Case<'_> {
             return Ok(Judgement::unknown(Reason::NoOracle, detail));
         }
         let fetch = || self.state.read(&self.subject.path);
-        if present.length > 0
-            && let Some(judgement) = self.growing(fetch)?
-        {
+        if let Some(judgement) = self.growing(fetch)? {
             return Ok(judgement);
         }
         let read = self.oracle.cache.document(present.digest, format, fetch)?;

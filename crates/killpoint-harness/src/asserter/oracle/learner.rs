@@ -46,7 +46,8 @@ pub enum Moment {
     /// It was synced.
     Synced,
     /// The program began to write it anew from its start, removed it or moved it away. Counts for
-    /// documents that can be read, and for append-only files.
+    /// documents that can be read, and for append-only files; of a log that is emptied it is what
+    /// it had grown to.
     Superseded,
     /// Everything that was written by then was promised. Counts where a document can be read, and for files
     /// of unknown formats.
@@ -97,6 +98,10 @@ pub struct Version {
     pub appended: bool,
     /// Whether this is so since the version of this inode that was told before.
     pub is_continued: bool,
+    /// Whether this inode was ever changed otherwise than by being appended to or emptied.
+    pub is_changed_within: bool,
+    /// The operation that emptied this inode, if it was only appended to since.
+    pub emptied_at: Option<u64>,
 }
 
 /// Gathers versions. Tell it everything in the order of the recording, then `finish`.
@@ -127,6 +132,7 @@ impl Learner {
         if version.is_link {
             return self.link(version);
         }
+        let Version { is_changed_within, emptied_at, .. } = version;
         let Version { path, at, moment, contents, oversized, appended, is_continued, .. } = version;
         let (digest, length) =
             oversized.unwrap_or_else(|| (Digest::of(&contents), contents.len() as u64));
@@ -148,7 +154,8 @@ impl Learner {
         let may_be_row =
             document.is_none() && moment != Moment::Left && Format::of_name(&path).is_none();
         let shows_its_end = document.is_none_or(|(format, _)| format.shows_its_end());
-        let is_compared = appended || !shows_its_end || length <= POINTER_BYTES_MAX;
+        let may_be_log = document.is_none() && !is_changed_within;
+        let is_compared = appended || may_be_log || !shows_its_end || length <= POINTER_BYTES_MAX;
         let history = self.histories.entry(path).or_default();
         if matches!(moment, Moment::Placed | Moment::Displaced) {
             history.grow(at, 0);
@@ -185,6 +192,8 @@ impl Learner {
             is_link,
             appended,
             is_continued,
+            is_changed_within,
+            emptied_at,
             document,
             contents,
         };
@@ -201,6 +210,8 @@ impl Learner {
             is_link: true,
             appended: false,
             is_continued: false,
+            is_changed_within: false,
+            emptied_at: None,
             document: None,
             contents: Some(target),
         };

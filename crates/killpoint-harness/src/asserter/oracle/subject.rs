@@ -92,17 +92,34 @@ pub(super) struct Stretch {
     pub(super) lengths: Vec<(u64, u64)>,
     /// All that it came to hold.
     pub(super) whole: Arc<[u8]>,
+    /// Where it begins with a file that the program had emptied, and of which it left no version then: what stood there
+    /// before.
+    pub(super) emptied: Option<Arc<[u8]>>,
 }
 
 impl Stretch {
     /// Begins with a version.
     pub(super) fn from(at: u64, whole: Arc<[u8]>) -> Stretch {
-        Stretch { lengths: vec![(at, whole.len() as u64)], whole }
+        Stretch { lengths: vec![(at, whole.len() as u64)], whole, emptied: None }
+    }
+
+    /// Begins it with the first version that was left after the emptying.
+    pub(super) fn forget_emptying(&mut self) {
+        if self.emptied.take().is_some() {
+            self.lengths.remove(0);
+        }
+    }
+
+    /// Whether it had begun before a crash at the entry of operation `crash_at`, if that is when the program emptied
+    /// the file.
+    pub(super) fn had_begun(&self, crash_at: u64) -> bool {
+        let begun = self.lengths.first().map(|(at, _)| *at);
+        self.emptied.is_none() || begun.is_some_and(|at| at < crash_at)
     }
 
     /// Whether anything was appended.
     pub(super) fn grew(&self) -> bool {
-        self.whole.len() as u64 > self.lengths[0].1
+        self.lengths.first().is_some_and(|(_, first)| self.whole.len() as u64 > *first)
     }
 
     /// How many of its bytes had to stay if what stood after operation `floor` had to: none if it was over by then.

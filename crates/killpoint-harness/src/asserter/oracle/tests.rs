@@ -5,6 +5,7 @@ mod append_only_files;
 mod databases;
 mod document_files;
 mod documents_in_turn;
+mod emptied_logs;
 mod gaps;
 mod killed_runs;
 mod moved_files;

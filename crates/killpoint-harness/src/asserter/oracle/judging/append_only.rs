@@ -4,7 +4,7 @@ use super::{Case, bytes};
 use crate::asserter::oracle::append_only::{Tail, compare};
 use crate::asserter::oracle::pieces::comes_back;
 use crate::asserter::oracle::state::{HELD_BYTES_MAX, Present};
-use crate::asserter::oracle::subject::{Kind, What};
+use crate::asserter::oracle::subject::{Kind, Match, Stretch, What};
 use killpoint_model::{Class, Judgement, Reason, Verdict};
 use std::io;
 
@@ -138,22 +138,36 @@ impl Case<'_> {
         let contents = fetch()?;
         let floor = self.subject.entries[self.floor].at;
         let promised = self.subject.kept_bytes(self.through, self.crash.at);
-        let kept = self.subject.stretches.iter().filter_map(|stretch| {
+        // Empty it is only known to be where the program had emptied it.
+        let may_be = |stretch: &&Stretch| {
+            stretch.had_begun(self.crash.at) && (!contents.is_empty() || stretch.emptied.is_some())
+        };
+        let kept = self.subject.stretches.iter().filter(may_be).filter_map(|stretch| {
             let kept = usize::try_from(stretch.kept(floor)?.max(promised)).unwrap_or(usize::MAX);
             let tail = compare(&contents, &stretch.whole, kept, self.crash.power_loss);
             (tail == Tail::Holds).then_some(kept)
         });
-        Ok(kept.max().map(|kept| match kept == 0 && !self.floor_is_blank() {
-            false => Judgement::held(),
-            true => Judgement::unknown(
-                Reason::NoOracle,
-                format!(
-                    "{} holds the beginning of what was appended after the program had emptied it: \
-                     whether what stood there before was still needed only a checker can say.",
+        Ok(kept.max().map(|kept| match kept > 0 || self.floor_is_blank() || self.may_be_empty() {
+            true => Judgement::held(),
+            false => {
+                let holds = match contents.is_empty() {
+                    true => "is empty, as it was when",
+                    false => "holds the beginning of what was appended after",
+                };
+                let detail = format!(
+                    "{} {holds} the program had emptied it: whether what stood there before was \
+                     still needed only a checker can say.",
                     self.name()
-                ),
-            ),
+                );
+                Judgement::unknown(Reason::NoOracle, detail)
+            }
         }))
+    }
+
+    /// Whether it holds where it is empty: the program leaves it so.
+    fn may_be_empty(&self) -> bool {
+        let is_empty = |what: &What| matches!(what, What::File { length: 0, .. });
+        self.subject.compare(self.floor, &self.oracle.acknowledged, is_empty) == Match::Legal
     }
 
     /// Of what it is the beginning, from the version on that had to stay.

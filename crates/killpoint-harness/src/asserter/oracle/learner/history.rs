@@ -6,7 +6,7 @@ use crate::asserter::oracle::judging::{is_lock, is_scratch};
 use crate::asserter::oracle::pieces::{COMPARED_BYTES_MAX, comes_back, keeps_half};
 use crate::asserter::oracle::pointers::{POINTER_BYTES_MAX, is_called_pointer};
 use crate::asserter::oracle::state::Digest;
-use crate::asserter::oracle::subject::{Entry, Kind, Subject, What};
+use crate::asserter::oracle::subject::{Entry, Kind, Stretch, Subject, What};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Seen {
     pub(super) is_link: bool,
     pub(super) appended: bool,
     pub(super) is_continued: bool,
+    pub(super) is_changed_within: bool,
+    pub(super) emptied_at: Option<u64>,
     pub(super) document: Option<(Format, Option<Digest>)>,
     pub(super) contents: Option<Arc<[u8]>>,
 }
@@ -188,7 +190,13 @@ impl History {
     pub(super) fn into_subject(self, path: PathBuf, is_careful: bool) -> Subject {
         let kind = self.kind(&path);
         let is_given_up = is_careful && self.is_given_up == Some(true);
-        self.into_subject_of(path, kind, is_given_up)
+        let mut subject = self.into_subject_of(path, kind, is_given_up);
+        // Who puts no new file in place anywhere writes over what he empties.
+        if !is_careful && matches!(kind, Kind::Document(_)) {
+            subject.stretches.iter_mut().for_each(Stretch::forget_emptying);
+            subject.stretches.retain(Stretch::grew);
+        }
+        subject
     }
 
     pub(super) fn into_subject_of(self, path: PathBuf, kind: Kind, is_given_up: bool) -> Subject {
@@ -212,6 +220,7 @@ impl History {
         };
         let stretches = match kind {
             Kind::Document(Format::JsonLines) => self.stretches(kind),
+            Kind::Opaque if self.is_emptied_log(&path) => self.stretches(kind),
             _ => Vec::new(),
         };
         let mut entries = Vec::new();
@@ -303,9 +312,6 @@ impl History {
     /// Appended to by every call, and seen to grow: a file that was written once, from its start to
     /// its end, is no log.
     fn is_append_only(&self, path: &Path) -> bool {
-        let is_log = path.extension().is_some_and(|extension| {
-            ["log", "jsonl", "ndjson"].iter().any(|name| extension.eq_ignore_ascii_case(name))
-        });
         let mut last: Option<&Seen> = None;
         let mut grew = false;
         for (_, seen) in &self.seen {
@@ -330,8 +336,36 @@ impl History {
             }
             last = Some(seen);
         }
-        grew || is_log
+        grew || self.grew_acknowledged() || is_called_log(path)
     }
+
+    /// Whether it is a log that was also emptied at times: changed in no other way, and called one, or seen to grow.
+    fn is_emptied_log(&self, path: &Path) -> bool {
+        let mut last: Option<&Seen> = None;
+        let mut grew = self.grew_acknowledged() || is_called_log(path);
+        for (_, seen) in &self.seen {
+            if let (Some(last), Some(seen)) = (last, seen) {
+                let was_whole =
+                    matches!(last.moment, Moment::Begin | Moment::Closed | Moment::Placed);
+                let is_same = seen.is_continued && seen.moment != Moment::Placed;
+                grew |= is_same && was_whole && 0 < last.length && last.length < seen.length;
+            }
+            last = seen.as_ref();
+        }
+        grew && self.versions().all(|seen| !seen.is_changed_within)
+    }
+
+    /// Whether it is a file that stays, and grew from one acknowledgement to the next.
+    fn grew_acknowledged(&self) -> bool {
+        let grew = |pair: &[(u64, u64)]| 0 < pair[0].1 && pair[0].1 < pair[1].1;
+        !self.is_temporary() && self.grown.windows(2).any(grew)
+    }
+}
+
+fn is_called_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        ["log", "jsonl", "ndjson"].iter().any(|name| extension.eq_ignore_ascii_case(name))
+    })
 }
 
 impl Seen {

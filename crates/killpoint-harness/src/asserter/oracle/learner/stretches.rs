@@ -2,6 +2,7 @@
 
 use super::Moment;
 use super::history::{History, Seen};
+use crate::asserter::oracle::pieces::comes_back;
 use crate::asserter::oracle::subject::{Kind, Stretch};
 use std::sync::Arc;
 
@@ -21,14 +22,21 @@ impl History {
                     Some(extended(before, seen, kind))
                 }
                 (Some(seen), before) => {
+                    let emptied = emptied(seen, before.as_ref());
                     stretches.extend(before);
                     let contents = seen.contents.as_ref().filter(|_| seen.counts(kind));
-                    contents.map(|contents| Stretch::from(seen.at, Arc::clone(contents)))
+                    match emptied {
+                        Some(emptied) => Some(extended(emptied, seen, kind)),
+                        None => {
+                            contents.map(|contents| Stretch::from(seen.at, Arc::clone(contents)))
+                        }
+                    }
                 }
             };
             last = next;
         }
         stretches.extend(last);
+        stretches.iter_mut().filter(|it| takes_up(it)).for_each(Stretch::forget_emptying);
         stretches.retain(Stretch::grew);
         stretches
     }
@@ -36,9 +44,25 @@ impl History {
 
 /// Whether it is the same file, which was only appended to.
 fn continues(seen: &Seen, before: &Stretch) -> bool {
-    let is_moved = matches!(seen.moment, Moment::Placed | Moment::Displaced);
     let grew = |contents: &Arc<[u8]>| contents.starts_with(&before.whole);
-    seen.is_continued && !is_moved && seen.contents.as_ref().is_some_and(grew)
+    seen.is_continued && !is_moved(seen) && seen.contents.as_ref().is_some_and(grew)
+}
+
+/// What begins where the program emptied the file, if it left no version of it empty.
+fn emptied(seen: &Seen, before: Option<&Stretch>) -> Option<Stretch> {
+    let at = seen.emptied_at.filter(|_| seen.length > 0 && !is_moved(seen))?;
+    let emptied = Some(Arc::clone(&before?.whole));
+    Some(Stretch { emptied, ..Stretch::from(at, Arc::from([])) })
+}
+
+fn is_moved(seen: &Seen) -> bool {
+    matches!(seen.moment, Moment::Placed | Moment::Displaced)
+}
+
+/// Whether at least half of what was emptied comes back: it was only written over.
+fn takes_up(stretch: &Stretch) -> bool {
+    let emptied = stretch.emptied.as_ref();
+    emptied.is_some_and(|emptied| comes_back(emptied, &stretch.whole).is_some())
 }
 
 fn extended(mut stretch: Stretch, seen: &Seen, kind: Kind) -> Stretch {
