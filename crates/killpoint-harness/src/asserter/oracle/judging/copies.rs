@@ -1,7 +1,8 @@
 //! Files from which a program, or a person, may restore a damaged one.
 
 use super::Case;
-use crate::asserter::oracle::state::{CrashState, Digest, Present};
+use crate::asserter::oracle::documents::Format;
+use crate::asserter::oracle::state::{CrashState, Digest, HELD_BYTES_MAX, Present};
 use crate::asserter::oracle::subject::{Entry, Kind, What};
 use crate::asserter::oracle::{Oracle, is_called_after, shown, sqlite};
 use killpoint_model::{Judgement, Reason, Verdict};
@@ -11,6 +12,9 @@ use std::path::Path;
 
 /// Shorter versions may stand in another file by chance.
 const CONTAINED_BYTES_MIN: u64 = 6;
+
+/// How compressed files begin: gzip, bzip2, xz, zstd, zip.
+const PACKED: [&[u8]; 5] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"];
 
 /// So much is digested in the search for a version within other files.
 const DIGESTED_BYTES_MAX: u64 = 4 << 20;
@@ -84,11 +88,37 @@ impl Case<'_> {
             );
             Judgement::unknown(Reason::NoOracle, detail)
         };
-        match (self.whole_copy().or_else(|| self.redo_log()), self.swap_file()) {
-            (Some(copy), _) => spared(copy, "holds a version of it"),
-            (None, Some(swap)) => spared(swap, "may hold it, in a form of its own"),
-            (None, None) => judgement,
+        let other_form = || self.swap_file().or_else(|| self.packed_copy());
+        match self.whole_copy().or_else(|| self.redo_log()) {
+            Some(copy) => spared(copy, "holds a version of it"),
+            None => match other_form() {
+                Some(copy) => spared(copy, "may hold it, in a form of its own"),
+                None => judgement,
+            },
         }
+    }
+
+    /// Of a log that is empty a compressed copy, called after it, that the run has made since what had to stay stood.
+    fn packed_copy(&self) -> Option<&Path> {
+        let path = &self.subject.path;
+        let is_log = matches!(self.subject.kind, Kind::Opaque | Kind::Document(Format::JsonLines));
+        if !is_log || self.state.files().get(path).is_none_or(|present| present.length > 0) {
+            return None;
+        }
+        let is_new = |other: &Path| {
+            let subject = self.oracle.subject(other);
+            subject.is_none_or(|it| it.entries[it.floor(self.through)].what.is_blank())
+        };
+        let is_packed = |other: &Path| {
+            let contents = self.state.read(other).unwrap_or_default();
+            PACKED.iter().any(|magic| contents.starts_with(magic))
+        };
+        let holds = |present: &Present| (1..=HELD_BYTES_MAX).contains(&present.length);
+        let mut files = self.state.files().iter();
+        let packed = files.find(|(other, present)| {
+            holds(present) && is_called_after(other, path) && is_new(other) && is_packed(other)
+        });
+        packed.map(|(other, _)| other.as_path())
     }
 
     /// The swap file of an editor such as vim, which keeps the text in blocks of its own: `.notes.txt.swp`. One that is
@@ -121,14 +151,27 @@ impl Case<'_> {
             Kind::Opaque => true,
             Kind::Database | Kind::AppendOnly | Kind::Link => return None,
         };
-        let versions = self.subject.entries[self.floor..].iter();
-        let holding =
-            versions.flat_map(|entry| self.holders(&entry.what).map(move |it| (it, entry)));
-        let copies = holding.filter(|(other, entry)| {
-            *other != path
+        let mut copies: BTreeSet<&Path> = BTreeSet::new();
+        let is_copy = |other: &Path, entry: &Entry| {
+            other != path
                 && (is_called_after(other, path) || (made_counts && self.is_made(other, entry)))
-        });
-        copies.map(|(other, _)| other).min()
+        };
+        let versions = &self.subject.entries[self.floor..];
+        for entry in versions.iter().cloned().chain(self.begun_anew()) {
+            copies.extend(self.holders(&entry.what).filter(|other| is_copy(other, &entry)));
+        }
+        copies.into_iter().next()
+    }
+
+    /// What a file of unknown format held when the program began to write it anew, since what had to stay stood.
+    fn begun_anew(&self) -> impl Iterator<Item = Entry> {
+        let floor = self.subject.entries[self.floor].at;
+        let begun = self.subject.begun_anew.iter();
+        let since = begun.filter(move |(at, ..)| (floor..self.crash.at).contains(at));
+        since.map(|&(at, digest, length)| Entry {
+            at,
+            what: What::File { digest, length, value: None, whole: 0 },
+        })
     }
 
     /// A file that is removed or emptied later, and has a version of this document within it, or is one: a log of what

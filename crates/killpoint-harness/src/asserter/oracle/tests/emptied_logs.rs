@@ -109,3 +109,24 @@ fn a_file_that_grows_from_one_acknowledgement_to_the_next_is_a_log() {
     }
     assert!(!world.kills().contains(|it| it != '.'), "{}", world.kills());
 }
+
+#[test]
+fn a_log_that_was_copied_before_it_was_emptied_is_not_lost() {
+    let copied = |aside: &str, copy: &[u8]| {
+        let mut world = World::with(&[("x.log", "start\n")]);
+        world.append("x.log", "new 1\n").create(aside).write(aside, 0, copy);
+        world.resize("x.log", 0).append("x.log", "new 2\n");
+        world.kills()
+    };
+    assert_eq!(copied("x.log.1", b"start\nnew 1\n"), "..?.?.");
+    assert_eq!(copied("x.log.1.gz", b"\x1f\x8bpacked"), "..?.?.");
+    // Not all of it, in no form that could hold it, or called otherwise.
+    assert_eq!(copied("x.log.1", b"new 1\n"), "..?.L.");
+    assert_eq!(copied("other.gz", b"\x1f\x8bpacked"), "..?.L.");
+    // The copy was there before.
+    let mut old = World::with(&[("x.log", "start\n")]);
+    old.create("x.log.gz").write("x.log.gz", 0, b"\x1f\x8bpacked");
+    let mut old = old.begins_here();
+    old.append("x.log", "new 1\n").resize("x.log", 0).append("x.log", "new 2\n");
+    assert_eq!(old.kills(), "..L.");
+}
