@@ -2,7 +2,7 @@
 //! exact point, and builds the states that a crash can leave.
 //!
 //! The only crate with `unsafe`: each block stands in a room that needs the operating system
-//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `children`, `guardian`, `identity`, `probe`, `watchdog`); what is built from
+//! (`filter`, `guest`, `spawn`, `intercept`, `arena`, `children`, `guardian`, `identity`, `peer`, `probe`, `watchdog`); what is built from
 //! a recording is safe code.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
@@ -25,6 +25,7 @@ pub mod materialise;
 pub mod memory;
 mod naming;
 pub mod own_mounts;
+pub mod peer;
 pub mod probe;
 pub mod proc_files;
 pub mod record;

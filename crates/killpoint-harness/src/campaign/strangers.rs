@@ -2,6 +2,7 @@
 
 use super::CampaignError;
 use super::asking::{Question, at, questions};
+use super::judging;
 use super::trial::Trial;
 use super::world::World;
 use crate::asserter::invariants::is_answered;
@@ -40,10 +41,12 @@ fn who_answers_already(question: &Question) -> Option<String> {
             thread::sleep(LOOK_INTERVAL);
             continue;
         }
-        let Some(address) = address(&question.probe) else { return Some("somebody".to_owned()) };
+        let address = address(&question.probe)?;
         return match who_listens(&address, std::process::id().cast_signed()) {
             Listening::Below => Some("a process that this run started".to_owned()),
             Listening::Others(who) => Some(who),
+            // A path leads nowhere else than to this machine.
+            Listening::Unknown if is_path(&address) => Some("somebody".to_owned()),
             Listening::Unknown => None,
         };
     }
@@ -60,10 +63,13 @@ impl Trial<'_, '_> {
                     self.serving.insert(question.process);
                 }
                 Listening::Others(who) => self.tell_stranger(&question.probe, &who)?,
-                Listening::Unknown => {}
+                Listening::Unknown => self.tell_unseen(&question.probe)?,
             }
         }
-        for asked in self.stage.plan.scenario.invariants.iter().filter_map(asked) {
+        let reader = judging::live(&self.world);
+        let asked = self.stage.plan.scenario.invariants.iter().filter_map(asked);
+        let asked: Vec<Probe> = asked.map(|probe| reader.real_probe(&probe)).collect();
+        for asked in asked {
             if let Listening::Others(who) = self.listening(&asked) {
                 self.tell_stranger(&asked, &who)?;
             }
@@ -78,6 +84,23 @@ impl Trial<'_, '_> {
              passed on there",
             at(asked)
         );
+        self.tell_in_control(reason)
+    }
+
+    /// In the control, once for each Unix socket: nobody can say whether it is the target that answers there.
+    /// Where an address leads is not known as surely: whoever answers there is believed.
+    fn tell_unseen(&mut self, asked: &Probe) -> Result<(), CampaignError> {
+        if !address(asked).is_some_and(|address| is_path(&address)) {
+            return Ok(());
+        }
+        let at = at(asked);
+        self.tell_in_control(format!(
+            "who listens at {at} cannot be seen (it has ended, or runs in another PID namespace): whoever answers \
+             there counts as the target, somebody else who takes its place, too"
+        ))
+    }
+
+    fn tell_in_control(&mut self, reason: String) -> Result<(), CampaignError> {
         if self.number > 0 || self.stage.is_not_covered(&reason) {
             return Ok(());
         }
@@ -113,10 +136,15 @@ fn asked(invariant: &Invariant) -> Option<Probe> {
     }
 }
 
-/// Host and port of what is asked; none for a Unix socket.
+/// Whether an address is the path of a Unix socket.
+fn is_path(address: &str) -> bool {
+    address.contains('/')
+}
+
+/// Host and port of what is asked, or the path of a Unix socket.
 fn address(probe: &Probe) -> Option<String> {
     match probe {
-        Probe::Socket(address) if !address.contains('/') => Some(address.to_string()),
+        Probe::Socket(address) => Some(address.to_string()),
         Probe::Http(url) => {
             let rest = url.strip_prefix("http://")?;
             let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
@@ -145,6 +173,6 @@ mod tests {
         }
         let socket = |text: &str| address(&Probe::Socket(text.parse().expect("a socket")));
         assert_eq!(socket("127.0.0.1:1").as_deref(), Some("127.0.0.1:1"));
-        assert_eq!(socket("./socket"), None);
+        assert_eq!(socket("/run/socket").as_deref(), Some("/run/socket"));
     }
 }

@@ -4,9 +4,12 @@ use super::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 /// The state of a listening socket, as `/proc/net/tcp` writes it.
 const LISTENING: &str = "0A";
+/// The flags of a listening Unix socket, as `/proc/net/unix` writes them.
+const ACCEPTING: &str = "00010000";
 /// The tables of both families.
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
 
@@ -52,6 +55,22 @@ pub(super) fn listening_at(asked: &[SocketAddr]) -> BTreeSet<u64> {
     let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(listening);
     let is_met = |at: SocketAddr| asked.iter().any(|asked| meets(*asked, at));
     sockets.filter(|(at, _)| is_met(*at)).map(|(_, inode)| inode).collect()
+}
+
+/// The listening Unix sockets of this network namespace whose path has the same last part.
+pub(super) fn listening_named(path: &Path) -> BTreeSet<u64> {
+    let table = fs::read("/proc/self/net/unix").unwrap_or_default();
+    let table = String::from_utf8_lossy(&table);
+    let bound = table.lines().filter_map(listening_at_path);
+    bound.filter(|(at, _)| Path::new(at).file_name() == path.file_name()).map(|it| it.1).collect()
+}
+
+/// Path and inode of a line that tells of a listening Unix socket; the path may hold blanks.
+fn listening_at_path(line: &str) -> Option<(&str, u64)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (flags, inode) = (*fields.get(3)?, *fields.get(6)?);
+    let (_, path) = line.split_once(&format!(" {inode} "))?;
+    (flags == ACCEPTING).then_some((path, inode.parse().ok()?))
 }
 
 /// Whether a connection to an address may be taken by who listens at another one.
@@ -118,5 +137,13 @@ mod tests {
             assert!(!met("127.0.0.1:80", at), "{at}");
         }
         assert!(met("[::1]:80", "[::]:80") && !met("[::1]:80", "0.0.0.0:80"));
+    }
+
+    #[test]
+    fn only_unix_sockets_that_listen_have_a_path_to_connect_to() {
+        let line = "0000000000000000: 00000002 00000000 00010000 0001 01  1234 data/a b";
+        assert_eq!(listening_at_path(line), Some(("data/a b", 1_234)));
+        assert_eq!(listening_at_path(&line.replace("00010000", "00000000")), None);
+        assert_eq!(listening_at_path(line.trim_end_matches(" data/a b")), None);
     }
 }

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 /// A port that nobody listens at.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
     listener.local_addr().expect("it is bound").port()
 }
@@ -74,7 +74,7 @@ os.wait(); worker = 0; time.sleep(0.3); threading.Thread(target=lambda: HTTPServ
 while True: time.sleep(1)
 ";
 
-fn of(text: &str) -> Report {
+pub(crate) fn of(text: &str) -> Report {
     let world = World::new();
     run(&world, &write(&world, "scenario.yaml", text), &[])
 }

@@ -35,6 +35,7 @@ mod several;
 mod shrink;
 mod soak;
 mod sockets;
+mod strangers;
 mod supervise;
 mod support;
 mod surroundings;
