@@ -52,9 +52,21 @@ pub(super) fn inode(target: &str) -> Option<u64> {
 pub(super) fn listening_at(asked: &[SocketAddr]) -> BTreeSet<u64> {
     let text = |table| fs::read_to_string(format!("/proc/self/{table}")).unwrap_or_default();
     let tables = TABLES.map(text);
-    let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(listening);
-    let is_met = |at: SocketAddr| asked.iter().any(|asked| meets(*asked, at));
-    sockets.filter(|(at, _)| is_met(*at)).map(|(_, inode)| inode).collect()
+    let lines = tables.iter().flat_map(|table| table.lines());
+    let sockets: Vec<(SocketAddr, u64)> = lines.filter_map(listening).collect();
+    asked.iter().flat_map(|asked| nearest(*asked, &sockets)).collect()
+}
+
+/// Of those who listen, whom the kernel gives a connection to an address: it takes the nearest, and several
+/// only where they share an address.
+fn nearest(asked: SocketAddr, sockets: &[(SocketAddr, u64)]) -> BTreeSet<u64> {
+    let mut by_nearness: BTreeMap<Nearness, BTreeSet<u64>> = BTreeMap::new();
+    for (at, inode) in sockets {
+        if let Some(nearness) = nearness(asked, *at) {
+            by_nearness.entry(nearness).or_default().insert(*inode);
+        }
+    }
+    by_nearness.into_values().next().unwrap_or_default()
 }
 
 /// The listening Unix sockets of this network namespace whose path has the same last part.
@@ -73,12 +85,32 @@ fn listening_at_path(line: &str) -> Option<(&str, u64)> {
     (flags == ACCEPTING).then_some((path, inode.parse().ok()?))
 }
 
-/// Whether a connection to an address may be taken by who listens at another one.
-fn meets(asked: SocketAddr, at: SocketAddr) -> bool {
-    let (to, by) = (asked.ip().to_canonical(), at.ip().to_canonical());
-    // A socket of IPv6 may take connections of IPv4, too.
-    let is_for_all = by.is_unspecified() && (by.is_ipv6() || to.is_ipv4());
-    asked.port() == at.port() && (by == to || is_for_all || to.is_unspecified())
+/// How near who listens is to an address: the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Nearness {
+    /// At that address.
+    Same,
+    /// At all addresses of its family.
+    Family,
+    /// At all addresses of IPv6, which may take connections of IPv4, too.
+    Both,
+}
+
+/// How near it is; none if it takes no connection to that address.
+fn nearness(asked: SocketAddr, at: SocketAddr) -> Option<Nearness> {
+    // Whoever connects to no address is connected to this machine.
+    let to = match asked.ip().to_canonical() {
+        IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        to => to,
+    };
+    let by = at.ip().to_canonical();
+    match asked.port() == at.port() {
+        true if by == to => Some(Nearness::Same),
+        true if by.is_unspecified() && by.is_ipv4() == to.is_ipv4() => Some(Nearness::Family),
+        true if by.is_unspecified() && by.is_ipv6() => Some(Nearness::Both),
+        _ => None,
+    }
 }
 
 /// Address and inode of a line that tells of a listening socket.
@@ -128,7 +160,7 @@ mod tests {
     fn who_listens_at_all_addresses_meets_whoever_connects_to_one() {
         let met = |asked: &str, at: &str| {
             let address = |text: &str| text.parse().expect("an address");
-            meets(address(asked), address(at))
+            nearness(address(asked), address(at)).is_some()
         };
         for at in ["127.0.0.1:80", "0.0.0.0:80", "[::]:80", "[::ffff:127.0.0.1]:80"] {
             assert!(met("127.0.0.1:80", at), "{at}");
@@ -137,6 +169,24 @@ mod tests {
             assert!(!met("127.0.0.1:80", at), "{at}");
         }
         assert!(met("[::1]:80", "[::]:80") && !met("[::1]:80", "0.0.0.0:80"));
+    }
+
+    #[test]
+    fn of_those_who_listen_the_nearest_is_met() {
+        let address = |text: &str| text.parse().expect("an address");
+        let sockets = ["[::]:80", "0.0.0.0:80", "127.0.0.1:80", "127.0.0.1:81", "127.0.0.1:80"];
+        let numbered = || sockets.iter().map(|at| address(at)).zip(0..);
+        let met = |asked: &str, first: usize| {
+            let listening: Vec<_> = numbered().filter(|(_, n)| *n < first as u64).collect();
+            nearest(address(asked), &listening).into_iter().collect::<Vec<u64>>()
+        };
+        assert_eq!(met("127.0.0.1:80", 1), [0]);
+        assert_eq!(met("127.0.0.1:80", 2), [1]);
+        assert_eq!(met("127.0.0.1:80", 4), [2]);
+        assert_eq!(met("127.0.0.1:80", 5), [2, 4], "they share it");
+        assert_eq!(met("0.0.0.0:80", 4), [2], "that is this machine");
+        assert_eq!(met("[::1]:80", 5), [0]);
+        assert!(met("[::1]:82", 5).is_empty());
     }
 
     #[test]

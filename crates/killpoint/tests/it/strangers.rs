@@ -1,5 +1,6 @@
 //! Only the target's own answer counts: somebody else at its Unix socket or at its address is told from it, and named.
 
+use crate::answering::{free_port, of};
 use crate::scenarios::{run, write};
 use crate::support::World;
 use killpoint_model::report::{NotCovered, Report};
@@ -104,4 +105,38 @@ while True: time.sleep(1)";
     assert_eq!(report.result, Outcome::Pass, "{report:#?}");
     let unseen = |it: &NotCovered| it.reason.contains("who listens at");
     assert!(!report.not_covered.iter().any(unseen), "{report:#?}");
+}
+
+/// Of several who listen the kernel asks the one at the address itself.
+#[test]
+fn who_takes_the_address_itself_hides_a_target_that_listens_at_all_addresses() {
+    let port = free_port();
+    let listens = format!(
+        "
+import os, socket, sys, time
+def listen(family, host):
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6: listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind((host, {port})); listener.listen(64)
+    return listener
+"
+    );
+    let target = format!(
+        "{listens}
+time.sleep(0.3)
+sockets = [listen(socket.AF_INET6, '::')]
+try: sockets.append(listen(socket.AF_INET, '0.0.0.0'))
+except OSError: pass
+while True: time.sleep(1)"
+    );
+    let thief = format!(
+        "{listens}
+if '/trials/0' in os.environ['KILLPOINT_JOURNAL']: sys.exit(0)
+while True:
+    try: it = listen(socket.AF_INET, '127.0.0.1'); break
+    except OSError: time.sleep(0.005)
+time.sleep(9)"
+    );
+    is_hung_by_a_thief(&of(&scenario(&format!("127.0.0.1:{port}"), &target, &thief)));
 }
