@@ -6,6 +6,7 @@ use super::judging;
 use super::trial::Trial;
 use super::world::World;
 use crate::asserter::invariants::is_answered;
+use crate::interrupt::Interrupt;
 use crate::processes::{Listening, who_listens};
 use killpoint_model::Scenario;
 use killpoint_model::event::Event;
@@ -15,17 +16,23 @@ use killpoint_model::supervision::Probe;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long who answers before the target is started may take to leave, as what an earlier trial left does.
-const LEAVING_MAX: Duration = Duration::from_secs(1);
+/// How long who answers before the target is started may take to leave, as what an earlier trial left does: as
+/// long as a target has to stop, and no longer than this.
+const LEAVING_MAX: Duration = Duration::from_secs(10);
 /// Time between two looks whether he has.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The port of addresses of HTTP that name none.
 const HTTP_PORT: u16 = 80;
 
 /// Before a target is started: why what answers at its readiness address is not it.
-pub(super) fn answers_already(scenario: &Scenario, world: &World) -> Option<String> {
+pub(super) fn answers_already(
+    scenario: &Scenario,
+    world: &World,
+    interrupt: &Interrupt,
+) -> Option<String> {
+    let until = Instant::now() + scenario.timeouts.stop.duration().min(LEAVING_MAX);
     questions(scenario, world).iter().find_map(|question| {
-        let who = who_answers_already(question)?;
+        let who = who_answers_already(question, until, interrupt)?;
         Some(format!(
             "{} answered before the target was started: {who} listens there. So an answer there says nothing about \
              the target: end that process, or give the target another address.",
@@ -34,10 +41,13 @@ pub(super) fn answers_already(scenario: &Scenario, world: &World) -> Option<Stri
     })
 }
 
-fn who_answers_already(question: &Question) -> Option<String> {
-    let since = Instant::now();
+fn who_answers_already(
+    question: &Question,
+    until: Instant,
+    interrupt: &Interrupt,
+) -> Option<String> {
     while is_answered(&question.probe, &question.directory) {
-        if since.elapsed() < LEAVING_MAX {
+        if Instant::now() < until && !interrupt.is_requested() {
             thread::sleep(LOOK_INTERVAL);
             continue;
         }

@@ -79,7 +79,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
     let supervision = world.supervision(scenario);
     let is_display_silent = stage.is_not_covered(pictures::SILENT);
     let mut collecting = Collecting::start(scenario, &world, is_display_silent)?;
-    let stranger = answers_already(scenario, &world);
+    let stranger = answers_already(scenario, &world, &stage.options.interrupt);
     let began_at = SystemTime::now();
     stage.injector.run_commands_in(world.surroundings());
     let (interception, supervisor) = stage.start(once.planned, &world, &supervision)?;

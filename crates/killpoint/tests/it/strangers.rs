@@ -5,7 +5,9 @@ use crate::scenarios::{run, write};
 use crate::support::World;
 use killpoint_model::report::{NotCovered, Report};
 use killpoint_model::{Class, Outcome, Reason, Verdict};
+use std::net::TcpStream;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 /// It listens at a Unix socket, and removes one that nobody listens at.
 const SERVES_AT_A_PATH: &str = "
@@ -139,4 +141,44 @@ while True:
 time.sleep(9)"
     );
     is_hung_by_a_thief(&of(&scenario(&format!("127.0.0.1:{port}"), &target, &thief)));
+}
+
+/// It starts a proxy for whoever asks it to, and ends it a while after that one has gone; whoever says nothing ends it.
+const ENGINE: &str = "
+import os, socket, sys, time
+def listen(port):
+    listener = socket.socket(); listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(('127.0.0.1', int(port))); listener.listen(64)
+    return listener
+listener = listen(sys.argv[1])
+while True:
+    client, _ = listener.accept()
+    if not client.recv(1): break
+    proxy = os.fork()
+    if proxy == 0:
+        served = listen(sys.argv[2]); time.sleep(60); os._exit(0)
+    client.recv(1); time.sleep(1.5)
+    os.kill(proxy, 9); os.waitpid(proxy, 0); client.close()
+";
+
+#[test]
+fn what_a_trial_leaves_has_as_long_to_go_as_the_target_has_to_stop() {
+    let (engine_at, asked) = (free_port(), free_port());
+    let mut engine = Command::new("python3");
+    engine.args(["-B", "-c", ENGINE, &engine_at.to_string(), &asked.to_string()]);
+    let mut engine = engine.spawn().expect("it starts");
+    let target = format!(
+        "import socket, time
+while True:
+    try: it = socket.create_connection(('127.0.0.1', {engine_at})); break
+    except OSError: time.sleep(0.05)
+it.sendall(b'x'); time.sleep(99)"
+    );
+    let text = scenario(&format!("127.0.0.1:{asked}"), &target, "")
+        .replace("restart: always", "restart: never")
+        .replace("stop: 2s", "stop: 8s");
+    let report = of(&text);
+    drop(TcpStream::connect(("127.0.0.1", engine_at)));
+    engine.wait().expect("our own child");
+    assert_eq!(report.result, Outcome::Pass, "{report:#?}");
 }
