@@ -31,6 +31,7 @@ mod interception;
 mod judgements;
 mod judging;
 mod log;
+mod meanwhile;
 mod objectives;
 mod options;
 mod pictures;

@@ -149,7 +149,7 @@ pub(super) fn questions(scenario: &Scenario, world: &World) -> Vec<Question> {
 }
 
 impl Trial<'_, '_> {
-    fn questions(&self) -> Vec<Question> {
+    pub(super) fn questions(&self) -> Vec<Question> {
         questions(&self.stage.plan.scenario, &self.world)
     }
 
@@ -218,9 +218,13 @@ impl Trial<'_, '_> {
             };
             let now = self.stranger(&asker.questions).filter(|_| !is_here);
             let Some(who) = now else {
+                if !is_here {
+                    self.end_meanwhile();
+                }
                 let silent = asker.was_silent().max(stranger.map(|(seen, _)| seen));
                 return Ok(silent.map_or(Heard::Answers, Heard::AnswersAgain));
             };
+            self.note_meanwhile(&who);
             stranger = Some((Instant::now(), who));
             let left = until.saturating_duration_since(Instant::now());
             self.wait(left.min(STRANGER_INTERVAL), |trial| trial.is_lost)?;

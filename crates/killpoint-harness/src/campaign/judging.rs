@@ -3,6 +3,7 @@
 
 use super::at_rest::{at_rest, leave};
 use super::growth::Growth;
+use super::meanwhile::Meanwhile;
 use super::problem::{CampaignError, fail};
 use super::state::State;
 use super::world::World;
@@ -104,6 +105,8 @@ pub(super) struct Judge<'a> {
     pub(super) made: &'a BTreeSet<usize>,
     /// What the ack journal has been.
     pub(super) growth: &'a Growth,
+    /// Who answered in the target's place.
+    pub(super) meanwhile: Option<&'a Meanwhile>,
 }
 
 impl Judge<'_> {
@@ -189,8 +192,48 @@ impl Judge<'_> {
             ..Evidence::of(reading)
         };
         let judgement = judge(invariant, &evidence);
+        let judgement = match (self.meanwhile, &judgement.verdict) {
+            (Some(meanwhile), Verdict::Violated(_)) => {
+                self.without(meanwhile, index, invariant, &evidence, judgement)
+            }
+            _ => judgement,
+        };
         let has_held = judgement.verdict == Verdict::Held;
         (judgement, has_held.then(|| why_vain(invariant, &evidence)).flatten())
+    }
+
+    /// A broken promise where somebody else answered meanwhile: what he may have acknowledged is not held against
+    /// the target, whose own promises are.
+    fn without(
+        &self,
+        meanwhile: &Meanwhile,
+        index: usize,
+        invariant: &Invariant,
+        evidence: &Evidence<'_>,
+        judgement: Judgement,
+    ) -> Judgement {
+        let bytes = regular_file::read(&self.world.journal).unwrap_or_default();
+        let own = evidence.promised.and_then(|_| meanwhile.without_acknowledgements(&bytes));
+        let own = own.and_then(|bytes| self.promised_by(index, &bytes).ok());
+        let judgement = match &own {
+            Some(own) => {
+                judge(invariant, &Evidence { promised: Some((own, Promise::Kill)), ..*evidence })
+            }
+            None => judgement,
+        };
+        let who = meanwhile.in_words();
+        match judgement.verdict {
+            Verdict::Violated(_) => {
+                let detail = format!("{} {who}", judgement.detail);
+                Judgement { detail, ..judgement }
+            }
+            _ => {
+                let why = format!(
+                    "{who} Without that no promise is broken: end that process, or give the target another address."
+                );
+                Judgement::unknown(Reason::NotCovered, why)
+            }
+        }
     }
 
     /// Keys that had unsaved work when the journal was so long, and those of them that a reading shows;
@@ -213,7 +256,12 @@ impl Judge<'_> {
         let bytes = regular_file::read(&self.world.journal)
             .map_err(|error| format!("cannot read the ack journal: {error}"))?;
         self.growth.check(&bytes)?;
-        let journal = Journal::parse(&bytes).map_err(|error| error.to_string())?;
+        self.promised_by(index, &bytes)
+    }
+
+    /// What this content of the journal promises.
+    fn promised_by(&self, index: usize, bytes: &[u8]) -> Result<Expectation, String> {
+        let journal = Journal::parse(bytes).map_err(|error| error.to_string())?;
         let store = match self.before.get(&index) {
             Some(Reading::Store { reading, .. }) => {
                 control_store(reading, "before the workload").map_err(|error| error.to_string())?

@@ -10,6 +10,7 @@ use super::interception::Interception;
 use super::judgements::{Conclusion, Judgements};
 use super::judging::{self, Judge, Judged, Marks, Readings};
 use super::log;
+use super::meanwhile::Meanwhile;
 use super::pictures;
 use super::points::{Armed, comes_by_itself};
 use super::position::JournalSeen;
@@ -101,6 +102,7 @@ pub(super) fn carry_out(stage: &mut Stage<'_>, once: &Try<'_>) -> Result<Ended, 
         asker: None,
         stranger,
         serving: BTreeSet::new(),
+        meanwhile: None,
         begun,
         workload_began: begun,
         fired: 0,
@@ -180,6 +182,8 @@ pub(super) struct Trial<'s, 'a> {
     pub(super) stranger: Option<String>,
     /// Who listens himself where he is asked.
     pub(super) serving: BTreeSet<String>,
+    /// Who answered in its place after a strike.
+    pub(super) meanwhile: Option<Meanwhile>,
     pub(super) begun: Instant,
     pub(super) workload_began: Instant,
     pub(super) fired: u64,
@@ -276,6 +280,7 @@ impl Trial<'_, '_> {
         let _ = self.stage.injector.rollback();
         self.see_it_back()?;
         self.hear_it_answer()?;
+        self.look_for_strangers();
         self.stop(timeouts.stop)
     }
 
@@ -334,6 +339,7 @@ impl Trial<'_, '_> {
             made: &self.made,
             control: (self.number > 0).then_some(&self.stage.control),
             growth: &self.journal_seen.growth,
+            meanwhile: self.meanwhile.as_ref(),
         };
         let Judged { mut judgements, vain, readings } = judge.at(moment, &self.state, &self.marks);
         let drafts = self.drafts_since(&judge, &readings);

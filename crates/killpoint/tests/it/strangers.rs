@@ -182,3 +182,59 @@ it.sendall(b'x'); time.sleep(99)"
     engine.wait().expect("our own child");
     assert_eq!(report.result, Outcome::Pass, "{report:#?}");
 }
+
+/// A thief of the target's path, which acknowledges a key and keeps none; it goes after so many seconds. `before`
+/// is what was done and said before the strike.
+fn thief_that_acknowledges(before: &str, seconds: f64) -> Report {
+    let thief = format!(
+        "{SERVES_AT_A_PATH}path = PATH
+import threading
+journal = os.open(os.environ['KILLPOINT_JOURNAL'], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def say(*lines):
+    for line in lines: os.write(journal, (line + chr(10)).encode())
+def put(key): open(os.path.join(os.environ['KILLPOINT_STATE'], key), 'w').write('1')
+say('I a 1'); put('a'); say('A a')
+if '/trials/0' in os.environ['KILLPOINT_JOURNAL']: sys.exit(0)
+{before}
+listener = listen(path)
+threading.Thread(target=serve, args=(listener,), daemon=True).start()
+say('I stolen 1', 'A stolen'); time.sleep({seconds})"
+    );
+    let world = World::new();
+    let path = format!("{:?}", world.join("a socket").display().to_string());
+    let target = format!("{SERVES_AT_A_PATH}path = {path}\nserve(listen(path))");
+    let check = "import json, os
+state = os.environ['KILLPOINT_STATE']
+print(json.dumps({key: open(os.path.join(state, key)).read() for key in os.listdir(state)}))";
+    let text = scenario(
+        &world.join("a socket").display().to_string(),
+        &target,
+        &thief.replace("PATH", &path),
+    )
+    .replace("recovery: 2s", "recovery: 6s");
+    std::fs::write(world.join("check.py"), check).expect("it is written");
+    let check = format!("python3 -B '{}'", world.join("check.py").display());
+    let text = format!("{text}invariants: [ {{ acked-is-durable: {{ check: {check:?} }} }} ]\n");
+    run(&world, &write(&world, "scenario.yaml", &text), &[])
+}
+
+/// The target came back, and nothing that it promised itself is missed.
+#[test]
+fn what_somebody_else_acknowledged_in_the_targets_place_is_not_held_against_it() {
+    let report = thief_that_acknowledges("", 3.0);
+    let trials = &report.campaign.as_ref().expect("trials").trials;
+    assert_eq!(trials[0].judgement.verdict, Verdict::Held, "{report:#?}");
+    let judgement = &trials[1].judgement;
+    assert_eq!(judgement.verdict, Verdict::Unknown(Reason::NotCovered), "{judgement:?}");
+    assert!(judgement.detail.contains("(python3) listens"), "{judgement:?}");
+}
+
+/// What the target promised before the strike is missed all the same, and alone.
+#[test]
+fn what_the_target_acknowledged_itself_is_lost_whoever_answered_meanwhile() {
+    let report = thief_that_acknowledges("say('I own 1', 'A own')", 3.0);
+    let judgement = &report.campaign.as_ref().expect("trials").trials[1].judgement;
+    assert_eq!(judgement.verdict, Verdict::Violated(Class::Lost), "{judgement:?}");
+    assert_eq!(judgement.keys_lost, 1, "{judgement:?}");
+    assert!(judgement.detail.contains("(python3) listens"), "{judgement:?}");
+}
