@@ -9,8 +9,11 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, Report,
 };
 use narrow::Narrow;
-use serde_saphyr::{Error, Location, MessageFormatter, UserMessageFormatter};
+use serde_saphyr::{
+    Error, IncludeResolveError, Location, MessageFormatter, ResolveProblem, UserMessageFormatter,
+};
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::ops::Range;
 use textwrap::{WordSeparator, WordSplitter};
 
@@ -106,6 +109,19 @@ fn plainly(error: &Error) -> Option<(&'static str, &'static str)> {
             "a `*` outside of quotes stands for what `&` names, and nothing is named so",
             "write a text that begins with it in quotes, as \"*.tmp\"",
         ),
+        Error::ResolverError { error: IncludeResolveError::FileInclude(problem), .. }
+            if matches!(**problem, ResolveProblem::TargetNotRegularFile { .. }) =>
+        {
+            (
+                "what is to be included is no file",
+                "a directory cannot be included: name a file in it",
+            )
+        }
+        Error::ResolverError { error: IncludeResolveError::Io(error), .. }
+            if error.kind() == ErrorKind::InvalidData =>
+        {
+            ("the file that is to be included is not UTF-8", "save it as UTF-8")
+        }
         Error::ResolverError { .. } => (
             "the file that is to be included cannot be read",
             "it has to be there, below the directory of the scenario",
