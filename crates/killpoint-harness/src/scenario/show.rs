@@ -110,11 +110,15 @@ fn plainly(error: &Error) -> Option<(&'static str, &'static str)> {
             "write a text that begins with it in quotes, as \"*.tmp\"",
         ),
         Error::ResolverError { error: IncludeResolveError::FileInclude(problem), .. }
-            if matches!(**problem, ResolveProblem::TargetNotRegularFile { .. }) =>
+            if matches!(
+                **problem,
+                ResolveProblem::TargetNotRegularFile { .. }
+                    | ResolveProblem::InvalidExtension { .. }
+            ) =>
         {
             (
-                "what is to be included is no file",
-                "a directory cannot be included: name a file in it",
+                "what is to be included is no file of YAML",
+                "name a file that ends in .yaml or .yml, not a directory",
             )
         }
         Error::ResolverError { error: IncludeResolveError::Io(error), .. }

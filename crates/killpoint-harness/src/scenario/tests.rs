@@ -42,7 +42,9 @@ fn parsed(text: &str, given: &Given) -> Result<Scenario, String> {
         "# of it\n- file: { path: \"${store}\" }\n",
     )
     .expect("written");
-    std::fs::create_dir(directory.path().join("folder")).expect("made");
+    for folder in ["folder", "folder.yaml"] {
+        std::fs::create_dir(directory.path().join(folder)).expect("made");
+    }
     std::fs::write(directory.path().join("latin.yaml"), b"- file: { path: caf\xe9 }\n")
         .expect("written");
     read(&path, given).map_err(|error| unwrapped(&error.to_string()))
@@ -178,10 +180,12 @@ fn the_reader_of_yaml_speaks_of_scenarios() {
         ("sqlite: { file: notes.db }", "!include no.yaml"),
         &["notes.yaml:21:", "cannot be read"],
     );
-    refuse(
-        ("sqlite: { file: notes.db }", "!include folder"),
-        &["notes.yaml:21:", "is no file", "name a file in it"],
-    );
+    for what in ["folder", "folder.yaml"] {
+        refuse(
+            ("sqlite: { file: notes.db }", &format!("!include {what}")),
+            &["notes.yaml:21:", "is no file of YAML", "not a directory"],
+        );
+    }
     refuse(("sqlite: { file: notes.db }", "!include latin.yaml"), &["notes.yaml:21:", "not UTF-8"]);
     for jargon in ["DuplicateKeyPolicy", "from_str_multiple", "tagged enum", "untagged"] {
         for (from, to) in [
