@@ -4,7 +4,6 @@ use super::{Moment, Plan, PlannedTrial};
 use crate::fault::Fault;
 use crate::selector::Who;
 use crate::supervision::{AtLimit, Process};
-use std::collections::VecDeque;
 
 impl Plan {
     /// Start limits that the strikes alone can use up, one text for each rule and process: its first
@@ -42,7 +41,7 @@ fn strike_at_limit(trial: &PlannedTrial, process: &Process) -> Option<usize> {
     if limit.count == 0 {
         return None;
     }
-    let mut starts = VecDeque::from([0]);
+    let mut starts = vec![0];
     let (mut started, mut attempt) = (0_u64, 0_u32);
     for (index, strike) in trial.strikes.iter().enumerate() {
         if strike.who != Who::default()
@@ -64,7 +63,7 @@ fn strike_at_limit(trial: &PlannedTrial, process: &Process) -> Option<usize> {
         if starts.len() >= limit.count as usize {
             return Some(index + 1);
         }
-        starts.push_back(started);
+        starts.push(started);
     }
     None
 }

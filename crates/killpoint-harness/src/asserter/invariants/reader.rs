@@ -158,9 +158,7 @@ impl Reader {
         match probe {
             Probe::File(path) => Probe::File(real(path)),
             Probe::Socket(path) if path.contains('/') => Probe::Socket(path.map(real)),
-            Probe::Socket(address) => Probe::Socket(address.map(fill)),
-            Probe::Http(address) => Probe::Http(address.map(fill)),
-            Probe::Notify | Probe::LogLine(_) => probe.clone(),
+            _ => probe.filled_in(fill),
         }
     }
 
